@@ -1,0 +1,1 @@
+//! Benchmarks of Wirehaul and the comparisons with its peers.

@@ -1,0 +1,31 @@
+//! Numbers that both ends of the wire agree on (`docs/frame-types.md` has the reasons).
+
+/// Version of the wire format that this build speaks.
+pub const VERSION: u16 = 1;
+
+/// Bytes of the outer header.
+pub const PACKET_HEADER_BYTES: usize = 12;
+/// Bytes of a frame header.
+pub const FRAME_HEADER_BYTES: usize = 16;
+/// Bytes of the AEAD tag at the end of each protected packet.
+pub const TAG_BYTES: usize = 16;
+/// What one protected packet with one frame spends on itself.
+pub const PACKET_OVERHEAD_BYTES: usize = PACKET_HEADER_BYTES + FRAME_HEADER_BYTES + TAG_BYTES;
+
+/// Largest UDP payload that this version sends or accepts (a 9000-byte frame, FRAME-3).
+pub const MAX_DATAGRAM_BYTES: usize = 9000;
+/// UDP payload that every path is taken to carry before it was probed: a 1500-byte MTU less IPv4 and UDP headers.
+pub const DEFAULT_DATAGRAM_BYTES_V4: usize = 1500 - 20 - 8;
+/// The same below IPv6.
+pub const DEFAULT_DATAGRAM_BYTES_V6: usize = 1500 - 40 - 8;
+/// UDP payload below which no path is used (RFC 8899 BASE_PLPMTU, as QUIC has it).
+pub const MIN_DATAGRAM_BYTES: usize = 1200;
+
+/// Stream ids below this one are reserved (FRAME-3).
+pub const FIRST_STREAM_ID: u16 = 16;
+/// Offsets, and offset + length, stay within this (FRAME-3).
+pub const MAX_STREAM_OFFSET: u64 = 1 << 48;
+/// A packet number further than this from the newest authenticated one is refused (FRAME-3).
+pub const MAX_PACKET_NUMBER_DISTANCE: u64 = 1 << 20;
+/// Before an address is validated it gets at most this many times what it sent (SEC-4).
+pub const AMPLIFICATION_LIMIT: u64 = 3;

@@ -1,0 +1,2 @@
+//! The host of Wirehaul: everything that touches the operating system, driving the state machines of `wirehaul-core`.
+#![deny(unsafe_code)]

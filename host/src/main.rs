@@ -1,0 +1,3 @@
+//! The `wirehaul` command.
+
+fn main() {}
