@@ -6,8 +6,15 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod congestion;
 pub mod crypto;
+pub mod cubic;
 pub mod device;
+mod hystart;
 pub mod limits;
+pub mod pacer;
+pub mod ranges;
 pub mod rate;
+pub mod session;
 pub mod time;
+pub mod wire;

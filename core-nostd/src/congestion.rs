@@ -1,0 +1,107 @@
+//! What a congestion controller is told and what it decides; the session obeys, the controller never sends.
+
+use crate::{
+    cubic::Cubic,
+    rate::Rate,
+    time::{Duration, Instant},
+};
+
+/// Packets that one ACK frame newly acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub struct AckSample {
+    /// When the ACK was handled.
+    pub now: Instant,
+    /// Bytes newly acknowledged, headers included.
+    pub acked_bytes: u64,
+    /// Highest packet number acknowledged so far.
+    pub largest_acked: u64,
+    /// When the newest of these packets was sent.
+    pub largest_sent_at: Instant,
+    /// The next packet number to be used: a round trip ends once it is acknowledged.
+    pub next_packet_number: u64,
+    /// Bytes in flight before this ACK.
+    pub prior_inflight_bytes: u64,
+    /// The newest round-trip sample, if this ACK gave one.
+    pub rtt_sample: Option<Duration>,
+    /// Smoothed round-trip time.
+    pub srtt: Duration,
+    /// Whether the window, and not the application or the peer's flow control, held the sender back.
+    pub cwnd_limited: bool,
+}
+
+/// Packets newly declared lost, or marked by the network.
+#[derive(Clone, Copy, Debug)]
+pub struct CongestionSample {
+    /// When the loss was noticed.
+    pub now: Instant,
+    /// Bytes declared lost, headers included.
+    pub lost_bytes: u64,
+    /// Whether this is the first of a new congestion episode: the window is reduced once per round trip.
+    pub new_episode: bool,
+    /// Whether the loss spans the persistent-congestion period (RFC 9002 section 7.6).
+    pub persistent: bool,
+}
+
+/// A congestion controller.
+pub trait Controller {
+    /// Data was acknowledged.
+    fn on_ack(&mut self, sample: &AckSample);
+
+    /// Packets were lost, or an ACK reported new CE marks.
+    fn on_congestion(&mut self, sample: &CongestionSample);
+
+    /// Every packet of the newest congestion episode turned out to have arrived: take its reduction back.
+    fn on_spurious(&mut self);
+
+    /// The path's packet size changed.
+    fn set_datagram_bytes(&mut self, bytes: u64);
+
+    /// Bytes that may be in flight.
+    fn cwnd_bytes(&self) -> u64;
+
+    /// The rate to pace at for this smoothed round-trip time; `None` before there is an estimate.
+    fn pacing_rate(&self, srtt: Option<Duration>) -> Option<Rate>;
+
+    /// Whether the controller still searches for the path's capacity, and so wants frequent ACKs.
+    fn is_probing(&self) -> bool;
+}
+
+/// Which controller a session runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ControllerKind {
+    /// CUBIC (RFC 9438) with HyStart++ (RFC 9406).
+    #[default]
+    Cubic,
+}
+
+/// A session's controller, dispatched without a virtual call.
+#[derive(Clone, Debug)]
+pub enum Congestion {
+    /// CUBIC.
+    Cubic(Cubic),
+}
+
+impl Congestion {
+    /// A controller of this kind for packets of `datagram_bytes`.
+    #[must_use]
+    pub fn new(kind: ControllerKind, datagram_bytes: u64) -> Self {
+        match kind {
+            ControllerKind::Cubic => Self::Cubic(Cubic::new(datagram_bytes)),
+        }
+    }
+
+    /// The controller behind the choice.
+    #[must_use]
+    pub fn get(&self) -> &impl Controller {
+        match self {
+            Self::Cubic(cubic) => cubic,
+        }
+    }
+
+    /// The controller behind the choice, to tell it something.
+    pub fn get_mut(&mut self) -> &mut impl Controller {
+        match self {
+            Self::Cubic(cubic) => cubic,
+        }
+    }
+}

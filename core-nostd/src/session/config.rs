@@ -1,0 +1,57 @@
+//! What a session's owner decides before it starts.
+
+use crate::{congestion::ControllerKind, crypto::SuiteSet, limits, rate::Rate, time::Duration};
+
+/// Settings of a session.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Largest datagram to send, in bytes of UDP payload. The peer's own bound applies too.
+    pub datagram_bytes: usize,
+    /// The AEADs that this end runs fast.
+    pub suites: SuiteSet,
+    /// What the application above is; both ends must say the same.
+    pub application: u8,
+    /// The session ends after this long without a packet from the peer.
+    pub idle_timeout: Duration,
+    /// The handshake is given up after this long.
+    pub handshake_timeout: Duration,
+    /// An idle session sends a sign of life this often; it must be well below the idle time-out.
+    pub keepalive: Duration,
+    /// This end acknowledges no later than this after a packet that needs it.
+    pub max_ack_delay: Duration,
+    /// Flow-control window of the connection and of each stream at the start, in bytes.
+    pub initial_window_bytes: u64,
+    /// How far a window may grow: the bound on the memory that a sender can make this end hold.
+    pub max_window_bytes: u64,
+    /// The congestion controller.
+    pub controller: ControllerKind,
+    /// Pace (BBR-3). Without pacing the congestion window alone holds packets back.
+    pub pacing: bool,
+    /// Never send faster than this, headers included.
+    pub rate_cap: Option<Rate>,
+    /// New keys after this many packets in one direction (SEC-3).
+    pub rekey_packets: u64,
+    /// New keys after this long (SEC-3).
+    pub rekey_interval: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            datagram_bytes: limits::DEFAULT_DATAGRAM_BYTES_V4,
+            suites: SuiteSet::EMPTY,
+            application: 1,
+            idle_timeout: Duration::from_secs(15),
+            handshake_timeout: Duration::from_secs(5),
+            keepalive: Duration::from_secs(4),
+            max_ack_delay: Duration::from_millis(5),
+            initial_window_bytes: 2 << 20,
+            max_window_bytes: 64 << 20,
+            controller: ControllerKind::Cubic,
+            pacing: true,
+            rate_cap: None,
+            rekey_packets: 1 << 20,
+            rekey_interval: Duration::from_secs(120),
+        }
+    }
+}

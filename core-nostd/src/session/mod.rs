@@ -1,0 +1,451 @@
+//! A session: one peer, from the first handshake message to the last CLOSE.
+//!
+//! A session is a state machine without a socket or a clock. Its owner hands datagrams in, asks for datagrams to send
+//! and for events, and calls back when a timer is due:
+//!
+//! ```text
+//! datagram in -> receive  -> epochs (open) -> wire (validate) -> streams, flow, ack policy -> Event
+//! ACK in      -> recovery -> rtt, congestion, streams (acknowledged, lost)
+//! datagram out <- transmit <- ack, control, streams (lost first, then new) <- pacer, congestion window
+//! ```
+//!
+//! What changes the answer of each poll function is said there. One `now` serves a whole batch of calls; it must not
+//! run backwards.
+
+mod acks;
+mod close;
+mod config;
+mod connect;
+mod control;
+mod epochs;
+mod event;
+mod flow;
+mod receive;
+mod recovery;
+mod replay;
+mod rtt;
+mod sent;
+mod stats;
+mod storage;
+mod streams;
+mod transmit;
+
+use core::net::SocketAddr;
+
+use heapless::Deque;
+
+pub use close::{CloseCode, CloseReason, MAX_REASON_BYTES};
+pub use config::Config;
+pub use connect::Incoming;
+pub use event::Event;
+pub use flow::ReceiveWindow;
+pub use replay::{Freshness, ReplayWindow, WINDOW_PACKETS};
+pub use rtt::Rtt;
+pub use stats::Stats;
+pub use storage::{MAX_STREAMS, SentPacket, Storage, StreamSlot, StreamStorage, TooSmall};
+pub use streams::Stream;
+pub use transmit::Source;
+
+use crate::{
+    congestion::Congestion,
+    crypto::Handshake,
+    limits,
+    pacer::Pacer,
+    ranges::RangeSet,
+    time::{Duration, Instant},
+    wire::{Reject, StreamId},
+};
+use acks::AckPolicy;
+use close::ClosePending;
+use connect::Connecting;
+use control::Controls;
+use epochs::Epochs;
+use recovery::Recovery;
+use sent::SentRing;
+use streams::StreamTable;
+
+/// Events that can wait between two datagrams: every frame of a packet may cause a few.
+const EVENT_CAPACITY: usize = 64;
+/// Frames that one packet may hold beyond which it is refused, so that its events are sure to find room.
+const MAX_DATA_FRAMES: usize = 8;
+/// Pieces into which one DATA frame may fall around bytes that are already there.
+const MAX_DATA_PIECES: usize = 4;
+/// A closed session answers stray packets with CLOSE again for this many probe time-outs (RFC 9000 section 10.2).
+const DRAIN_PROBE_TIMEOUTS: u64 = 3;
+
+/// One end of a connection. See the module.
+#[derive(Debug)]
+pub struct Session<'a, H: Handshake> {
+    config: Config,
+    /// Whether this end sent the first message.
+    initiator: bool,
+    remote: SocketAddr,
+    /// The index that the peer puts into packets for this end.
+    local_index: u32,
+    /// The index that this end puts into packets for the peer; zero before the handshake told it.
+    peer_index: u32,
+    handshake: H,
+    phase: Phase,
+    epochs: Option<Epochs<H::Aead>>,
+    connecting: Connecting,
+    peer: Peer,
+
+    streams: StreamTable<'a>,
+    connection_window: ReceiveWindow,
+    /// Sum over the streams of how far this end and the peer have sent.
+    data_sent: u64,
+    data_received: u64,
+
+    replay: ReplayWindow,
+    acks: AckPolicy<'a>,
+    recovery: Recovery<'a>,
+    congestion: Congestion,
+    pacer: Pacer,
+    controls: Controls,
+    /// Streams whose window the peer should hear of, by index.
+    window_streams: u16,
+    pong_token: u64,
+    path_token: [u8; 8],
+
+    /// When something authentic was last heard, and when something was last sent.
+    heard_at: Instant,
+    spoke_at: Instant,
+    /// Set while the pacer alone holds a packet back.
+    paced_until: Option<Instant>,
+    /// Bytes sent since the peer was last asked for an ACK.
+    unasked_bytes: u64,
+    stats: Stats,
+    events: Deque<Event, EVENT_CAPACITY>,
+}
+
+/// Where a session stands.
+#[derive(Debug)]
+enum Phase {
+    /// The handshake is under way.
+    Connecting,
+    /// Data flows.
+    Established,
+    /// CLOSE is being sent, and sent again when the peer has not understood.
+    Closing { pending: ClosePending, due: bool, until: Instant },
+    /// Over.
+    Closed,
+}
+
+/// What the peer said of itself in the handshake.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    datagram_bytes: usize,
+    max_ack_delay: Duration,
+    stream_window: u64,
+    /// How far this end may send over all streams.
+    data_limit: u64,
+    idle_timeout: Duration,
+}
+
+impl<'a, H: Handshake> Session<'a, H> {
+    /// A session that calls `remote`. `local_index` is this end's name in packets and must not be zero.
+    ///
+    /// # Errors
+    /// [`TooSmall`] where the storage cannot hold a session.
+    pub fn initiate(
+        config: Config,
+        handshake: H,
+        psk_id: [u8; crate::crypto::PSK_ID_BYTES],
+        remote: SocketAddr,
+        local_index: u32,
+        storage: Storage<'a>,
+        now: Instant,
+    ) -> Result<Self, TooSmall> {
+        let connecting = Connecting::initiate(psk_id, now);
+        Self::new(config, handshake, connecting, true, remote, local_index, storage, now)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "private, and called from the two constructors only")]
+    fn new(
+        config: Config,
+        handshake: H,
+        connecting: Connecting,
+        initiator: bool,
+        remote: SocketAddr,
+        local_index: u32,
+        storage: Storage<'a>,
+        now: Instant,
+    ) -> Result<Self, TooSmall> {
+        storage.check()?;
+        let datagram = config.datagram_bytes.clamp(limits::MIN_DATAGRAM_BYTES, limits::MAX_DATAGRAM_BYTES);
+        let window = ReceiveWindow::new(config.initial_window_bytes, config.max_window_bytes, now);
+        Ok(Self {
+            initiator,
+            remote,
+            local_index,
+            peer_index: 0,
+            handshake,
+            phase: Phase::Connecting,
+            epochs: None,
+            connecting,
+            peer: Peer {
+                datagram_bytes: datagram,
+                max_ack_delay: config.max_ack_delay,
+                stream_window: 0,
+                data_limit: 0,
+                idle_timeout: config.idle_timeout,
+            },
+            streams: StreamTable::new(storage.streams),
+            connection_window: window,
+            data_sent: 0,
+            data_received: 0,
+            replay: ReplayWindow::default(),
+            acks: AckPolicy::new(RangeSet::new(storage.received_packets)),
+            recovery: Recovery::new(SentRing::new(storage.sent), RangeSet::new(storage.acked_packets)),
+            congestion: Congestion::new(config.controller, datagram as u64),
+            pacer: Pacer::unlimited(),
+            controls: Controls::empty(),
+            window_streams: 0,
+            pong_token: 0,
+            path_token: [0; 8],
+            heard_at: now,
+            spoke_at: now,
+            paced_until: None,
+            unasked_bytes: 0,
+            stats: Stats::default(),
+            events: Deque::new(),
+            config,
+        })
+    }
+
+    /// Ends the session at once and gives its storage back.
+    pub fn into_storage(self) -> Storage<'a> {
+        let (sent, acked_packets) = self.recovery.into_storage();
+        Storage {
+            sent,
+            acked_packets,
+            received_packets: self.acks.into_storage(),
+            streams: self.streams.into_storage(),
+        }
+    }
+
+    /// The peer's address.
+    #[must_use]
+    pub const fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// The index by which the peer addresses this session.
+    #[must_use]
+    pub const fn local_index(&self) -> u32 {
+        self.local_index
+    }
+
+    /// Whether the handshake is through and the session is not closed.
+    #[must_use]
+    pub const fn is_established(&self) -> bool {
+        matches!(self.phase, Phase::Established)
+    }
+
+    /// Whether the session is over and its last CLOSE sent: its owner may take the storage back.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        matches!(self.phase, Phase::Closed) && self.events.is_empty()
+    }
+
+    /// The key agreement, to ask it who the peer is.
+    #[must_use]
+    pub const fn handshake(&self) -> &H {
+        &self.handshake
+    }
+
+    /// Figures of the session so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            srtt: self.recovery.rtt.smoothed().unwrap_or_default(),
+            min_rtt: self.recovery.rtt.min(),
+            cwnd_bytes: self.congestion_window(),
+            inflight_bytes: self.recovery.inflight_bytes(),
+            epochs: self.epochs.as_ref().map_or(0, Epochs::epoch),
+            ..self.stats
+        }
+    }
+
+    /// The next thing to know. [`Session::handle_datagram`], [`Session::handle_timeout`] and [`Session::close`] add
+    /// events; take them all after each, because [`Event::Data`] points into the datagram.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Opens a stream of this end's choosing. `false` where the id is taken, or this end has no room for it.
+    ///
+    /// The peer learns of it with the first bytes. Both ends may send on it.
+    pub fn open_stream(&mut self, id: StreamId, now: Instant) -> bool {
+        self.streams.find(id).is_none() && self.open_stream_slot(id, now).is_some()
+    }
+
+    /// Says that the application has bytes of the stream up to `end`, and whether that is all there will be.
+    ///
+    /// [`Source::fill`] is asked for them when they may leave. `false` where the stream is not open.
+    pub fn provide(&mut self, id: StreamId, end: u64, fin: bool) -> bool {
+        let Some(stream) = self.streams.find(id).and_then(|index| self.streams.get_mut(index)) else { return false };
+        if !stream.send.fin {
+            stream.send.end = stream.send.end.max(end.min(limits::MAX_STREAM_OFFSET));
+            stream.send.fin = fin;
+        }
+        true
+    }
+
+    /// Says that the application is done with `bytes` more of the stream, so that the peer may send as many again.
+    pub fn consume(&mut self, id: StreamId, bytes: u64, now: Instant) {
+        let min_rtt = self.recovery.rtt.min();
+        self.connection_window.consume(bytes);
+        if self.connection_window.wants_update(now, min_rtt) {
+            self.controls |= Controls::CONNECTION_WINDOW;
+        }
+        let Some(index) = self.streams.find(id) else { return };
+        let Some(stream) = self.streams.get_mut(index) else { return };
+        stream.receive.window.consume(bytes);
+        if stream.receive.final_size.is_none() && stream.receive.window.wants_update(now, min_rtt) {
+            self.controls |= Controls::STREAM_WINDOW;
+            self.window_streams |= 1 << index;
+        }
+    }
+
+    /// Changes the cap on the send rate; `None` takes it away.
+    pub fn set_rate_cap(&mut self, cap: Option<crate::rate::Rate>) {
+        self.config.rate_cap = cap;
+        self.update_pacing_rate();
+    }
+
+    /// Closes the session: a CLOSE with `code` and `reason` goes out, and the owner hears [`Event::Closed`].
+    pub fn close(&mut self, now: Instant, code: CloseCode, reason: &str) {
+        match self.phase {
+            Phase::Established => {
+                let until = now + self.probe_timeout().saturating_mul(DRAIN_PROBE_TIMEOUTS);
+                self.phase = Phase::Closing { pending: ClosePending::new(code, reason), due: true, until };
+                self.push_event(Event::Closed(CloseReason::Local(code)));
+            }
+            Phase::Connecting => self.finish(CloseReason::Local(code)),
+            Phase::Closing { .. } | Phase::Closed => {}
+        }
+    }
+
+    /// The device found that the peer cannot be reached. Believed only before the session is established: later it
+    /// may be a passing fault, and the idle time-out decides.
+    pub fn on_unreachable(&mut self) {
+        if matches!(self.phase, Phase::Connecting) {
+            self.finish(CloseReason::Unreachable);
+        }
+    }
+
+    /// When [`Session::handle_timeout`] or [`Session::poll_transmit`] should be called next, if nothing else happens
+    /// before. Any call that takes `&mut self` may change it.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let established = || {
+            [
+                Some(self.idle_at()),
+                Some(self.keepalive_at()),
+                self.recovery.timeout(self.probe_timeout()),
+                self.acks.deadline(),
+                self.paced_until,
+                self.connecting.timeout(),
+                self.epochs.as_ref().and_then(Epochs::discard_at),
+                self.rekey_at(),
+            ]
+            .into_iter()
+            .flatten()
+            .min()
+        };
+        match &self.phase {
+            Phase::Connecting => self.connecting.timeout(),
+            Phase::Established => established(),
+            Phase::Closing { until, .. } => Some(*until),
+            Phase::Closed => None,
+        }
+    }
+
+    /// Does what is due at `now`: retransmission, probes, time-outs, key changes. Harmless when nothing is.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match &self.phase {
+            Phase::Connecting => self.on_connecting_timeout(now),
+            Phase::Established => self.on_established_timeout(now),
+            Phase::Closing { until, .. } if *until <= now => self.phase = Phase::Closed,
+            Phase::Closing { .. } | Phase::Closed => {}
+        }
+    }
+
+    fn on_established_timeout(&mut self, now: Instant) {
+        if self.idle_at() <= now {
+            self.finish(CloseReason::IdleTimeout);
+            return;
+        }
+        if self.keepalive_at() <= now {
+            self.controls |= Controls::PING;
+        }
+        self.on_connecting_timeout(now);
+        self.on_recovery_timeout(now);
+        self.acks.on_timeout(now);
+        if let Some(epochs) = &mut self.epochs {
+            epochs.discard_old(now);
+        }
+        self.start_rekey_if_due(now);
+    }
+
+    fn start_rekey_if_due(&mut self, now: Instant) {
+        let Some(epochs) = &mut self.epochs else { return };
+        if !self.initiator || !epochs.rekey_due(now, self.config.rekey_packets, self.config.rekey_interval) {
+            return;
+        }
+        if let Ok(public_key) = self.handshake.rekey_offer() {
+            epochs.offer(public_key);
+            self.controls |= Controls::REKEY_OFFER;
+        }
+    }
+
+    fn rekey_at(&self) -> Option<Instant> {
+        let epochs = self.epochs.as_ref().filter(|epochs| self.initiator && epochs.pending_offer().is_none())?;
+        Some(epochs.rekey_at(self.config.rekey_interval))
+    }
+
+    fn idle_at(&self) -> Instant {
+        self.heard_at + self.config.idle_timeout.min(self.peer.idle_timeout)
+    }
+
+    fn keepalive_at(&self) -> Instant {
+        self.heard_at.max(self.spoke_at) + self.config.keepalive
+    }
+
+    fn probe_timeout(&self) -> Duration {
+        self.recovery.rtt.probe_timeout(self.peer.max_ack_delay)
+    }
+
+    fn congestion_window(&self) -> u64 {
+        use crate::congestion::Controller;
+        self.congestion.get().cwnd_bytes()
+    }
+
+    /// Ends the session without a word to the peer.
+    fn finish(&mut self, reason: CloseReason) {
+        if !matches!(self.phase, Phase::Closed) {
+            if !matches!(self.phase, Phase::Closing { .. }) {
+                self.push_event(Event::Closed(reason));
+            }
+            self.phase = Phase::Closed;
+        }
+    }
+
+    fn push_event(&mut self, event: Event) {
+        // `receive` refuses packets whose events might not fit, and the others are one per call.
+        let full = self.events.push_back(event).is_err();
+        debug_assert!(!full, "events are drained after every datagram");
+    }
+
+    fn open_stream_slot(&mut self, id: StreamId, now: Instant) -> Option<usize> {
+        let window = ReceiveWindow::new(self.config.initial_window_bytes, self.config.max_window_bytes, now);
+        self.streams.open(id, self.peer.stream_window, window)
+    }
+
+    /// Counts a refused datagram.
+    fn refuse(&mut self, reject: Reject) -> Reject {
+        self.stats.rejects.count(reject);
+        reject
+    }
+}

@@ -1,0 +1,319 @@
+//! What a datagram does to a session. Everything is checked before anything changes: a refused datagram leaves the
+//! session as it was, but for a counter (FRAME-5).
+
+use core::net::SocketAddr;
+
+use super::{
+    Controls, Event, MAX_DATA_FRAMES, MAX_DATA_PIECES, Phase, Session,
+    close::{CloseCode, CloseReason},
+    replay::Freshness,
+};
+use crate::{
+    crypto::Handshake,
+    device::Ecn,
+    limits::{MAX_DATAGRAM_BYTES, PACKET_HEADER_BYTES},
+    time::Instant,
+    wire::{
+        Control, DataFlags, FrameContext, Frames, PacketFlags, PacketHeader, PacketKind, Reject, StreamId, View,
+        extend_packet_number, validate,
+    },
+};
+
+/// What the frames of one packet add up to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Summary {
+    eliciting: bool,
+    ack_now: bool,
+    data_frames: usize,
+    new_streams: usize,
+    /// By how much the packet would raise what the peer has sent over all streams.
+    new_bytes: u64,
+}
+
+impl<H: Handshake> Session<'_, H> {
+    /// Takes in a datagram that carries this session's index, decrypting it in place.
+    ///
+    /// Take the events after each call: [`Event::Data`] points into `datagram`.
+    ///
+    /// # Errors
+    /// The rule that the datagram broke. It was counted, and nothing else changed.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        ecn: Ecn,
+        datagram: &mut [u8],
+    ) -> Result<(), Reject> {
+        let outcome = self.try_datagram(now, remote, ecn, datagram);
+        outcome.map_err(|reject| self.refuse(reject))
+    }
+
+    fn try_datagram(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        ecn: Ecn,
+        datagram: &mut [u8],
+    ) -> Result<(), Reject> {
+        let (header, _) = PacketHeader::parse(datagram)?;
+        if header.receiver != self.local_index {
+            return Err(Reject::NotForUs);
+        }
+        if header.kind == PacketKind::Protected {
+            return self.on_protected(now, ecn, &header, datagram);
+        }
+        // The handshake is bound to the address it began with; sealed packets may come by a new path.
+        if remote != self.remote {
+            return Err(Reject::PathUnknown);
+        }
+        self.on_handshake_packet(header.kind, datagram.get(PACKET_HEADER_BYTES..).unwrap_or(&[]), now)
+    }
+
+    fn on_protected(
+        &mut self,
+        now: Instant,
+        ecn: Ecn,
+        header: &PacketHeader,
+        datagram: &mut [u8],
+    ) -> Result<(), Reject> {
+        let number = extend_packet_number(self.replay.newest(), header.packet_number_low)
+            .ok_or(Reject::PacketNumberTooFar)?;
+        match self.replay.check(number) {
+            Freshness::Fresh => {}
+            Freshness::Replayed => return Err(Reject::Replayed),
+            Freshness::TooOld => return Err(Reject::TooOld),
+        }
+        let key_phase = header.flags.contains(PacketFlags::KEY_PHASE);
+        let epochs = self.epochs.as_ref().ok_or(Reject::UnexpectedPacket)?;
+        let datagram_len = datagram.len();
+        let (associated, sealed) = datagram.split_at_mut(PACKET_HEADER_BYTES.min(datagram_len));
+        let len = epochs.open(key_phase, number, associated, sealed)?;
+        let body = sealed.get(..len).unwrap_or(&[]);
+        validate(body, &FrameContext { max_datagram_bytes: MAX_DATAGRAM_BYTES })?;
+        if !matches!(self.phase, Phase::Established) {
+            return self.on_protected_while_closing(body);
+        }
+        let summary = self.check_frames(body)?;
+        self.admit(now, ecn, number, key_phase, &summary, datagram_len);
+        for frame in Frames::new(body).flatten() {
+            self.apply(now, &frame.view(), body);
+        }
+        self.start_rekey_if_due(now);
+        Ok(())
+    }
+
+    /// The packet keeps all rules: records that it came.
+    fn admit(&mut self, now: Instant, ecn: Ecn, number: u64, key_phase: bool, summary: &Summary, len: usize) {
+        let keep_previous = self.probe_timeout().saturating_mul(3);
+        if let Some(epochs) = &mut self.epochs {
+            epochs.authenticated(key_phase, now, keep_previous);
+        }
+        self.connecting.confirm();
+        self.replay.record(number);
+        if ecn == Ecn::Ce {
+            self.stats.ce_packets += 1;
+            self.acks.ce_count = self.acks.ce_count.wrapping_add(1);
+        }
+        self.acks.on_packet(number, now, summary.eliciting, summary.ack_now, self.config.max_ack_delay);
+        self.heard_at = now;
+        self.stats.received_packets += 1;
+        self.stats.received_bytes += len as u64;
+    }
+
+    /// A closing session hears only CLOSE, and answers anything else with its own CLOSE again.
+    fn on_protected_while_closing(&mut self, body: &[u8]) -> Result<(), Reject> {
+        let closed_too = Frames::new(body).flatten().any(|frame| matches!(frame.view(), View::Close { .. }));
+        match &mut self.phase {
+            Phase::Closing { due, .. } if !closed_too => *due = true,
+            Phase::Closing { .. } => self.phase = Phase::Closed,
+            _ => return Err(Reject::SessionClosed),
+        }
+        Ok(())
+    }
+
+    fn check_frames(&self, body: &[u8]) -> Result<Summary, Reject> {
+        let mut summary = Summary::default();
+        for frame in Frames::new(body) {
+            let view = frame?.view();
+            summary.eliciting |= view.is_ack_eliciting();
+            self.check_frame(&view, &mut summary)?;
+        }
+        if self.data_received + summary.new_bytes > self.connection_window.limit() {
+            return Err(Reject::FlowControl);
+        }
+        Ok(summary)
+    }
+
+    fn check_frame(&self, view: &View<'_>, summary: &mut Summary) -> Result<(), Reject> {
+        match view {
+            View::Data { stream, offset, payload, flags } => {
+                summary.ack_now |= flags.contains(DataFlags::ACK_NOW);
+                let end = offset + payload.len() as u64;
+                self.check_stream_bytes(*stream, *offset, end, flags.contains(DataFlags::FIN), summary)
+            }
+            View::StreamClose { stream, final_size } => {
+                self.check_stream_bytes(*stream, *final_size, *final_size, true, summary)
+            }
+            View::StreamReset { stream, final_size, .. } => {
+                self.check_stream_bytes(*stream, *final_size, *final_size, true, summary)
+            }
+            View::StreamOpen { stream, .. } => self.check_new_stream(*stream, summary),
+            View::Ack(ack) => self.check_ack(ack),
+            View::Rekey(rekey) => match &self.epochs {
+                Some(epochs) => epochs.check(rekey.answer, rekey.epoch, self.initiator),
+                None => Err(Reject::RekeyUnexpected),
+            },
+            View::WindowUpdate { stream: Some(stream), .. } if self.streams.find(*stream).is_none() => {
+                Err(Reject::StreamUnknown)
+            }
+            View::PathResponse { .. } => Err(Reject::PathResponseUnexpected),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_stream_bytes(
+        &self,
+        id: StreamId,
+        start: u64,
+        end: u64,
+        fin: bool,
+        summary: &mut Summary,
+    ) -> Result<(), Reject> {
+        summary.data_frames += 1;
+        if summary.data_frames > MAX_DATA_FRAMES {
+            return Err(Reject::RangesFull);
+        }
+        let Some(stream) = self.streams.find(id).and_then(|index| self.streams.get(index)) else {
+            summary.new_bytes += end;
+            let within = end <= self.config.initial_window_bytes;
+            return if within { self.check_new_stream(id, summary) } else { Err(Reject::FlowControl) };
+        };
+        summary.new_bytes += end.saturating_sub(stream.receive.highest);
+        stream.receive.check(start, end, fin, MAX_DATA_PIECES)
+    }
+
+    fn check_new_stream(&self, id: StreamId, summary: &mut Summary) -> Result<(), Reject> {
+        if self.streams.find(id).is_some() {
+            return Ok(());
+        }
+        summary.new_streams += 1;
+        // One at a time: two that are new in one packet cannot come from this wire's sender.
+        if self.streams.has_room() && summary.new_streams == 1 { Ok(()) } else { Err(Reject::StreamLimit) }
+    }
+
+    fn apply(&mut self, now: Instant, view: &View<'_>, body: &[u8]) {
+        match view {
+            View::Data { stream, offset, payload, flags } => {
+                // Both are slices of one buffer, so the difference is the payload's place in it.
+                let at = (payload.as_ptr() as usize).wrapping_sub(body.as_ptr() as usize) + PACKET_HEADER_BYTES;
+                let end = offset + payload.len() as u64;
+                self.on_stream_bytes(now, *stream, *offset, end, at);
+                if flags.contains(DataFlags::FIN) {
+                    self.on_final_size(*stream, end);
+                }
+                self.report_if_finished(*stream);
+            }
+            View::Ack(ack) => self.on_ack(ack, now),
+            View::Rekey(rekey) => self.on_rekey_frame(now, rekey.answer, rekey.epoch, rekey.public_key),
+            View::WindowUpdate { stream, limit } => self.on_window_update(*stream, *limit),
+            View::Ping { token } => {
+                self.pong_token = *token;
+                self.controls |= Controls::PONG;
+            }
+            View::PathChallenge { data } => {
+                self.path_token = *data;
+                self.controls |= Controls::PATH_RESPONSE;
+            }
+            View::Close { code, .. } => self.finish(CloseReason::Peer(CloseCode(*code))),
+            View::StreamOpen { stream, window, .. } => {
+                if let Some(index) = self.find_or_open(now, *stream)
+                    && let Some(stream) = self.streams.get_mut(index)
+                {
+                    stream.send.limit = stream.send.limit.max(*window);
+                }
+            }
+            View::StreamClose { stream, final_size } => {
+                if self.find_or_open(now, *stream).is_some() {
+                    self.on_final_size(*stream, *final_size);
+                    self.report_if_finished(*stream);
+                }
+            }
+            View::StreamReset { stream, final_size, code } => self.on_reset(now, *stream, *final_size, *code),
+            View::GoAway { .. } => self.push_event(Event::GoingAway),
+            View::Control(Control::Keepalive | Control::Migrate { .. } | Control::VersionNegotiation { .. })
+            | View::Pong { .. }
+            | View::Pad { .. }
+            | View::PathResponse { .. } => {}
+        }
+    }
+
+    fn find_or_open(&mut self, now: Instant, id: StreamId) -> Option<usize> {
+        let index = match self.streams.find(id) {
+            Some(index) => index,
+            None => self.open_stream_slot(id, now)?,
+        };
+        self.streams.touch(index);
+        Some(index)
+    }
+
+    /// Records stream bytes and reports what is new of them; `at` is where they begin in the datagram.
+    fn on_stream_bytes(&mut self, now: Instant, id: StreamId, start: u64, end: u64, at: usize) {
+        let Some(index) = self.find_or_open(now, id) else { return };
+        let Some(stream) = self.streams.get_mut(index) else { return };
+        self.data_received += end.saturating_sub(stream.receive.highest);
+        let events = &mut self.events;
+        stream.receive.record(start, end, |new| {
+            // A datagram is below 64 KiB, and so is every place in it.
+            let from = (at as u64 + (new.start - start)) as u16;
+            let event = Event::Data { stream: id, offset: new.start, start: from, end: from + new.len() as u16 };
+            let full = events.push_back(event).is_err();
+            debug_assert!(!full, "at most MAX_DATA_FRAMES * MAX_DATA_PIECES events");
+        });
+    }
+
+    fn on_final_size(&mut self, id: StreamId, size: u64) {
+        if let Some(stream) = self.streams.find(id).and_then(|index| self.streams.get_mut(index)) {
+            stream.receive.final_size = Some(size);
+        }
+    }
+
+    fn report_if_finished(&mut self, id: StreamId) {
+        if let Some(stream) = self.streams.find(id).and_then(|index| self.streams.get_mut(index))
+            && stream.receive.finishes()
+        {
+            self.push_event(Event::StreamFinished { stream: id });
+        }
+    }
+
+    fn on_reset(&mut self, now: Instant, id: StreamId, final_size: u64, code: u16) {
+        let Some(index) = self.find_or_open(now, id) else { return };
+        let Some(stream) = self.streams.get_mut(index) else { return };
+        self.data_received += final_size.saturating_sub(stream.receive.highest);
+        stream.receive.highest = stream.receive.highest.max(final_size);
+        stream.receive.final_size = Some(final_size);
+        if !core::mem::replace(&mut stream.receive.finished, true) {
+            self.push_event(Event::StreamReset { stream: id, code });
+        }
+    }
+
+    fn on_window_update(&mut self, stream: Option<StreamId>, limit: u64) {
+        match stream {
+            None => self.peer.data_limit = self.peer.data_limit.max(limit),
+            Some(id) => {
+                if let Some(stream) = self.streams.find(id).and_then(|index| self.streams.get_mut(index)) {
+                    stream.send.limit = stream.send.limit.max(limit);
+                }
+            }
+        }
+    }
+
+    fn on_rekey_frame(&mut self, now: Instant, answer: bool, epoch: u32, public_key: &[u8; 32]) {
+        let Some(epochs) = &mut self.epochs else { return };
+        match epochs.on_rekey(answer, epoch, public_key, &mut self.handshake, now) {
+            Ok(super::epochs::RekeyStep::Answer) => self.controls |= Controls::REKEY_ANSWER,
+            Ok(_) => {}
+            // A public key of low order from an authenticated peer: it is broken or hostile, and must not choose keys.
+            Err(_) => self.close(now, CloseCode::PROTOCOL, "refused a REKEY public key"),
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! Acknowledgement, loss detection and probes (RFC 9002), for one path.
+
+use super::{
+    Controls, Event, Session,
+    rtt::Rtt,
+    sent::SentRing,
+    storage::{Fate, SentPacket},
+};
+use crate::{
+    congestion::{AckSample, CongestionSample, Controller},
+    crypto::Handshake,
+    ranges::{Range, RangeSet},
+    time::{Duration, Instant},
+    wire::{AckFrame, Reject},
+};
+
+/// Packets by which a later one must have been acknowledged before an earlier one is lost (RFC 9002 section 6.1.1).
+/// It grows on paths that are seen to reorder more.
+const INITIAL_PACKET_THRESHOLD: u64 = 3;
+const MAX_PACKET_THRESHOLD: u64 = 4096;
+/// Persistent congestion spans this many probe time-outs (RFC 9002 section 7.6.1).
+const PERSISTENT_CONGESTION_THRESHOLD: u64 = 3;
+/// Packets that a probe time-out sends past the congestion window (RFC 9002 section 6.2.4).
+const PROBES_PER_TIMEOUT: u8 = 2;
+const MAX_BACKOFF_SHIFT: u32 = 10;
+
+/// What was sent and has not been settled, and the timers that settle it.
+#[derive(Debug)]
+pub(super) struct Recovery<'a> {
+    pub(super) sent: SentRing<'a>,
+    /// Acknowledged packet numbers at and above the ring's oldest: an ACK repeats them, and they are done.
+    acked: RangeSet<'a>,
+    pub(super) rtt: Rtt,
+    inflight_bytes: u64,
+    largest_acked: Option<u64>,
+    /// Every packet below this is settled or lost.
+    cursor: u64,
+    packet_threshold: u64,
+    /// When the next packet is lost by time.
+    loss_at: Option<Instant>,
+    last_eliciting_at: Instant,
+    pto_count: u32,
+    /// Packets that may leave past the congestion window.
+    pub(super) probes: u8,
+    /// The newest congestion episode: its number, and how many of its lost packets have not turned up.
+    episode: u8,
+    episode_missing: u64,
+    episode_started_at: Option<Instant>,
+    /// Whether the congestion window held a packet back since the last ACK.
+    pub(super) cwnd_limited: bool,
+    peer_ce_count: u32,
+}
+
+/// What one ACK newly acknowledged.
+#[derive(Clone, Copy, Debug, Default)]
+struct Newly {
+    bytes: u64,
+    largest: Option<u64>,
+    largest_sent_at: Instant,
+    prior_inflight_bytes: u64,
+    spurious: u64,
+    /// Streams of which bytes were acknowledged, by index.
+    streams: u16,
+}
+
+/// A stretch of packets that were all lost, for persistent congestion.
+#[derive(Clone, Copy, Debug, Default)]
+struct LostRun {
+    first_at: Option<Instant>,
+    longest: Duration,
+}
+
+impl<'a> Recovery<'a> {
+    pub(super) fn new(sent: SentRing<'a>, acked: RangeSet<'a>) -> Self {
+        Self {
+            sent,
+            acked,
+            rtt: Rtt::default(),
+            inflight_bytes: 0,
+            largest_acked: None,
+            cursor: 0,
+            packet_threshold: INITIAL_PACKET_THRESHOLD,
+            loss_at: None,
+            last_eliciting_at: Instant::ZERO,
+            pto_count: 0,
+            probes: 0,
+            episode: 0,
+            episode_missing: 0,
+            episode_started_at: None,
+            cwnd_limited: false,
+            peer_ce_count: 0,
+        }
+    }
+
+    pub(super) fn into_storage(self) -> (&'a mut [SentPacket], &'a mut [Range]) {
+        (self.sent.into_storage(), self.acked.into_storage())
+    }
+
+    pub(super) const fn inflight_bytes(&self) -> u64 {
+        self.inflight_bytes
+    }
+
+    /// Remembers a packet that just left.
+    pub(super) fn on_sent(&mut self, packet: SentPacket) {
+        if packet.fate == Fate::InFlight {
+            self.inflight_bytes += u64::from(packet.size);
+            self.last_eliciting_at = packet.sent_at;
+            self.probes = self.probes.saturating_sub(1);
+        }
+        self.sent.push(packet);
+        if self.cursor + 1 == self.sent.next_number() && packet.fate == Fate::Settled {
+            self.cursor += 1;
+        }
+        self.forget_settled(packet.sent_at);
+    }
+
+    /// When loss detection or a probe is due.
+    pub(super) fn timeout(&self, probe_timeout: Duration) -> Option<Instant> {
+        self.loss_at.or_else(|| self.probe_at(probe_timeout))
+    }
+
+    fn probe_at(&self, probe_timeout: Duration) -> Option<Instant> {
+        let backoff = 1 << self.pto_count.min(MAX_BACKOFF_SHIFT);
+        (self.inflight_bytes > 0).then(|| self.last_eliciting_at + probe_timeout.saturating_mul(backoff))
+    }
+
+    fn forget_settled(&mut self, now: Instant) {
+        // A lost packet is remembered for a few round trips, in case it was only late, or until room is short.
+        let keep = self.rtt.smoothed_or_initial().saturating_mul(4);
+        let cramped = self.sent.room() < 64;
+        self.sent.settle(|packet| cramped || packet.sent_at + keep < now);
+        self.acked.remove_below(self.sent.oldest());
+        self.cursor = self.cursor.max(self.sent.oldest());
+    }
+}
+
+impl<H: Handshake> Session<'_, H> {
+    /// Whether an ACK is possible at all. Changes nothing.
+    pub(super) fn check_ack(&self, ack: &AckFrame<'_>) -> Result<(), Reject> {
+        if ack.largest() >= self.recovery.sent.next_number() { Err(Reject::AckOfUnsent) } else { Ok(()) }
+    }
+
+    /// Takes in an ACK that [`Session::check_ack`] let pass.
+    pub(super) fn on_ack(&mut self, ack: &AckFrame<'_>, now: Instant) {
+        let mut newly = Newly { prior_inflight_bytes: self.recovery.inflight_bytes, ..Newly::default() };
+        for range in ack.ranges() {
+            let oldest = self.recovery.sent.oldest();
+            if range.last < oldest {
+                break;
+            }
+            self.acknowledge_range(range.first.max(oldest), range.last + 1, &mut newly);
+        }
+        let advanced = self.recovery.largest_acked.is_none_or(|largest| ack.largest() > largest);
+        if advanced {
+            self.recovery.largest_acked = Some(ack.largest());
+        }
+        let rtt_sample = self.sample_rtt(ack, &newly, advanced, now);
+        self.report_acknowledged(newly.streams);
+        self.detect_losses(now);
+        if newly.largest.is_some() {
+            self.recovery.pto_count = 0;
+            self.recovery.probes = 0;
+            self.tell_controller(&newly, rtt_sample, now);
+        }
+        self.on_ce_count(ack.ce_count(), &newly, now);
+        self.recovery.forget_settled(now);
+        self.update_pacing_rate();
+    }
+
+    /// Settles the packets of `start..end` that no earlier ACK named.
+    fn acknowledge_range(&mut self, start: u64, end: u64, newly: &mut Newly) {
+        let mut at = start;
+        while at < end {
+            let Some(gap) = self.recovery.acked.gaps(at, end).next() else { break };
+            for number in gap.start..gap.end {
+                self.acknowledge_packet(number, newly);
+            }
+            at = gap.end;
+        }
+        // Where it does not fit, a later ACK finds these packets settled: slower, and as right.
+        let _ = self.recovery.acked.insert(start, end);
+    }
+
+    fn acknowledge_packet(&mut self, number: u64, newly: &mut Newly) {
+        let Some(packet) = self.recovery.sent.get_mut(number) else { return };
+        let fate = core::mem::replace(&mut packet.fate, Fate::Settled);
+        let packet = *packet;
+        match fate {
+            Fate::Settled => return,
+            Fate::InFlight => {
+                self.recovery.inflight_bytes -= u64::from(packet.size);
+                newly.bytes += u64::from(packet.size);
+                if newly.largest.is_none_or(|largest| number > largest) {
+                    newly.largest = Some(number);
+                    newly.largest_sent_at = packet.sent_at;
+                }
+            }
+            Fate::Lost => self.on_spurious_loss(number, &packet, newly),
+        }
+        if packet.has_data {
+            let range = Range { start: packet.offset, end: packet.offset + u64::from(packet.len) };
+            let index = usize::from(packet.stream);
+            if let Some(stream) = self.streams.get_mut(index)
+                && stream.send.on_acked(range)
+            {
+                newly.streams |= 1 << index;
+            }
+        }
+    }
+
+    /// A packet that was given up arrived after all: reordering, and perhaps no congestion (BBR-7).
+    fn on_spurious_loss(&mut self, number: u64, packet: &SentPacket, newly: &mut Newly) {
+        self.stats.spurious_losses += 1;
+        newly.spurious += 1;
+        let distance = self.recovery.largest_acked.unwrap_or(number).saturating_sub(number);
+        let threshold = &mut self.recovery.packet_threshold;
+        *threshold = (*threshold).max(distance.saturating_add(1).min(MAX_PACKET_THRESHOLD));
+        if packet.episode == self.recovery.episode && self.recovery.episode_missing > 0 {
+            self.recovery.episode_missing -= 1;
+            if self.recovery.episode_missing == 0 {
+                self.congestion.get_mut().on_spurious();
+            }
+        }
+    }
+
+    fn sample_rtt(&mut self, ack: &AckFrame<'_>, newly: &Newly, advanced: bool, now: Instant) -> Option<Duration> {
+        // Only the largest packet gives a sample, and only when it is new (RFC 9002 section 5.1).
+        if !advanced || newly.largest != Some(ack.largest()) {
+            return None;
+        }
+        let sample = now.saturating_since(newly.largest_sent_at);
+        let delay = Duration::from_micros(u64::from(ack.delay_us())).min(self.peer.max_ack_delay);
+        self.recovery.rtt.update(sample, delay);
+        Some(sample)
+    }
+
+    fn report_acknowledged(&mut self, streams: u16) {
+        for index in 0..self.streams.len() {
+            if streams & (1 << index) == 0 {
+                continue;
+            }
+            if let Some(stream) = self.streams.get(index) {
+                let (stream, upto) = (stream.id, stream.send.acked_prefix());
+                self.push_event(Event::Acknowledged { stream, upto });
+            }
+        }
+    }
+
+    fn tell_controller(&mut self, newly: &Newly, rtt_sample: Option<Duration>, now: Instant) {
+        let sample = AckSample {
+            now,
+            acked_bytes: newly.bytes,
+            largest_acked: self.recovery.largest_acked.unwrap_or(0),
+            largest_sent_at: newly.largest_sent_at,
+            next_packet_number: self.recovery.sent.next_number(),
+            prior_inflight_bytes: newly.prior_inflight_bytes,
+            rtt_sample,
+            srtt: self.recovery.rtt.smoothed_or_initial(),
+            cwnd_limited: self.recovery.cwnd_limited,
+        };
+        self.congestion.get_mut().on_ack(&sample);
+        self.recovery.cwnd_limited = false;
+    }
+
+    /// More CE marks than before count as a loss would (RFC 9002 section 7.1).
+    fn on_ce_count(&mut self, ce_count: u32, newly: &Newly, now: Instant) {
+        if ce_count <= self.recovery.peer_ce_count {
+            return;
+        }
+        self.recovery.peer_ce_count = ce_count;
+        let new_episode = self.enter_episode(newly.largest_sent_at, now);
+        self.congestion.get_mut().on_congestion(&CongestionSample { now, lost_bytes: 0, new_episode, persistent: false });
+    }
+
+    /// Gives up the packets that RFC 9002 section 6.1 calls lost.
+    pub(super) fn detect_losses(&mut self, now: Instant) {
+        let Some(largest_acked) = self.recovery.largest_acked else { return };
+        let delay = self.recovery.rtt.loss_delay();
+        let (mut lost_bytes, mut lost_packets, mut new_episode) = (0, 0, false);
+        let mut run = LostRun::default();
+        let mut all_resolved = true;
+        self.recovery.loss_at = None;
+        for number in self.recovery.cursor..largest_acked {
+            let Some(packet) = self.recovery.sent.get(number).copied() else { continue };
+            if packet.fate == Fate::InFlight {
+                let by_count = number + self.recovery.packet_threshold <= largest_acked;
+                let lost_at = packet.sent_at + delay;
+                if by_count || lost_at <= now {
+                    lost_bytes += u64::from(packet.size);
+                    lost_packets += 1;
+                    run.lost(packet.sent_at);
+                    new_episode |= self.enter_episode(packet.sent_at, now);
+                    self.give_up(number, &packet);
+                } else {
+                    let earliest = self.recovery.loss_at.map_or(lost_at, |at| at.min(lost_at));
+                    self.recovery.loss_at = Some(earliest);
+                    all_resolved = false;
+                    run.broken();
+                }
+            } else if packet.fate == Fate::Settled {
+                run.broken();
+            }
+            if all_resolved {
+                self.recovery.cursor = number + 1;
+            }
+        }
+        if lost_packets == 0 {
+            return;
+        }
+        self.stats.lost_packets += lost_packets;
+        let period = self.probe_timeout().saturating_mul(PERSISTENT_CONGESTION_THRESHOLD);
+        let persistent = self.recovery.rtt.smoothed().is_some() && run.longest > period;
+        self.congestion.get_mut().on_congestion(&CongestionSample { now, lost_bytes, new_episode, persistent });
+    }
+
+    /// A packet sent at `sent_at` was lost or marked: returns whether a new congestion episode begins with it, which
+    /// takes a packet sent after the last one began (RFC 9002 section 7.3.1).
+    fn enter_episode(&mut self, sent_at: Instant, now: Instant) -> bool {
+        if self.recovery.episode_started_at.is_some_and(|started| sent_at <= started) {
+            return false;
+        }
+        self.recovery.episode_started_at = Some(now);
+        self.recovery.episode = self.recovery.episode.wrapping_add(1);
+        self.recovery.episode_missing = 0;
+        self.stats.congestion_episodes += 1;
+        true
+    }
+
+    /// Queues what a packet carried again.
+    fn give_up(&mut self, number: u64, packet: &SentPacket) {
+        self.recovery.inflight_bytes -= u64::from(packet.size);
+        self.recovery.episode_missing += 1;
+        let episode = self.recovery.episode;
+        if let Some(record) = self.recovery.sent.get_mut(number) {
+            record.fate = Fate::Lost;
+            record.episode = episode;
+        }
+        self.requeue(packet);
+    }
+
+    fn requeue(&mut self, packet: &SentPacket) {
+        self.controls |= packet.controls & Controls::RELIABLE;
+        self.window_streams |= packet.window_streams;
+        if packet.has_data
+            && let Some(stream) = self.streams.get_mut(usize::from(packet.stream))
+        {
+            stream
+                .send
+                .on_lost(Range { start: packet.offset, end: packet.offset + u64::from(packet.len) }, packet.fin);
+        }
+    }
+
+    /// The recovery timers: loss by time, else a probe (RFC 9002 section 6.2).
+    pub(super) fn on_recovery_timeout(&mut self, now: Instant) {
+        if let Some(loss_at) = self.recovery.loss_at {
+            if loss_at <= now {
+                self.detect_losses(now);
+                self.update_pacing_rate();
+            }
+            return;
+        }
+        if self.recovery.probe_at(self.probe_timeout()).is_some_and(|at| at <= now) {
+            self.recovery.pto_count += 1;
+            self.recovery.probes = PROBES_PER_TIMEOUT;
+            // Restarts the timer even where nothing can be sent.
+            self.recovery.last_eliciting_at = now;
+            self.stats.probe_timeouts += 1;
+            self.queue_probe();
+        }
+    }
+
+    /// Makes sure that a probe has something to say: the oldest data in flight again, else a PING.
+    fn queue_probe(&mut self) {
+        let range = self.recovery.cursor..self.recovery.sent.next_number();
+        let oldest = range.into_iter().find_map(|number| {
+            self.recovery.sent.get(number).copied().filter(|packet| packet.fate == Fate::InFlight)
+        });
+        match oldest {
+            Some(packet) if packet.has_data || packet.controls.intersects(Controls::RELIABLE) => self.requeue(&packet),
+            _ => self.controls |= Controls::PING,
+        }
+    }
+
+    /// Sets the pacer's rate from the controller and the user's cap (BBR-3, BBR-5).
+    pub(super) fn update_pacing_rate(&mut self) {
+        let modelled =
+            if self.config.pacing { self.congestion.get().pacing_rate(self.recovery.rtt.smoothed()) } else { None };
+        let rate = match (modelled, self.config.rate_cap) {
+            (Some(rate), Some(cap)) => Some(rate.min(cap)),
+            (rate, cap) => rate.or(cap),
+        };
+        self.pacer.set_rate(rate);
+    }
+}
+
+impl LostRun {
+    fn lost(&mut self, sent_at: Instant) {
+        let first = *self.first_at.get_or_insert(sent_at);
+        self.longest = self.longest.max(sent_at.saturating_since(first));
+    }
+
+    fn broken(&mut self) {
+        self.first_at = None;
+    }
+}

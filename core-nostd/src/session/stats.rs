@@ -1,0 +1,51 @@
+//! Figures of one session.
+
+use crate::{time::Duration, wire::RejectCounters};
+
+/// What a session counted and measured; bytes are those of whole datagrams unless said otherwise.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// Datagrams and bytes sent.
+    pub sent_packets: u64,
+    /// See `sent_packets`.
+    pub sent_bytes: u64,
+    /// Datagrams and bytes that authenticated and kept every rule.
+    pub received_packets: u64,
+    /// See `received_packets`.
+    pub received_bytes: u64,
+    /// Stream bytes sent for the first time.
+    pub stream_bytes_sent: u64,
+    /// Stream bytes sent again.
+    pub stream_bytes_resent: u64,
+    /// Packets declared lost.
+    pub lost_packets: u64,
+    /// Of those, the ones that turned out to have arrived.
+    pub spurious_losses: u64,
+    /// Probe time-outs.
+    pub probe_timeouts: u64,
+    /// Congestion episodes.
+    pub congestion_episodes: u64,
+    /// Packets that arrived with a congestion mark.
+    pub ce_packets: u64,
+    /// Smoothed round-trip time; zero before the first sample.
+    pub srtt: Duration,
+    /// Lowest round-trip time; zero before the first sample.
+    pub min_rtt: Duration,
+    /// Congestion window in bytes.
+    pub cwnd_bytes: u64,
+    /// Bytes in flight.
+    pub inflight_bytes: u64,
+    /// Key changes since the handshake.
+    pub epochs: u32,
+    /// Refused datagrams by reason.
+    pub rejects: RejectCounters,
+}
+
+impl Stats {
+    /// Share of stream bytes that were sent more than once, in parts per million.
+    #[must_use]
+    pub fn resent_ppm(&self) -> u64 {
+        let total = u128::from(self.stream_bytes_sent) + u128::from(self.stream_bytes_resent);
+        u64::try_from((u128::from(self.stream_bytes_resent) * 1_000_000).checked_div(total).unwrap_or(0)).unwrap_or(0)
+    }
+}

@@ -1,0 +1,93 @@
+//! The storage that a session works in, given by its caller: whatever grows with bandwidth and delay.
+
+use super::streams::Stream;
+use crate::{ranges::Range, time::Instant};
+
+/// Most streams that one session can hold: their window updates share one mask in [`SentPacket`].
+pub const MAX_STREAMS: usize = 16;
+
+/// Storage for one session. Lengths decide how much may be outstanding; [`Storage::check`] has the lower bounds.
+#[derive(Debug)]
+pub struct Storage<'a> {
+    /// One record per packet in flight; the length is rounded down to a power of two. At a rate of `r` packets per
+    /// second and a round trip of `t` seconds, `2 * r * t` keep the path full.
+    pub sent: &'a mut [SentPacket],
+    /// Gaps among the packets that the peer acknowledged.
+    pub acked_packets: &'a mut [Range],
+    /// Gaps among the packets received.
+    pub received_packets: &'a mut [Range],
+    /// One entry per stream, at most [`MAX_STREAMS`].
+    pub streams: &'a mut [StreamSlot<'a>],
+}
+
+/// Storage for one stream, and the stream once it is open.
+#[derive(Debug)]
+pub enum StreamSlot<'a> {
+    /// Not in use.
+    Free(StreamStorage<'a>),
+    /// In use.
+    Open(Stream<'a>),
+    /// Between the two, while storage is being moved.
+    Moving,
+}
+
+/// Storage for what a stream must remember out of order.
+#[derive(Debug)]
+pub struct StreamStorage<'a> {
+    /// Gaps among the received bytes.
+    pub received: &'a mut [Range],
+    /// Gaps among the acknowledged bytes.
+    pub acked: &'a mut [Range],
+    /// Ranges to send again.
+    pub lost: &'a mut [Range],
+}
+
+/// What is remembered of one sent packet until its fate is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SentPacket {
+    /// When it left.
+    pub(super) sent_at: Instant,
+    /// Stream bytes that it carried.
+    pub(super) offset: u64,
+    pub(super) len: u16,
+    /// Its whole datagram.
+    pub(super) size: u16,
+    /// Index of the stream in the storage; meaningless where `has_data` is false.
+    pub(super) stream: u8,
+    pub(super) fate: Fate,
+    pub(super) has_data: bool,
+    pub(super) fin: bool,
+    /// Control frames that it carried, to be sent again if it is lost.
+    pub(super) controls: super::control::Controls,
+    /// Streams whose window it told.
+    pub(super) window_streams: u16,
+    /// The congestion episode in which it was lost.
+    pub(super) episode: u8,
+}
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Acknowledged, or never in need of it.
+    #[default]
+    Settled,
+    /// On its way.
+    InFlight,
+    /// Given up, its content queued again; remembered to notice that it arrived after all.
+    Lost,
+}
+
+/// The storage is too small to hold a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooSmall;
+
+impl Storage<'_> {
+    /// Whether a session can work in this storage at all.
+    ///
+    /// # Errors
+    /// [`TooSmall`] below 64 packets, 8 gaps or one stream, or above [`MAX_STREAMS`].
+    pub fn check(&self) -> Result<(), TooSmall> {
+        let enough = self.sent.len() >= 64 && self.acked_packets.len() >= 8 && self.received_packets.len() >= 8;
+        if enough && !self.streams.is_empty() && self.streams.len() <= MAX_STREAMS { Ok(()) } else { Err(TooSmall) }
+    }
+}

@@ -1,0 +1,259 @@
+//! Streams: what each half knows of its bytes, and the table that finds a stream by its id.
+
+use super::{
+    flow::ReceiveWindow,
+    storage::{StreamSlot, StreamStorage},
+};
+use crate::{
+    ranges::{Range, RangeSet},
+    wire::{Reject, StreamId},
+};
+
+/// A stream of bytes in both directions. Streams live as long as their session.
+#[derive(Debug)]
+pub struct Stream<'a> {
+    pub(super) id: StreamId,
+    pub(super) send: SendHalf<'a>,
+    pub(super) receive: ReceiveHalf<'a>,
+}
+
+/// What this end sends on a stream.
+#[derive(Debug)]
+pub(super) struct SendHalf<'a> {
+    /// The application has bytes up to here.
+    pub(super) end: u64,
+    /// The first byte that was never sent.
+    pub(super) next: u64,
+    /// The peer takes bytes up to here.
+    pub(super) limit: u64,
+    /// Whether `end` is final.
+    pub(super) fin: bool,
+    /// Whether the end was told, and not lost on its way.
+    pub(super) fin_sent: bool,
+    acked: RangeSet<'a>,
+    lost: RangeSet<'a>,
+}
+
+/// What the peer sends on a stream.
+#[derive(Debug)]
+pub(super) struct ReceiveHalf<'a> {
+    received: RangeSet<'a>,
+    /// One above the highest byte seen.
+    pub(super) highest: u64,
+    pub(super) final_size: Option<u64>,
+    pub(super) finished: bool,
+    pub(super) window: ReceiveWindow,
+}
+
+impl<'a> Stream<'a> {
+    pub(super) fn new(id: StreamId, storage: StreamStorage<'a>, send_limit: u64, window: ReceiveWindow) -> Self {
+        let send = SendHalf {
+            end: 0,
+            next: 0,
+            limit: send_limit,
+            fin: false,
+            fin_sent: false,
+            acked: RangeSet::new(storage.acked),
+            lost: RangeSet::new(storage.lost),
+        };
+        let received = RangeSet::new(storage.received);
+        let receive = ReceiveHalf { received, highest: 0, final_size: None, finished: false, window };
+        Self { id, send, receive }
+    }
+
+    pub(super) fn into_storage(self) -> StreamStorage<'a> {
+        StreamStorage {
+            received: self.receive.received.into_storage(),
+            acked: self.send.acked.into_storage(),
+            lost: self.send.lost.into_storage(),
+        }
+    }
+}
+
+impl SendHalf<'_> {
+    /// Whether there is anything to send that flow control of the stream allows.
+    pub(super) fn has_work(&self) -> bool {
+        !self.lost.is_empty() || self.next < self.end.min(self.limit) || self.fin_due()
+    }
+
+    /// Whether the end of the stream must be told, by a frame of its own if no byte is left to carry it.
+    pub(super) fn fin_due(&self) -> bool {
+        self.fin && !self.fin_sent && self.next == self.end
+    }
+
+    /// The next bytes to send, at most `limit` of them, lost ones first; the second value says whether they are new.
+    ///
+    /// `connection_credit` bounds new bytes only: lost ones were paid for when they were first sent.
+    pub(super) fn peek(&self, limit: u64, connection_credit: u64) -> Option<(Range, bool)> {
+        if let Some(lost) = self.lost.first() {
+            return Some((Range { start: lost.start, end: lost.end.min(lost.start + limit) }, false));
+        }
+        let end = self.end.min(self.limit).min(self.next.saturating_add(limit.min(connection_credit)));
+        (self.next < end).then_some((Range { start: self.next, end }, true))
+    }
+
+    /// Records that the bytes which [`SendHalf::peek`] gave are on their way.
+    pub(super) fn sent(&mut self, range: Range, new: bool) {
+        if new {
+            self.next = range.end;
+        } else {
+            self.lost.take_front(range.len());
+        }
+    }
+
+    /// The peer has `range`; returns whether the run from zero grew.
+    pub(super) fn on_acked(&mut self, range: Range) -> bool {
+        let before = self.acked.prefix();
+        if self.acked.insert(range.start, range.end).is_err() {
+            // No room to remember it: sending the bytes once more is cheaper than losing count.
+            self.on_lost(range, false);
+            return false;
+        }
+        if !self.lost.is_empty() && self.lost.remove(range.start, range.end).is_err() {
+            // The range stays queued whole; the peer drops what it has.
+            return self.acked.prefix() > before;
+        }
+        self.acked.prefix() > before
+    }
+
+    /// The bytes must be sent again.
+    pub(super) fn on_lost(&mut self, range: Range, fin: bool) {
+        if fin {
+            self.fin_sent = false;
+        }
+        if !self.acked.covers(range.start, range.end) {
+            self.lost.insert_or_widen(range.start, range.end);
+        }
+    }
+
+    /// Everything below this is with the peer.
+    pub(super) fn acked_prefix(&self) -> u64 {
+        self.acked.prefix()
+    }
+}
+
+impl ReceiveHalf<'_> {
+    /// Whether `start..end` may arrive: flow control, final size, and room to remember a gap.
+    pub(super) fn check(&self, start: u64, end: u64, fin: bool, max_pieces: usize) -> Result<(), Reject> {
+        if end > self.window.limit() {
+            return Err(Reject::FlowControl);
+        }
+        match self.final_size {
+            Some(size) if end > size || (fin && end != size) => return Err(Reject::FinalSize),
+            None if fin && end < self.highest => return Err(Reject::FinalSize),
+            _ => {}
+        }
+        if self.received.last().is_none_or(|last| last.end == start) {
+            return Ok(());
+        }
+        let pieces = self.received.gaps(start, end).take(max_pieces + 1).count();
+        let needs_room = pieces > 0 && self.received.is_full();
+        if needs_room || pieces > max_pieces { Err(Reject::RangesFull) } else { Ok(()) }
+    }
+
+    /// Records `start..end` and shows each part of it that is new to `sink`.
+    pub(super) fn record(&mut self, start: u64, end: u64, mut sink: impl FnMut(Range)) {
+        if self.received.last().is_none_or(|last| last.end <= start) {
+            sink(Range { start, end });
+        } else {
+            self.received.gaps(start, end).for_each(sink);
+        }
+        // Cannot be full: `check` came first.
+        let _ = self.received.insert(start, end);
+        self.highest = self.highest.max(end);
+    }
+
+    /// Whether every byte up to the final size is there; true once.
+    pub(super) fn finishes(&mut self) -> bool {
+        let done = self.final_size.is_some_and(|size| self.received.prefix() >= size);
+        !core::mem::replace(&mut self.finished, self.finished || done) && done
+    }
+}
+
+/// Finds streams by id. Sessions have few streams, so looking at each is faster than any index.
+#[derive(Debug)]
+pub(super) struct StreamTable<'a> {
+    slots: &'a mut [StreamSlot<'a>],
+    /// How many are open, all at the front.
+    open: usize,
+    /// Where the last frame's stream was.
+    recent: usize,
+}
+
+impl<'a> StreamTable<'a> {
+    pub(super) fn new(slots: &'a mut [StreamSlot<'a>]) -> Self {
+        Self { slots, open: 0, recent: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.open
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<&Stream<'a>> {
+        match self.slots.get(index) {
+            Some(StreamSlot::Open(stream)) => Some(stream),
+            _ => None,
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Stream<'a>> {
+        match self.slots.get_mut(index) {
+            Some(StreamSlot::Open(stream)) => Some(stream),
+            _ => None,
+        }
+    }
+
+    pub(super) fn find(&self, id: StreamId) -> Option<usize> {
+        if self.get(self.recent).is_some_and(|stream| stream.id == id) {
+            return Some(self.recent);
+        }
+        (0..self.open).find(|index| self.get(*index).is_some_and(|stream| stream.id == id))
+    }
+
+    pub(super) fn touch(&mut self, index: usize) {
+        self.recent = index;
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.open < self.slots.len()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Stream<'a>> {
+        self.slots.iter_mut().filter_map(|slot| match slot {
+            StreamSlot::Open(stream) => Some(stream),
+            _ => None,
+        })
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Stream<'a>> {
+        self.slots.iter().filter_map(|slot| match slot {
+            StreamSlot::Open(stream) => Some(stream),
+            _ => None,
+        })
+    }
+
+    /// Opens a stream in the next free slot; `None` where there is none.
+    pub(super) fn open(&mut self, id: StreamId, send_limit: u64, window: ReceiveWindow) -> Option<usize> {
+        let index = self.open;
+        let slot = self.slots.get_mut(index)?;
+        match core::mem::replace(slot, StreamSlot::Moving) {
+            StreamSlot::Free(storage) => *slot = StreamSlot::Open(Stream::new(id, storage, send_limit, window)),
+            other => {
+                *slot = other;
+                return None;
+            }
+        }
+        self.open += 1;
+        Some(index)
+    }
+
+    /// Gives the storage back, every slot free.
+    pub(super) fn into_storage(self) -> &'a mut [StreamSlot<'a>] {
+        for slot in self.slots.iter_mut() {
+            if let StreamSlot::Open(stream) = core::mem::replace(slot, StreamSlot::Moving) {
+                *slot = StreamSlot::Free(stream.into_storage());
+            }
+        }
+        self.slots
+    }
+}

@@ -1,0 +1,349 @@
+//! What leaves, and when: ACKs and control frames at once, stream bytes as window, pacer and peer allow.
+
+use super::{
+    Controls, Phase, Session,
+    acks::MAX_ACK_RANGES,
+    close::CloseCode,
+    storage::{Fate, SentPacket},
+};
+use crate::{
+    congestion::Controller,
+    crypto::Handshake,
+    device::{Ecn, Transmit},
+    limits::{FRAME_HEADER_BYTES, PACKET_HEADER_BYTES, TAG_BYTES},
+    ranges::Range,
+    time::Instant,
+    wire::{AckRange, DataFlags, FrameWriter, PacketFlags, PacketHeader, PacketKind, RekeyFrame, StreamId},
+};
+
+/// The application's bytes, asked for when they leave: for the first time or again.
+pub trait Source {
+    /// Fills `out` with the stream's bytes from `offset` on. The session asks only for bytes that were announced by
+    /// [`Session::provide`] and not yet reported as [`super::Event::Acknowledged`].
+    fn fill(&mut self, stream: StreamId, offset: u64, out: &mut [u8]);
+}
+
+/// The sender asks for an ACK this many times per window, and twice as often while it probes for capacity.
+const ACKS_PER_WINDOW: u64 = 4;
+/// A DATA frame that would carry less than this beside other frames waits for the next packet.
+const MIN_DATA_BYTES: usize = 64;
+/// Records of sent packets kept free for ACKs and control frames.
+const RESERVED_RECORDS: u64 = 16;
+
+/// A packet under construction.
+#[derive(Default)]
+struct Draft {
+    acks: bool,
+    controls: Controls,
+    window_streams: u16,
+    data: Option<DraftData>,
+}
+
+struct DraftData {
+    index: usize,
+    range: Range,
+    new: bool,
+    fin: bool,
+}
+
+impl Draft {
+    fn is_eliciting(&self) -> bool {
+        self.data.is_some() || !self.controls.is_empty()
+    }
+}
+
+impl<H: Handshake> Session<'_, H> {
+    /// Writes the next datagrams to send into `out`: at most `max_segments` of equal length, the last perhaps
+    /// shorter, and no more than the pacer's quantum.
+    ///
+    /// `None` means nothing may leave now. Ask again after every other call that takes `&mut self`, and when
+    /// [`Session::poll_timeout`] says so; and after `Some`, until it is `None`.
+    pub fn poll_transmit(
+        &mut self,
+        now: Instant,
+        source: &mut impl Source,
+        out: &mut [u8],
+        max_segments: usize,
+    ) -> Option<Transmit> {
+        let (len, segment_bytes) = match &self.phase {
+            Phase::Connecting => self.transmit_handshake(now, out).map(|len| (len, len))?,
+            Phase::Established => match self.transmit_handshake(now, out) {
+                Some(len) => (len, len),
+                None => self.transmit_packets(now, source, out, max_segments)?,
+            },
+            Phase::Closing { .. } => self.transmit_close(out).map(|len| (len, len))?,
+            Phase::Closed => return None,
+        };
+        self.spoke_at = now;
+        Some(Transmit { remote: self.remote, len, segment_bytes, ecn: Ecn::Ect0, depart_at: now })
+    }
+
+    fn transmit_packets(
+        &mut self,
+        now: Instant,
+        source: &mut impl Source,
+        out: &mut [u8],
+        max_segments: usize,
+    ) -> Option<(usize, usize)> {
+        let size = self.peer.datagram_bytes;
+        let may_depart = self.pacer.next_departure() <= now;
+        let quantum = usize::try_from(self.pacer.quantum(size as u64) / size as u64).unwrap_or(usize::MAX);
+        let segments = if may_depart { max_segments.min(quantum.max(1)) } else { 1 };
+        self.paced_until = None;
+        let (mut used, mut paced_bytes) = (0, 0);
+        for datagram in out.chunks_mut(size).take(segments) {
+            let Some((len, eliciting)) = self.compose(now, source, datagram, may_depart) else { break };
+            used += len;
+            paced_bytes += if eliciting { len as u64 } else { 0 };
+            if len < size {
+                break;
+            }
+        }
+        if paced_bytes > 0 {
+            self.pacer.on_sent(now, paced_bytes, size as u64);
+        }
+        (used > 0).then_some((used, size.min(used)))
+    }
+
+    /// Writes, seals and records one packet; returns its length and whether the peer must acknowledge it.
+    fn compose(
+        &mut self,
+        now: Instant,
+        source: &mut impl Source,
+        datagram: &mut [u8],
+        may_depart: bool,
+    ) -> Option<(usize, bool)> {
+        if !self.acks.is_due() && self.controls.is_empty() && !self.streams.iter().any(|stream| stream.send.has_work()) {
+            return None;
+        }
+        if self.recovery.sent.room() == 0 {
+            return None;
+        }
+        let end = datagram.len().checked_sub(TAG_BYTES)?;
+        let mut writer = FrameWriter::new(datagram.get_mut(PACKET_HEADER_BYTES..end)?);
+        let mut draft = Draft::default();
+        let data = self.choose_data(may_depart, writer.payload_room(), datagram_cost(end));
+        if self.acks.is_due() || (self.acks.is_owed() && data.is_some()) {
+            self.write_ack(now, &mut writer, &mut draft);
+        }
+        self.write_controls(&mut writer, &mut draft);
+        if let Some(data) = data {
+            self.write_data(data, source, &mut writer, &mut draft);
+        }
+        let body = writer.finish();
+        if body == 0 {
+            return None;
+        }
+        let len = PACKET_HEADER_BYTES + body + TAG_BYTES;
+        let eliciting = draft.is_eliciting();
+        self.seal(datagram.get_mut(..len)?)?;
+        self.record(now, &draft, len);
+        Some((len, eliciting))
+    }
+
+    fn seal(&mut self, datagram: &mut [u8]) -> Option<()> {
+        let epochs = self.epochs.as_mut()?;
+        let number = self.recovery.sent.next_number();
+        let flags = if epochs.phase() { PacketFlags::KEY_PHASE } else { PacketFlags::empty() };
+        let header = PacketHeader {
+            kind: PacketKind::Protected,
+            flags,
+            receiver: self.peer_index,
+            // The wire carries the low half; the receiver extends it.
+            packet_number_low: (number & u64::from(u32::MAX)) as u32,
+        };
+        header.write(datagram)?;
+        epochs.seal(number, datagram);
+        Some(())
+    }
+
+    fn record(&mut self, now: Instant, draft: &Draft, len: usize) {
+        let mut packet = SentPacket {
+            sent_at: now,
+            size: u16::try_from(len).unwrap_or(u16::MAX),
+            fate: if draft.is_eliciting() { Fate::InFlight } else { Fate::Settled },
+            controls: draft.controls,
+            window_streams: draft.window_streams,
+            ..SentPacket::default()
+        };
+        if let Some(data) = &draft.data {
+            packet.has_data = true;
+            packet.fin = data.fin;
+            packet.offset = data.range.start;
+            packet.len = u16::try_from(data.range.len()).unwrap_or(u16::MAX);
+            packet.stream = u8::try_from(data.index).unwrap_or(u8::MAX);
+        }
+        self.recovery.on_sent(packet);
+        if draft.acks {
+            self.acks.on_sent();
+        }
+        self.stats.sent_packets += 1;
+        self.stats.sent_bytes += len as u64;
+    }
+
+    fn write_ack(&mut self, now: Instant, writer: &mut FrameWriter<'_>, draft: &mut Draft) {
+        let delay_us = u32::try_from(self.acks.delay(now).as_micros()).unwrap_or(u32::MAX);
+        let ranges = self.acks.ranges().map(|(first, last)| AckRange { first, last });
+        draft.acks = writer.ack(delay_us, self.acks.ce_count, ranges, MAX_ACK_RANGES).is_some();
+    }
+
+    fn write_controls(&mut self, writer: &mut FrameWriter<'_>, draft: &mut Draft) {
+        for control in self.controls.iter() {
+            if self.write_control(control, writer, draft) {
+                draft.controls |= control;
+                self.controls.remove(control);
+            }
+        }
+    }
+
+    /// Writes one control frame from the session's state; `false` where it does not fit. One that has become
+    /// pointless counts as written.
+    fn write_control(&mut self, control: Controls, writer: &mut FrameWriter<'_>, draft: &mut Draft) -> bool {
+        match control {
+            Controls::CONNECTION_WINDOW => writer.window_update(None, self.connection_window.advance()),
+            Controls::STREAM_WINDOW => self.write_stream_windows(writer, draft),
+            Controls::REKEY_OFFER => self.write_rekey(false, writer),
+            Controls::REKEY_ANSWER => self.write_rekey(true, writer),
+            Controls::PING => writer.keepalive(),
+            Controls::PONG => writer.pong(self.pong_token),
+            Controls::PATH_RESPONSE => writer.path_response(&self.path_token),
+            _ => true,
+        }
+    }
+
+    fn write_stream_windows(&mut self, writer: &mut FrameWriter<'_>, draft: &mut Draft) -> bool {
+        for index in 0..self.streams.len() {
+            if self.window_streams & (1 << index) == 0 {
+                continue;
+            }
+            let Some(stream) = self.streams.get_mut(index) else { continue };
+            let (id, limit) = (stream.id, stream.receive.window.advance());
+            if !writer.window_update(Some(id), limit) {
+                return false;
+            }
+            self.window_streams &= !(1 << index);
+            draft.window_streams |= 1 << index;
+        }
+        true
+    }
+
+    fn write_rekey(&self, answer: bool, writer: &mut FrameWriter<'_>) -> bool {
+        let Some(epochs) = &self.epochs else { return true };
+        let pending = if answer { epochs.pending_answer() } else { epochs.pending_offer() };
+        let Some((epoch, public_key)) = pending else { return true };
+        writer.rekey(&RekeyFrame { answer, epoch, public_key: &public_key })
+    }
+
+    /// Picks the bytes for the next DATA frame, if one may leave: streams in the order of opening, lost bytes first.
+    fn choose_data(&mut self, may_depart: bool, room: usize, cost: u64) -> Option<DraftData> {
+        let probing = self.recovery.probes > 0;
+        let fits = self.recovery.inflight_bytes() + cost <= self.congestion_window();
+        let credit = self.peer.data_limit.saturating_sub(self.data_sent);
+        let candidate = self.candidate(room, credit)?;
+        if !fits && !probing {
+            self.recovery.cwnd_limited = true;
+            return None;
+        }
+        if self.recovery.sent.room() <= RESERVED_RECORDS {
+            return None;
+        }
+        if !may_depart && !probing {
+            self.paced_until = Some(self.pacer.next_departure());
+            return None;
+        }
+        Some(candidate)
+    }
+
+    fn candidate(&self, room: usize, credit: u64) -> Option<DraftData> {
+        for index in 0..self.streams.len() {
+            let Some(stream) = self.streams.get(index) else { continue };
+            if let Some((range, new)) = stream.send.peek(room as u64, credit) {
+                let fin = stream.send.fin && range.end == stream.send.end;
+                return Some(DraftData { index, range, new, fin });
+            }
+            if stream.send.fin_due() {
+                let end = stream.send.end;
+                return Some(DraftData { index, range: Range { start: end, end }, new: false, fin: true });
+            }
+        }
+        None
+    }
+
+    fn write_data(
+        &mut self,
+        mut data: DraftData,
+        source: &mut impl Source,
+        writer: &mut FrameWriter<'_>,
+        draft: &mut Draft,
+    ) {
+        let room = writer.payload_room() as u64;
+        if data.range.len() > room {
+            // ACK and control frames took some of the room that the choice was made for.
+            if room < MIN_DATA_BYTES as u64 {
+                return;
+            }
+            data.range.end = data.range.start + room;
+            data.fin = false;
+        }
+        let flags = self.data_flags(&data);
+        let Some(stream) = self.streams.get_mut(data.index) else { return };
+        let len = usize::try_from(data.range.len()).unwrap_or(0);
+        let Some(payload) = writer.data_header(stream.id, data.range.start, flags, len) else { return };
+        source.fill(stream.id, data.range.start, payload);
+        stream.send.sent(data.range, data.new);
+        stream.send.fin_sent |= data.fin;
+        if data.new {
+            self.data_sent += data.range.len();
+            self.stats.stream_bytes_sent += data.range.len();
+        } else {
+            self.stats.stream_bytes_resent += data.range.len();
+        }
+        draft.data = Some(data);
+    }
+
+    /// The frame's flags: an ACK is asked for a few times per window, and where the flight ends for now.
+    fn data_flags(&mut self, data: &DraftData) -> DataFlags {
+        let mut flags = if data.fin { DataFlags::FIN } else { DataFlags::empty() };
+        let cost = data.range.len() + (FRAME_HEADER_BYTES + PACKET_HEADER_BYTES + TAG_BYTES) as u64;
+        self.unasked_bytes += cost;
+        let window = self.congestion_window();
+        let share = if self.congestion.get().is_probing() { 2 * ACKS_PER_WINDOW } else { ACKS_PER_WINDOW };
+        let last_of_window = self.recovery.inflight_bytes() + 2 * cost > window;
+        if self.unasked_bytes >= window / share || last_of_window || self.recovery.probes > 0 || self.is_last(data) {
+            self.unasked_bytes = 0;
+            flags |= DataFlags::ACK_NOW;
+        }
+        flags
+    }
+
+    /// Whether nothing more may follow this frame for now, for want of bytes or of the peer's permission.
+    fn is_last(&self, data: &DraftData) -> bool {
+        let Some(stream) = self.streams.get(data.index) else { return true };
+        let bound = stream.send.end.min(stream.send.limit);
+        let credit = self.peer.data_limit.saturating_sub(self.data_sent);
+        data.new && (data.range.end >= bound || credit <= data.range.len())
+    }
+
+    fn transmit_close(&mut self, out: &mut [u8]) -> Option<usize> {
+        let Phase::Closing { pending, due, .. } = &mut self.phase else { return None };
+        if !core::mem::replace(due, false) {
+            return None;
+        }
+        let size = self.peer.datagram_bytes.min(out.len());
+        let mut writer = FrameWriter::new(out.get_mut(PACKET_HEADER_BYTES..size.checked_sub(TAG_BYTES)?)?);
+        let CloseCode(code) = pending.code;
+        if !writer.close(code, &pending.reason) {
+            return None;
+        }
+        let len = PACKET_HEADER_BYTES + writer.finish() + TAG_BYTES;
+        self.seal(out.get_mut(..len)?)?;
+        // A CLOSE is answered, if at all, by silence: its number is used up and nothing waits for it.
+        self.recovery.sent.skip();
+        Some(len)
+    }
+}
+
+/// What a full packet costs the congestion window.
+const fn datagram_cost(end: usize) -> u64 {
+    (end + TAG_BYTES) as u64
+}
