@@ -11,3 +11,4 @@ pub mod device;
 pub mod limits;
 pub mod rate;
 pub mod time;
+pub mod wire;
