@@ -29,3 +29,23 @@ pub const MAX_STREAM_OFFSET: u64 = 1 << 48;
 pub const MAX_PACKET_NUMBER_DISTANCE: u64 = 1 << 20;
 /// Before an address is validated it gets at most this many times what it sent (SEC-4).
 pub const AMPLIFICATION_LIMIT: u64 = 3;
+
+/// Largest payload of one frame: what is left of the largest datagram.
+pub const MAX_FRAME_PAYLOAD_BYTES: usize = MAX_DATAGRAM_BYTES - PACKET_OVERHEAD_BYTES;
+/// Limits on a whole connection's bytes stay within this: 11 years at 100 Gbit/s, and sums of two still fit a u64.
+pub const MAX_CONNECTION_OFFSET: u64 = 1 << 62;
+/// Bytes of UTF-8 that a CLOSE may give as its reason.
+pub const MAX_CLOSE_REASON_BYTES: usize = 64;
+/// Versions that one list may name.
+pub const MAX_VERSIONS: usize = 16;
+
+/// Bytes of a stateless cookie: a coarse time and a keyed hash (SEC-4).
+pub const COOKIE_BYTES: usize = 24;
+/// A Noise message shorter than an X25519 key cannot be one.
+pub const MIN_NOISE_BYTES: usize = 32;
+/// Shortest idle time-out that a peer may ask for.
+pub const MIN_IDLE_TIMEOUT_MS: u32 = 100;
+/// Longest idle time-out that a peer may ask for: an hour.
+pub const MAX_IDLE_TIMEOUT_MS: u32 = 3_600_000;
+/// Longest time that a peer may say it holds back an ACK.
+pub const MAX_ACK_DELAY_US: u32 = 1_000_000;
