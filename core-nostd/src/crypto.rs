@@ -90,7 +90,6 @@ impl SuiteSet {
 }
 
 /// The keys of one epoch: one per direction (SEC-2).
-#[derive(Debug)]
 pub struct EpochKeys<A> {
     /// Seals what this end sends.
     pub seal: A,

@@ -18,3 +18,4 @@ pub mod rate;
 pub mod session;
 pub mod time;
 pub mod wire;
+pub mod worker;

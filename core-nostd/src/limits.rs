@@ -49,3 +49,12 @@ pub const MIN_IDLE_TIMEOUT_MS: u32 = 100;
 pub const MAX_IDLE_TIMEOUT_MS: u32 = 3_600_000;
 /// Longest time that a peer may say it holds back an ACK.
 pub const MAX_ACK_DELAY_US: u32 = 1_000_000;
+
+/// UDP payload that a path to `address` is taken to carry before it was probed.
+#[must_use]
+pub const fn default_datagram_bytes(address: core::net::IpAddr) -> usize {
+    match address {
+        core::net::IpAddr::V4(_) => DEFAULT_DATAGRAM_BYTES_V4,
+        core::net::IpAddr::V6(_) => DEFAULT_DATAGRAM_BYTES_V6,
+    }
+}

@@ -61,7 +61,6 @@ enum Step {
 }
 
 /// A first message that was let in: what a responding session starts from.
-#[derive(Debug)]
 pub struct Incoming<H> {
     handshake: H,
     parameters: TransportParameters,
@@ -77,12 +76,7 @@ impl<H: Handshake> Incoming<H> {
     ///
     /// # Errors
     /// The rule that was broken; no public-key operation was done then.
-    pub fn open(
-        mut handshake: H,
-        init: &InitBody<'_>,
-        config: &Config,
-        datagram_bytes: usize,
-    ) -> Result<Self, Reject> {
+    pub fn open(mut handshake: H, init: &InitBody<'_>, config: &Config, datagram_bytes: usize) -> Result<Self, Reject> {
         let mut payload = [0; MAX_NOISE_BYTES];
         let len = handshake.read_message(init.noise, &mut payload).map_err(reject_of)?;
         let parameters = TransportParameters::parse(payload.get(..len).unwrap_or(&[]))?;

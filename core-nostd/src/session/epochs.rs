@@ -13,7 +13,6 @@ use crate::{
 };
 
 /// The keys in use, and those of the epoch beside them.
-#[derive(Debug)]
 pub(super) struct Epochs<A> {
     seal: A,
     seal_epoch: u32,
@@ -29,7 +28,6 @@ pub(super) struct Epochs<A> {
 }
 
 /// A key for opening the packets of the phase that is not the current one.
-#[derive(Debug)]
 struct Beside<A> {
     key: A,
     age: Age,

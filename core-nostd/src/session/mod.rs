@@ -74,7 +74,6 @@ const MAX_DATA_PIECES: usize = 4;
 const DRAIN_PROBE_TIMEOUTS: u64 = 3;
 
 /// One end of a connection. See the module.
-#[derive(Debug)]
 pub struct Session<'a, H: Handshake> {
     config: Config,
     /// Whether this end sent the first message.
@@ -263,7 +262,7 @@ impl<'a, H: Handshake> Session<'a, H> {
             cwnd_bytes: self.congestion_window(),
             inflight_bytes: self.recovery.inflight_bytes(),
             epochs: self.epochs.as_ref().map_or(0, Epochs::epoch),
-            ..self.stats
+            ..self.stats.clone()
         }
     }
 

@@ -48,13 +48,7 @@ impl<H: Handshake> Session<'_, H> {
         outcome.map_err(|reject| self.refuse(reject))
     }
 
-    fn try_datagram(
-        &mut self,
-        now: Instant,
-        remote: SocketAddr,
-        ecn: Ecn,
-        datagram: &mut [u8],
-    ) -> Result<(), Reject> {
+    fn try_datagram(&mut self, now: Instant, remote: SocketAddr, ecn: Ecn, datagram: &mut [u8]) -> Result<(), Reject> {
         let (header, _) = PacketHeader::parse(datagram)?;
         if header.receiver != self.local_index {
             return Err(Reject::NotForUs);
@@ -76,8 +70,8 @@ impl<H: Handshake> Session<'_, H> {
         header: &PacketHeader,
         datagram: &mut [u8],
     ) -> Result<(), Reject> {
-        let number = extend_packet_number(self.replay.newest(), header.packet_number_low)
-            .ok_or(Reject::PacketNumberTooFar)?;
+        let number =
+            extend_packet_number(self.replay.newest(), header.packet_number_low).ok_or(Reject::PacketNumberTooFar)?;
         match self.replay.check(number) {
             Freshness::Fresh => {}
             Freshness::Replayed => return Err(Reject::Replayed),

@@ -269,7 +269,12 @@ impl<H: Handshake> Session<'_, H> {
         }
         self.recovery.peer_ce_count = ce_count;
         let new_episode = self.enter_episode(newly.largest_sent_at, now);
-        self.congestion.get_mut().on_congestion(&CongestionSample { now, lost_bytes: 0, new_episode, persistent: false });
+        self.congestion.get_mut().on_congestion(&CongestionSample {
+            now,
+            lost_bytes: 0,
+            new_episode,
+            persistent: false,
+        });
     }
 
     /// Gives up the packets that RFC 9002 section 6.1 calls lost.
@@ -344,9 +349,7 @@ impl<H: Handshake> Session<'_, H> {
         if packet.has_data
             && let Some(stream) = self.streams.get_mut(usize::from(packet.stream))
         {
-            stream
-                .send
-                .on_lost(Range { start: packet.offset, end: packet.offset + u64::from(packet.len) }, packet.fin);
+            stream.send.on_lost(Range { start: packet.offset, end: packet.offset + u64::from(packet.len) }, packet.fin);
         }
     }
 
@@ -372,9 +375,9 @@ impl<H: Handshake> Session<'_, H> {
     /// Makes sure that a probe has something to say: the oldest data in flight again, else a PING.
     fn queue_probe(&mut self) {
         let range = self.recovery.cursor..self.recovery.sent.next_number();
-        let oldest = range.into_iter().find_map(|number| {
-            self.recovery.sent.get(number).copied().filter(|packet| packet.fate == Fate::InFlight)
-        });
+        let oldest = range
+            .into_iter()
+            .find_map(|number| self.recovery.sent.get(number).copied().filter(|packet| packet.fate == Fate::InFlight));
         match oldest {
             Some(packet) if packet.has_data || packet.controls.intersects(Controls::RELIABLE) => self.requeue(&packet),
             _ => self.controls |= Controls::PING,

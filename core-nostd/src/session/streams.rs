@@ -166,7 +166,9 @@ impl ReceiveHalf<'_> {
     /// Whether every byte up to the final size is there; true once.
     pub(super) fn finishes(&mut self) -> bool {
         let done = self.final_size.is_some_and(|size| self.received.prefix() >= size);
-        !core::mem::replace(&mut self.finished, self.finished || done) && done
+        let newly = done && !self.finished;
+        self.finished |= done;
+        newly
     }
 }
 

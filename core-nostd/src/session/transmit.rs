@@ -113,7 +113,8 @@ impl<H: Handshake> Session<'_, H> {
         datagram: &mut [u8],
         may_depart: bool,
     ) -> Option<(usize, bool)> {
-        if !self.acks.is_due() && self.controls.is_empty() && !self.streams.iter().any(|stream| stream.send.has_work()) {
+        if !self.acks.is_due() && self.controls.is_empty() && !self.streams.iter().any(|stream| stream.send.has_work())
+        {
             return None;
         }
         if self.recovery.sent.room() == 0 {

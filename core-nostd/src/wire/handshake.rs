@@ -77,6 +77,20 @@ pub struct VersionBody<'a> {
 }
 
 /// The part of INIT that is the same in every version.
+/// The body of REFUSED: one byte of reason and three of zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum RefusedBody {
+    /// The INIT's pre-shared key is not known here.
+    UnknownPsk = 1,
+    /// There is no room for another session.
+    Full = 2,
+    /// The two ends share no AEAD.
+    NoCommonSuite = 3,
+    /// The peer runs another application over this wire.
+    WrongApplication = 4,
+}
+
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct RawInitStart {
@@ -306,6 +320,28 @@ impl<'a> VersionBody<'a> {
         RawVersions { count, reserved: 0 }.write_to(fixed).ok()?;
         VersionList::write(list, rest);
         Some(len)
+    }
+}
+
+impl RefusedBody {
+    const ALL: [Self; 4] = [Self::UnknownPsk, Self::Full, Self::NoCommonSuite, Self::WrongApplication];
+
+    /// Reads the body.
+    ///
+    /// # Errors
+    /// [`Reject::RefusalInvalid`].
+    pub fn parse(body: &[u8]) -> Result<Self, Reject> {
+        match body {
+            [number, 0, 0, 0] => Self::ALL.into_iter().find(|reason| *reason as u8 == *number),
+            _ => None,
+        }
+        .ok_or(Reject::RefusalInvalid)
+    }
+
+    /// Writes the body; returns its length, or `None` where `out` is too small.
+    pub fn write(self, out: &mut [u8]) -> Option<usize> {
+        out.get_mut(..4)?.copy_from_slice(&[self as u8, 0, 0, 0]);
+        Some(4)
     }
 }
 

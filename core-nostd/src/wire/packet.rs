@@ -26,6 +26,8 @@ pub enum PacketKind {
     Finish = 4,
     /// The versions that the responder speaks, in answer to an INIT of another version.
     Version = 5,
+    /// The responder will not take the INIT, and says why. It proves nothing: the initiator goes on waiting a while.
+    Refused = 6,
     /// Frames, encrypted.
     Protected = 0x10,
 }

@@ -87,6 +87,7 @@ rejects! {
     HandshakeReservedNotZero, "handshake_reserved_not_zero", "reserved bits of the handshake are zero";
     InitTooSmall, "init_too_small", "an INIT datagram has at least 1200 bytes";
     InitPaddingInvalid, "init_padding_invalid", "an INIT is padded with zeros to 1200 bytes and no further";
+    RefusalInvalid, "refusal_invalid", "a REFUSED packet carries one known reason";
     CookieLength, "cookie_length", "a cookie has 24 bytes, or is left out of an INIT";
     SenderIndexZero, "sender_index_zero", "the sender's index is not zero";
     NoiseTooShort, "noise_too_short", "a Noise message is at least as long as a public key";
