@@ -1,2 +1,7 @@
 //! The host of Wirehaul: everything that touches the operating system, driving the state machines of `wirehaul-core`.
 #![deny(unsafe_code)]
+// A test that meets the unexpected should stop there and say so.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod clock;
+pub mod crypto;

@@ -1,0 +1,96 @@
+use super::*;
+
+const SUITES: [Suite; 3] = [Suite::Aes128Gcm, Suite::Aes256Gcm, Suite::ChaCha20Poly1305];
+const HEADER: &[u8] = b"outer header";
+
+fn key(suite: Suite) -> DataKey {
+    DataKey::new(suite, &[7; MAX_KEY_BYTES], [9; NONCE_BYTES]).unwrap()
+}
+
+fn sealed(suite: Suite, packet_number: u64, text: &[u8]) -> Vec<u8> {
+    let mut buf = [text, &[0; TAG_BYTES]].concat();
+    key(suite).seal_in_place(packet_number, HEADER, &mut buf);
+    buf
+}
+
+#[test]
+fn what_was_sealed_opens() {
+    for suite in SUITES {
+        for bytes in [0, 1, 15, 16, 17, 1428, 9000] {
+            let text: Vec<u8> = (0..bytes).map(|n| n as u8).collect();
+            let mut buf = sealed(suite, u64::MAX - 3, &text);
+            assert!(bytes < 15 || buf[..bytes] != text[..], "{suite:?} left the text readable");
+            assert_eq!(key(suite).open_in_place(u64::MAX - 3, HEADER, &mut buf), Ok(bytes));
+            assert_eq!(buf[..bytes], text[..]);
+        }
+    }
+}
+
+#[test]
+fn any_changed_bit_is_refused() {
+    for suite in SUITES {
+        let genuine = sealed(suite, 5, b"sixteen byte msg, and a few more");
+        for bit in 0..genuine.len() * 8 {
+            let mut forged = genuine.clone();
+            forged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(key(suite).open_in_place(5, HEADER, &mut forged), Err(Forged), "{suite:?} bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn associated_data_and_packet_number_are_authenticated() {
+    for suite in SUITES {
+        let genuine = sealed(suite, 5, b"text");
+        for bit in 0..HEADER.len() * 8 {
+            let mut header = HEADER.to_vec();
+            header[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(key(suite).open_in_place(5, &header, &mut genuine.clone()), Err(Forged));
+        }
+        assert_eq!(key(suite).open_in_place(5, &HEADER[1..], &mut genuine.clone()), Err(Forged));
+        for bit in 0..64 {
+            let number = 5 ^ (1 << bit);
+            assert_eq!(key(suite).open_in_place(number, HEADER, &mut genuine.clone()), Err(Forged));
+        }
+    }
+}
+
+#[test]
+fn too_short_a_packet_is_refused_and_not_a_panic() {
+    for suite in SUITES {
+        for bytes in 0..TAG_BYTES {
+            assert_eq!(key(suite).open_in_place(0, HEADER, &mut vec![0; bytes]), Err(Forged));
+            key(suite).seal_in_place(0, HEADER, &mut vec![0; bytes]);
+        }
+    }
+}
+
+#[test]
+fn both_implementations_agree_bit_for_bit() {
+    let nonce = *b"twelve bytes";
+    for suite in SUITES {
+        let ours = CipherKey::new(suite, &[3; MAX_KEY_BYTES]).unwrap();
+        let oracle = portable::CipherKey::new(suite, &[3; MAX_KEY_BYTES]).unwrap();
+        for bytes in [0, 1, 16, 255, 1428] {
+            let mut one = vec![0x5a; bytes + TAG_BYTES];
+            let mut two = one.clone();
+            ours.seal(nonce, HEADER, &mut one);
+            oracle.seal(nonce, HEADER, &mut two);
+            assert_eq!(one, two, "{suite:?} {bytes} bytes");
+            assert_eq!(oracle.open(nonce, HEADER, &mut one), Ok(bytes));
+            assert_eq!(ours.open(nonce, HEADER, &mut two), Ok(bytes));
+        }
+    }
+}
+
+#[test]
+fn the_nonce_is_the_iv_xor_the_packet_number() {
+    let key = DataKey::new(Suite::Aes128Gcm, &[0; MAX_KEY_BYTES], [0xff; NONCE_BYTES]).unwrap();
+    let nonce = key.nonce(0x0102_0304_0506_0708);
+    assert_eq!(nonce, [0xff, 0xff, 0xff, 0xff, 0xfe, 0xfd, 0xfc, 0xfb, 0xfa, 0xf9, 0xf8, 0xf7]);
+}
+
+#[test]
+fn debug_shows_no_key() {
+    assert_eq!(format!("{:?}", key(Suite::Aes128Gcm)), "DataKey(secret)");
+}
