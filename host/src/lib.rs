@@ -5,3 +5,4 @@
 
 pub mod clock;
 pub mod crypto;
+pub mod udp;

@@ -1,0 +1,239 @@
+//! Sending without segmentation: single datagrams gathered and sent with one call.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use wirehaul_core::device::{Ecn, Submitted, Transmit};
+use wirehaul_core::limits::MAX_DATAGRAM_BYTES;
+
+use super::{Carrier, Refusal, address};
+
+/// Datagrams per call.
+const DATAGRAMS: usize = 64;
+/// Room for that many of the usual size, and for a good number of jumbo frames.
+const ARENA_BYTES: usize = 128 * 1024;
+
+/// Datagrams that wait to be sent, back to back.
+#[derive(Debug)]
+pub(super) struct Batch {
+    arena: Box<[u8]>,
+    used: usize,
+    queue: Vec<Queued>,
+    /// Datagrams at the front of the queue that are done with.
+    done: usize,
+    held: bool,
+    /// What a flush learned too late for the submit that it belongs to.
+    verdict: Submitted,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Queued {
+    start: usize,
+    len: usize,
+    remote: SocketAddr,
+    ecn: Ecn,
+}
+
+/// What all datagrams of one call share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Envelope {
+    v4: bool,
+    ecn: Ecn,
+    source: Option<IpAddr>,
+}
+
+impl Batch {
+    pub(super) fn new() -> Self {
+        Self {
+            arena: vec![0; ARENA_BYTES].into_boxed_slice(),
+            used: 0,
+            queue: Vec::with_capacity(DATAGRAMS),
+            done: 0,
+            held: false,
+            verdict: Submitted::Sent,
+        }
+    }
+
+    pub(super) const fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Leaves what is queued where a full kernel would leave it.
+    #[cfg(test)]
+    pub(super) const fn hold_for_test(&mut self) {
+        self.held = true;
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.queue.len() < DATAGRAMS && self.arena.len() - self.used >= MAX_DATAGRAM_BYTES
+    }
+
+    /// Where the next datagram goes; `None` where the batch is full.
+    pub(super) fn slot(&mut self) -> Option<&mut [u8]> {
+        if !self.has_room() {
+            return None;
+        }
+        self.arena.get_mut(self.used..self.used + MAX_DATAGRAM_BYTES)
+    }
+
+    /// Queues what was written into the slot.
+    pub(super) fn submit(&mut self, transmit: &Transmit) -> Submitted {
+        if !self.has_room() || transmit.len > MAX_DATAGRAM_BYTES {
+            return Submitted::Full;
+        }
+        // One datagram on this path, but a run that was laid out before segmentation was given up is no less welcome.
+        for offset in (0..transmit.len).step_by(transmit.segment_bytes.max(1)) {
+            let len = transmit.segment_bytes.min(transmit.len - offset);
+            self.queue.push(Queued { start: self.used + offset, len, remote: transmit.remote, ecn: transmit.ecn });
+        }
+        self.used += transmit.len;
+        core::mem::replace(&mut self.verdict, Submitted::Sent)
+    }
+
+    /// Queues and sends a run that lies elsewhere, as single datagrams.
+    pub(super) fn send_copy(&mut self, carrier: &mut Carrier, transmit: &Transmit, bytes: &[u8]) -> Submitted {
+        let mut submitted = Submitted::Sent;
+        for datagram in bytes.chunks(transmit.segment_bytes.max(1)) {
+            if !self.has_room() {
+                self.flush(carrier);
+            }
+            let Some(slot) = self.slot().and_then(|slot| slot.get_mut(..datagram.len())) else {
+                return Submitted::Full;
+            };
+            slot.copy_from_slice(datagram);
+            let one = Transmit { len: datagram.len(), segment_bytes: datagram.len(), ..*transmit };
+            if let refused @ (Submitted::Full | Submitted::Unreachable) = self.submit(&one) {
+                submitted = refused;
+            }
+        }
+        self.flush(carrier);
+        submitted
+    }
+
+    /// Sends what is queued, as far as the kernel has room.
+    pub(super) fn flush(&mut self, carrier: &mut Carrier) {
+        self.held = false;
+        while self.done < self.queue.len() {
+            let (envelope, count) = self.next_group(carrier);
+            let group = &self.queue[self.done..self.done + count];
+            match send_group(carrier, envelope, &self.arena, group) {
+                Ok(sent) => {
+                    carrier.counters.sent(sent as u64);
+                    self.done += sent;
+                }
+                Err(error) => {
+                    let refusal = Refusal::of(&error);
+                    if refusal == Refusal::NoRoom {
+                        carrier.counters.held_back += 1;
+                        self.held = true;
+                        return;
+                    }
+                    self.skip(carrier, envelope, refusal);
+                }
+            }
+        }
+        self.queue.clear();
+        self.done = 0;
+        self.used = 0;
+    }
+
+    /// Deals with a refusal of the first datagram in line, which leaves it for another try or counts it as lost.
+    fn skip(&mut self, carrier: &mut Carrier, envelope: Envelope, refusal: Refusal) {
+        let first = self.queue[self.done];
+        if envelope.source.is_some() && matches!(refusal, Refusal::Invalid | Refusal::Unreachable) {
+            // Our address of before may be gone: once more, from whichever the routing table prefers.
+            carrier.sources.forget(address::for_socket(first.remote, carrier.mapped));
+            return;
+        }
+        self.done += 1;
+        let verdict = carrier.counters.lost(refusal, 1);
+        if verdict != Submitted::Sent {
+            self.verdict = verdict;
+        }
+    }
+
+    /// The datagrams next in line that can share a call: how many, and what they share.
+    fn next_group(&self, carrier: &Carrier) -> (Envelope, usize) {
+        let envelope_of = |queued: &Queued| Envelope {
+            v4: queued.remote.is_ipv4(),
+            ecn: queued.ecn,
+            source: carrier.sources.of(address::for_socket(queued.remote, carrier.mapped)),
+        };
+        let waiting = &self.queue[self.done..];
+        let Some(envelope) = waiting.first().map(envelope_of) else {
+            return (Envelope { v4: true, ecn: Ecn::NotEct, source: None }, 0);
+        };
+        let count = waiting.iter().take_while(|queued| envelope_of(queued) == envelope).count();
+        (envelope, count)
+    }
+}
+
+/// Sends the group with one call; returns how many of its datagrams the kernel took, at least one.
+#[cfg(target_os = "linux")]
+fn send_group(carrier: &Carrier, envelope: Envelope, arena: &[u8], group: &[Queued]) -> io::Result<usize> {
+    use std::io::IoSlice;
+    use std::os::fd::AsRawFd;
+
+    use nix::libc;
+    use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg};
+
+    let slices: Vec<_> =
+        group.iter().map(|queued| [IoSlice::new(&arena[queued.start..queued.start + queued.len])]).collect();
+    let addresses: Vec<_> = group
+        .iter()
+        .map(|queued| Some(SockaddrStorage::from(address::for_socket(queued.remote, carrier.mapped))))
+        .collect();
+
+    let tos = codepoint_bits(envelope.ecn);
+    let traffic_class = i32::from(tos);
+    let ecn = if envelope.v4 { ControlMessage::Ipv4Tos(&tos) } else { ControlMessage::Ipv6TClass(&traffic_class) };
+    let (v4_info, v6_info);
+    // The room for control messages must be filled exactly: the kernel refuses an empty one at the end.
+    let (control, room) = match envelope.source {
+        None => (vec![ecn], nix::cmsg_space!(i32)),
+        Some(IpAddr::V4(ip)) => {
+            let ipi_spec_dst = libc::in_addr { s_addr: u32::from_ne_bytes(ip.octets()) };
+            v4_info = libc::in_pktinfo { ipi_ifindex: 0, ipi_spec_dst, ipi_addr: libc::in_addr { s_addr: 0 } };
+            (vec![ecn, ControlMessage::Ipv4PacketInfo(&v4_info)], nix::cmsg_space!(i32, libc::in_pktinfo))
+        }
+        Some(IpAddr::V6(ip)) => {
+            let ipi6_addr = libc::in6_addr { s6_addr: ip.octets() };
+            v6_info = libc::in6_pktinfo { ipi6_addr, ipi6_ifindex: 0 };
+            (vec![ecn, ControlMessage::Ipv6PacketInfo(&v6_info)], nix::cmsg_space!(i32, libc::in6_pktinfo))
+        }
+    };
+    let mut headers = MultiHeaders::preallocate(group.len(), Some(room));
+    let fd = carrier.socket.as_raw_fd();
+    loop {
+        match sendmmsg(fd, &mut headers, &slices, &addresses, &control, MsgFlags::empty()) {
+            Ok(results) => return Ok(results.count()),
+            Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// The two ECN bits of an IP header (RFC 3168, section 5).
+#[cfg(target_os = "linux")]
+const fn codepoint_bits(ecn: Ecn) -> u8 {
+    match ecn {
+        Ecn::NotEct => 0b00,
+        Ecn::Ect1 => 0b01,
+        Ecn::Ect0 => 0b10,
+        Ecn::Ce => 0b11,
+    }
+}
+
+/// Sends the first datagram of the group, where there is no call for many.
+#[cfg(not(target_os = "linux"))]
+fn send_group(carrier: &Carrier, envelope: Envelope, arena: &[u8], group: &[Queued]) -> io::Result<usize> {
+    let Some(queued) = group.first() else { return Ok(0) };
+    let transmit = quinn_udp::Transmit {
+        destination: address::for_socket(queued.remote, carrier.mapped),
+        ecn: super::codepoint_of(envelope.ecn),
+        contents: &arena[queued.start..queued.start + queued.len],
+        segment_size: None,
+        src_ip: envelope.source,
+    };
+    carrier.state.try_send((&carrier.socket).into(), &transmit).map(|()| 1)
+}

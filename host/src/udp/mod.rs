@@ -1,0 +1,377 @@
+//! Datagrams through the operating system's UDP sockets: the path that works everywhere.
+//!
+//! Where the kernel segments for us (UDP GSO), a whole run of up to 64 datagrams goes out in one call from one
+//! buffer; where it merges (UDP GRO), a whole run comes in with one. Where segmentation is refused, single datagrams
+//! are gathered and go out with one `sendmmsg`. A run that the kernel has no room for is held back and sent as soon
+//! as there is room, not dropped: [`UdpDevice::wait`] then also waits for room.
+
+mod address;
+mod batch;
+mod overflow;
+mod run;
+mod socket;
+#[cfg(all(test, unix))]
+mod tests;
+#[cfg(unix)]
+mod wait;
+
+use core::array;
+use std::io::{self, IoSliceMut};
+use std::net::{SocketAddr, UdpSocket};
+
+use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
+use wirehaul_core::device::{Device, Ecn, Received, Submitted, Transmit};
+
+use address::{SourceAddresses, canonical};
+use batch::Batch;
+use run::{Run, RunOutcome};
+pub use socket::{BindError, BufferBytes};
+#[cfg(unix)]
+pub use wait::Ready;
+
+/// Runs received per call. A call costs little beside 64 KiB of data, and few buffers stay in the CPU's cache.
+const RECEIVE_BUFFERS: usize = 4;
+/// A merged run is never longer than what an IP packet could hold.
+const RECEIVE_BUFFER_BYTES: usize = 65_536;
+/// The most datagrams in one segmented send (the kernel's UDP_MAX_SEGMENTS).
+const MAX_SEGMENTS: usize = 64;
+
+/// How to open a [`UdpDevice`].
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Whether to let the kernel segment. The environment variable `WIREHAUL_NO_GSO=1` turns it off in the default.
+    pub segmentation: bool,
+    /// What to ask for as the receive buffer.
+    pub receive_buffer_bytes: usize,
+    /// What to ask for as the send buffer.
+    pub send_buffer_bytes: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            segmentation: std::env::var_os("WIREHAUL_NO_GSO").is_none_or(|value| value != "1"),
+            // 25 ms of 10 Gbit/s: what arrives while this process is not scheduled.
+            receive_buffer_bytes: 32 << 20,
+            send_buffer_bytes: 4 << 20,
+        }
+    }
+}
+
+/// What a [`UdpDevice`] did so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Calls that sent something.
+    pub send_calls: u64,
+    /// Datagrams that the kernel took.
+    pub datagrams_sent: u64,
+    /// Calls that received something.
+    pub receive_calls: u64,
+    /// Datagrams received.
+    pub datagrams_received: u64,
+    /// Times that a run was held back because the kernel had no room.
+    pub held_back: u64,
+    /// Times that segmentation was refused at run time, after which it is no longer used.
+    pub segmentation_refused: u64,
+    /// Datagrams larger than the path's first link carries.
+    pub too_big: u64,
+    /// Datagrams that could not be sent because there is no way to their destination.
+    pub unreachable: u64,
+    /// Datagrams lost to any other error in sending.
+    pub send_errors: u64,
+    /// Receive calls that failed.
+    pub receive_errors: u64,
+}
+
+/// A UDP socket as the core's [`Device`].
+#[derive(Debug)]
+pub struct UdpDevice {
+    carrier: Carrier,
+    path: TransmitPath,
+    receive_buffers: Box<[u8]>,
+    buffer_bytes: BufferBytes,
+    local: SocketAddr,
+}
+
+/// The socket with all that sending needs beside the bytes.
+#[derive(Debug)]
+struct Carrier {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    /// Whether addresses of IPv4 are written as IPv6 (RFC 4291, section 2.5.5.2): on every IPv6 socket.
+    mapped: bool,
+    sources: SourceAddresses,
+    counters: Counters,
+}
+
+#[derive(Debug)]
+enum TransmitPath {
+    /// The kernel segments.
+    Segmented(Run),
+    /// Datagrams leave one by one, many per call.
+    Single(Batch),
+}
+
+impl UdpDevice {
+    /// Binds a socket to `local`; port 0 lets the system choose.
+    ///
+    /// `[::]` means every address of both families, and falls back to `0.0.0.0` on a machine without IPv6.
+    ///
+    /// # Errors
+    /// [`BindError`] says which step failed.
+    pub fn bind(local: SocketAddr, options: &Options) -> Result<Self, BindError> {
+        let socket = socket::bind(local)?;
+        let buffer_bytes = socket::set_buffers(&socket, options);
+        let local = socket.local_addr().map_err(|source| BindError::Configure { source })?;
+        let state = UdpSocketState::new((&socket).into()).map_err(|source| BindError::Configure { source })?;
+        socket::no_timestamps(&socket);
+        let path = if options.segmentation && state.max_gso_segments() > 1 {
+            TransmitPath::Segmented(Run::new())
+        } else {
+            TransmitPath::Single(Batch::new())
+        };
+        let carrier = Carrier {
+            socket,
+            state,
+            mapped: local.is_ipv6(),
+            sources: SourceAddresses::for_socket(local),
+            counters: Counters::default(),
+        };
+        let receive_buffers = vec![0; RECEIVE_BUFFERS * RECEIVE_BUFFER_BYTES].into_boxed_slice();
+        Ok(Self { carrier, path, receive_buffers, buffer_bytes, local })
+    }
+
+    /// The address that the socket is bound to.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The name of this transport in summaries: `udp-gso` or `udp`.
+    #[must_use]
+    pub const fn transport_name(&self) -> &'static str {
+        match self.path {
+            TransmitPath::Segmented(_) => "udp-gso",
+            TransmitPath::Single(_) => "udp",
+        }
+    }
+
+    /// The socket buffers that the kernel granted.
+    #[must_use]
+    pub const fn buffer_bytes(&self) -> BufferBytes {
+        self.buffer_bytes
+    }
+
+    /// What this device did so far.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.carrier.counters
+    }
+
+    /// Datagrams that the kernel dropped because the receive buffer was full; `None` where it does not say.
+    ///
+    /// Reads a file of the system: for a summary, not for the data path.
+    #[must_use]
+    pub fn receive_overflows(&self) -> Option<u64> {
+        overflow::drops(&self.carrier.socket)
+    }
+
+    /// Whether datagrams wait here because the kernel had no room for them.
+    #[must_use]
+    pub const fn is_holding_back(&self) -> bool {
+        match &self.path {
+            TransmitPath::Segmented(run) => run.is_held(),
+            TransmitPath::Single(batch) => batch.is_held(),
+        }
+    }
+
+    /// Waits until datagrams arrive, `extra` becomes readable, room appears for what was held back, or `timeout`
+    /// passes (`None`: for as long as it takes). A signal ends the wait early, with nothing ready.
+    ///
+    /// # Errors
+    /// What `ppoll(2)` fails with, which is not to be expected.
+    #[cfg(unix)]
+    pub fn wait(
+        &self,
+        extra: std::os::fd::BorrowedFd<'_>,
+        timeout: Option<wirehaul_core::time::Duration>,
+    ) -> io::Result<Ready> {
+        wait::wait(&self.carrier.socket, self.is_holding_back(), extra, timeout)
+    }
+
+    /// Goes over to single datagrams, with the run that could not be segmented as the first of them.
+    fn give_up_segmentation(&mut self, transmit: &Transmit) -> Submitted {
+        let TransmitPath::Segmented(run) = &self.path else { return Submitted::Sent };
+        self.carrier.counters.segmentation_refused += 1;
+        let mut batch = Batch::new();
+        let submitted = batch.send_copy(&mut self.carrier, transmit, run.bytes(transmit.len));
+        self.path = TransmitPath::Single(batch);
+        submitted
+    }
+}
+
+impl Device for UdpDevice {
+    fn receive(&mut self, mut sink: impl FnMut(Received<'_>)) -> usize {
+        let mut chunks = self.receive_buffers.chunks_exact_mut(RECEIVE_BUFFER_BYTES);
+        let mut buffers: [IoSliceMut<'_>; RECEIVE_BUFFERS] =
+            array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+        let mut metas = [RecvMeta::default(); RECEIVE_BUFFERS];
+        let carrier = &mut self.carrier;
+        let runs = match carrier.state.recv((&carrier.socket).into(), &mut buffers, &mut metas) {
+            Ok(runs) => runs,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return 0,
+            Err(_) => {
+                carrier.counters.receive_errors += 1;
+                return 0;
+            }
+        };
+        let mut datagrams = 0;
+        for (buffer, meta) in buffers.iter_mut().zip(&metas).take(runs) {
+            let Some(bytes) = buffer.get_mut(..meta.len).filter(|bytes| !bytes.is_empty()) else { continue };
+            let stride = if meta.stride == 0 { bytes.len() } else { meta.stride.min(bytes.len()) };
+            datagrams += bytes.len().div_ceil(stride);
+            carrier.sources.heard(meta.addr, meta.dst_ip);
+            sink(Received { remote: canonical(meta.addr), ecn: ecn_of(meta.ecn), stride, bytes });
+        }
+        carrier.counters.receive_calls += 1;
+        carrier.counters.datagrams_received += datagrams as u64;
+        datagrams
+    }
+
+    fn transmit_buffer(&mut self) -> Option<&mut [u8]> {
+        if self.is_holding_back() {
+            self.flush();
+        }
+        match &mut self.path {
+            TransmitPath::Segmented(run) => run.buffer(),
+            TransmitPath::Single(batch) => {
+                if !batch.has_room() {
+                    batch.flush(&mut self.carrier);
+                }
+                batch.slot()
+            }
+        }
+    }
+
+    fn max_segments(&self) -> usize {
+        match self.path {
+            TransmitPath::Segmented(_) => MAX_SEGMENTS,
+            TransmitPath::Single(_) => 1,
+        }
+    }
+
+    fn submit(&mut self, transmit: &Transmit) -> Submitted {
+        if transmit.len == 0 || transmit.segment_bytes == 0 {
+            return Submitted::Sent;
+        }
+        match &mut self.path {
+            TransmitPath::Segmented(run) => match run.submit(&mut self.carrier, transmit) {
+                RunOutcome::Submitted(submitted) => submitted,
+                RunOutcome::SegmentationRefused => self.give_up_segmentation(transmit),
+            },
+            TransmitPath::Single(batch) => batch.submit(transmit),
+        }
+    }
+
+    fn flush(&mut self) {
+        match &mut self.path {
+            TransmitPath::Segmented(run) => {
+                if let Some((transmit, RunOutcome::SegmentationRefused)) = run.resume(&mut self.carrier) {
+                    self.give_up_segmentation(&transmit);
+                }
+            }
+            TransmitPath::Single(batch) => batch.flush(&mut self.carrier),
+        }
+    }
+}
+
+const fn ecn_of(codepoint: Option<EcnCodepoint>) -> Ecn {
+    match codepoint {
+        None => Ecn::NotEct,
+        Some(EcnCodepoint::Ect1) => Ecn::Ect1,
+        Some(EcnCodepoint::Ect0) => Ecn::Ect0,
+        Some(EcnCodepoint::Ce) => Ecn::Ce,
+    }
+}
+
+const fn codepoint_of(ecn: Ecn) -> Option<EcnCodepoint> {
+    match ecn {
+        Ecn::NotEct => None,
+        Ecn::Ect1 => Some(EcnCodepoint::Ect1),
+        Ecn::Ect0 => Some(EcnCodepoint::Ect0),
+        Ecn::Ce => Some(EcnCodepoint::Ce),
+    }
+}
+
+/// Why the kernel did not take a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// No room now.
+    NoRoom,
+    /// Larger than the first link's MTU.
+    TooBig,
+    /// No route, no such address family, interface down, or refused by a local firewall.
+    Unreachable,
+    /// The message is not acceptable as it stands.
+    Invalid,
+    /// Out of kernel memory, or something unheard of.
+    Other,
+}
+
+impl Refusal {
+    fn of(error: &io::Error) -> Self {
+        use io::ErrorKind as Kind;
+        match error.kind() {
+            Kind::WouldBlock => Self::NoRoom,
+            Kind::NetworkUnreachable
+            | Kind::HostUnreachable
+            | Kind::NetworkDown
+            | Kind::PermissionDenied
+            | Kind::AddrNotAvailable
+            | Kind::Unsupported => Self::Unreachable,
+            Kind::InvalidInput => Self::Invalid,
+            _ if quinn_udp::is_msg_size_err(error) => Self::TooBig,
+            _ if is_address_family_error(error) => Self::Unreachable,
+            _ => Self::Other,
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_address_family_error(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT)
+}
+
+#[cfg(not(unix))]
+fn is_address_family_error(_: &io::Error) -> bool {
+    false
+}
+
+impl Counters {
+    /// Counts `datagrams` that were lost for this reason, and says what that means for the session.
+    fn lost(&mut self, refusal: Refusal, datagrams: u64) -> Submitted {
+        match refusal {
+            Refusal::TooBig => {
+                self.too_big += datagrams;
+                Submitted::Sent
+            }
+            Refusal::Unreachable => {
+                self.unreachable += datagrams;
+                Submitted::Unreachable
+            }
+            Refusal::NoRoom | Refusal::Other => {
+                self.send_errors += datagrams;
+                Submitted::Full
+            }
+            Refusal::Invalid => {
+                self.send_errors += datagrams;
+                Submitted::Sent
+            }
+        }
+    }
+
+    fn sent(&mut self, datagrams: u64) {
+        self.send_calls += 1;
+        self.datagrams_sent += datagrams;
+    }
+}

@@ -1,0 +1,134 @@
+//! Sending with segmentation: one buffer, one run, one call.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use wirehaul_core::device::{Submitted, Transmit};
+
+use super::{Carrier, Refusal, address, codepoint_of, socket};
+
+/// The longest UDP payload of IPv4, which segmentation keeps to as a whole: 65,535 less the IP and UDP headers.
+const RUN_BYTES: usize = 65_535 - 20 - 8;
+
+/// The buffer of the run to send, and whether the kernel has yet to take it.
+#[derive(Debug)]
+pub(super) struct Run {
+    buffer: Box<[u8]>,
+    held: Option<Transmit>,
+}
+
+/// What became of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RunOutcome {
+    /// As the device says it.
+    Submitted(Submitted),
+    /// The network card or the kernel does not segment after all; nothing of the run was sent.
+    SegmentationRefused,
+}
+
+impl Run {
+    pub(super) fn new() -> Self {
+        Self { buffer: vec![0; RUN_BYTES].into_boxed_slice(), held: None }
+    }
+
+    /// The buffer to write the next run into, unless the last one is still in it.
+    pub(super) fn buffer(&mut self) -> Option<&mut [u8]> {
+        if self.held.is_some() { None } else { Some(&mut self.buffer) }
+    }
+
+    /// The first `len` bytes of the buffer.
+    pub(super) fn bytes(&self, len: usize) -> &[u8] {
+        &self.buffer[..len.min(self.buffer.len())]
+    }
+
+    pub(super) const fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Leaves the run where a full kernel would leave it.
+    #[cfg(test)]
+    pub(super) fn hold_for_test(&mut self, transmit: Transmit) {
+        self.held = Some(transmit);
+    }
+
+    /// Sends the run in the buffer, or holds it back where there is no room.
+    pub(super) fn submit(&mut self, carrier: &mut Carrier, transmit: &Transmit) -> RunOutcome {
+        if self.held.is_some() || transmit.len > self.buffer.len() {
+            return RunOutcome::Submitted(Submitted::Full);
+        }
+        let datagrams = transmit.len.div_ceil(transmit.segment_bytes) as u64;
+        match carrier.send_run(transmit, &self.buffer[..transmit.len]) {
+            Ok(()) => {
+                carrier.counters.sent(datagrams);
+                RunOutcome::Submitted(Submitted::Sent)
+            }
+            Err(Refusal::NoRoom) => {
+                carrier.counters.held_back += 1;
+                self.held = Some(*transmit);
+                RunOutcome::Submitted(Submitted::Sent)
+            }
+            Err(_) if carrier.state.max_gso_segments() == 1 => RunOutcome::SegmentationRefused,
+            Err(refusal) => RunOutcome::Submitted(carrier.counters.lost(refusal, datagrams)),
+        }
+    }
+
+    /// Tries again to send a run that was held back; `None` where there is none.
+    pub(super) fn resume(&mut self, carrier: &mut Carrier) -> Option<(Transmit, RunOutcome)> {
+        let transmit = self.held.take()?;
+        let outcome = self.submit(carrier, &transmit);
+        Some((transmit, outcome))
+    }
+}
+
+impl Carrier {
+    /// Sends one run, or one datagram, with one call.
+    fn send_run(&mut self, transmit: &Transmit, contents: &[u8]) -> Result<(), Refusal> {
+        let remote = address::for_socket(transmit.remote, self.mapped);
+        let source = self.sources.of(remote);
+        let sent = self.try_send(transmit, contents, remote, source);
+        let Err(error) = sent else { return Ok(()) };
+        let refusal = Refusal::of(&error);
+        if source.is_some() && matches!(refusal, Refusal::Invalid | Refusal::Unreachable) {
+            // Our address of before may be gone. The library takes that for missing segmentation, so it starts anew.
+            self.sources.forget(remote);
+            self.renew_state();
+            return self.try_send(transmit, contents, remote, None).map_err(|error| Refusal::of(&error));
+        }
+        if self.state.max_gso_segments() == 1 && self.is_beyond_mtu(transmit, contents, remote) {
+            // Older kernels call a segment beyond the MTU invalid: then it was not segmentation that failed.
+            self.renew_state();
+            return Err(Refusal::TooBig);
+        }
+        Err(refusal)
+    }
+
+    fn try_send(
+        &self,
+        transmit: &Transmit,
+        contents: &[u8],
+        destination: SocketAddr,
+        src_ip: Option<IpAddr>,
+    ) -> io::Result<()> {
+        let transmit = quinn_udp::Transmit {
+            destination,
+            ecn: codepoint_of(transmit.ecn),
+            contents,
+            segment_size: Some(transmit.segment_bytes),
+            src_ip,
+        };
+        self.state.try_send((&self.socket).into(), &transmit)
+    }
+
+    /// Whether the first datagram of the run, sent alone, is too big. It is not missed if it was sent twice.
+    fn is_beyond_mtu(&self, transmit: &Transmit, contents: &[u8], remote: SocketAddr) -> bool {
+        let first = &contents[..transmit.segment_bytes.min(contents.len())];
+        self.try_send(transmit, first, remote, None).is_err_and(|error| Refusal::of(&error) == Refusal::TooBig)
+    }
+
+    fn renew_state(&mut self) {
+        if let Ok(state) = quinn_udp::UdpSocketState::new((&self.socket).into()) {
+            self.state = state;
+            socket::no_timestamps(&self.socket);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Sleeping until there is something to do, with nanoseconds to spare for the pacer.
+
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags};
+use wirehaul_core::time::Duration;
+
+/// What a wait ended with; nothing set means that the time was up or a signal came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ready {
+    /// Datagrams wait to be received.
+    pub readable: bool,
+    /// There is room for what was held back.
+    pub writable: bool,
+    /// The other descriptor is readable.
+    pub extra: bool,
+}
+
+pub(super) fn wait(
+    socket: &UdpSocket,
+    for_room: bool,
+    extra: BorrowedFd<'_>,
+    timeout: Option<Duration>,
+) -> io::Result<Ready> {
+    let interest = if for_room { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN };
+    let mut descriptors = [PollFd::new(socket.as_fd(), interest), PollFd::new(extra, PollFlags::POLLIN)];
+    match poll(&mut descriptors, timeout) {
+        Ok(_) => {}
+        Err(Errno::EINTR) => return Ok(Ready::default()),
+        Err(errno) => return Err(errno.into()),
+    }
+    let [on_socket, on_extra] = descriptors.map(|descriptor| descriptor.revents().unwrap_or(PollFlags::empty()));
+    if on_socket.contains(PollFlags::POLLERR) {
+        // An error left on the socket would end every wait at once; on an unconnected socket it says nothing of use.
+        socket.take_error()?;
+    }
+    Ok(Ready {
+        readable: on_socket.contains(PollFlags::POLLIN),
+        writable: on_socket.contains(PollFlags::POLLOUT),
+        extra: !on_extra.is_empty(),
+    })
+}
+
+#[cfg(target_os = "linux")]
+fn poll(descriptors: &mut [PollFd<'_>], timeout: Option<Duration>) -> nix::Result<i32> {
+    use nix::sys::time::TimeSpec;
+    let timeout = timeout.map(|span| TimeSpec::from(std::time::Duration::from_nanos(span.as_nanos())));
+    nix::poll::ppoll(descriptors, timeout, None)
+}
+
+/// In milliseconds, rounded up so that a short wait is not a busy one, where there is no finer call.
+#[cfg(not(target_os = "linux"))]
+fn poll(descriptors: &mut [PollFd<'_>], timeout: Option<Duration>) -> nix::Result<i32> {
+    use nix::poll::PollTimeout;
+    let timeout = timeout.map_or(PollTimeout::NONE, |span| {
+        let millis = span.as_nanos().div_ceil(1_000_000);
+        PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)
+    });
+    nix::poll::poll(descriptors, timeout)
+}
