@@ -1,0 +1,1 @@
+//! File I/O off the packet threads.
