@@ -225,7 +225,8 @@ mod tests {
 
     #[test]
     fn a_directory_sorts_right_before_what_is_below_it() {
-        let mut paths: Vec<_> = ["a.b", "a/b", "a", "a/b/c", "a-", "b"].map(|p| RelPath::new(p.as_bytes()).unwrap()).into();
+        let mut paths: Vec<_> =
+            ["a.b", "a/b", "a", "a/b/c", "a-", "b"].map(|p| RelPath::new(p.as_bytes()).unwrap()).into();
         paths.sort();
         let names: Vec<_> = paths.iter().map(ToString::to_string).collect();
         assert_eq!(names, ["a", "a/b", "a/b/c", "a-", "a.b", "b"]);
