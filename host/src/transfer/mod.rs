@@ -3,9 +3,11 @@
 //! The sender walks its arguments ([`walk`]) into a [`manifest`]; the receiver examines its directory ([`store`]) and
 //! answers with a [`want`] list; from these two, both sides compute the same [`plan`] of the data stream.
 
+mod dirs;
 pub mod manifest;
 pub mod path;
 pub mod plan;
 pub mod tree;
 mod varint;
+pub mod walk;
 pub mod want;
