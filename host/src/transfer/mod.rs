@@ -7,6 +7,7 @@ mod dirs;
 pub mod manifest;
 pub mod path;
 pub mod plan;
+pub mod source;
 pub mod tree;
 mod varint;
 pub mod walk;
