@@ -6,3 +6,5 @@
 pub mod clock;
 pub mod crypto;
 pub mod udp;
+pub mod io;
+pub mod transfer;

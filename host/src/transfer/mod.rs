@@ -1,0 +1,14 @@
+//! Moving files: what is to be moved, how it lies in the data stream, and how it gets from one disk to the other.
+//!
+//! The sender walks its arguments ([`walk`]) into a [`manifest`]; the receiver examines its directory ([`store`]) and
+//! answers with a [`want`] list; from these two, both sides compute the same [`plan`] of the data stream.
+
+mod dirs;
+pub mod manifest;
+pub mod path;
+pub mod plan;
+pub mod source;
+pub mod tree;
+mod varint;
+pub mod walk;
+pub mod want;
