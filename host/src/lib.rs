@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod crypto;
-pub mod udp;
 pub mod io;
+pub mod memory;
 pub mod transfer;
+pub mod udp;

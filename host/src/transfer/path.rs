@@ -131,7 +131,7 @@ impl fmt::Display for Escaped<'_> {
 }
 
 /// Characters that reorder or hide text without being controls (bidirectional overrides, zero-width joiners).
-fn is_invisible(character: char) -> bool {
+pub(super) fn is_invisible(character: char) -> bool {
     matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 

@@ -1,0 +1,177 @@
+//! How a transfer can fail, in words and with the exit code of OPS-4.
+
+use std::net::SocketAddr;
+
+use thiserror::Error;
+use wirehaul_core::crypto::HandshakeError;
+use wirehaul_core::limits::VERSION;
+use wirehaul_core::session::{CloseCode, CloseReason};
+
+use super::message::{MessageError, RefusalClass};
+use super::walk::WalkError;
+use crate::crypto::NoRandomness;
+use crate::io::threads::ThreadsError;
+use crate::udp::BindError;
+
+/// CLOSE code: the peer broke a rule of the transfer.
+pub const CLOSE_RULE: CloseCode = CloseCode(CloseCode::APPLICATION);
+/// CLOSE code: this end cannot go on, and has said why on the control stream.
+pub const CLOSE_GIVEN_UP: CloseCode = CloseCode(CloseCode::APPLICATION + 1);
+
+/// Why a transfer did not end as it should.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// The paths to send are not usable.
+    #[error(transparent)]
+    Walk(#[from] WalkError),
+    /// No socket.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// No randomness for keys.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+    /// No file threads.
+    #[error(transparent)]
+    Threads(#[from] ThreadsError),
+    /// The system refuses to wait on the socket.
+    #[error("cannot wait for packets: {0}")]
+    Wait(#[source] std::io::Error),
+    /// The cryptographic library failed.
+    #[error("cannot start a handshake: {0:?}")]
+    Handshake(HandshakeError),
+    /// Nobody answered.
+    #[error("no answer from {0}: is the receiver running, and does its UDP port get through the firewall?")]
+    NoAnswer(Addresses),
+    /// The operating system has no way to the address.
+    #[error("the network cannot reach {0}: check the address and this host's routes")]
+    Unreachable(Addresses),
+    /// The receiver does not know the ticket.
+    #[error("the receiver does not know this ticket: use the one that it printed last")]
+    UnknownTicket,
+    /// The receiver does not know this host's key.
+    #[error("the receiver does not know this host's key: run `wirehaul key trust` there, with what `wirehaul key show` prints here")]
+    UnknownHere,
+    /// The receiver is not the one that was meant.
+    #[error("the receiver has another key than expected: it is not the host that the ticket or the known-peers file means")]
+    WrongReceiver,
+    /// Another version of the wire.
+    #[error("the receiver speaks version {0} of the wire and this is version {VERSION}: update the older of the two")]
+    Version(u16),
+    /// No AEAD in common.
+    #[error("the two ends share no cipher: update the older of the two")]
+    NoCommonSuite,
+    /// No room at the receiver.
+    #[error("the receiver has no room for another transfer now: try again later")]
+    Busy,
+    /// The peer was there and is silent now.
+    #[error("the peer is gone: nothing was heard from it for {0} s. What arrived is kept; run the same command again to resume")]
+    PeerGone(u64),
+    /// The peer stopped.
+    #[error("the peer stopped the transfer. What arrived is kept; run the same command again to resume")]
+    PeerStopped,
+    /// The peer closed the session for a reason of the wire.
+    #[error("the peer closed the session (code {0}). What arrived is kept; run the same command again to resume")]
+    PeerClosed(u16),
+    /// This end was stopped by its user.
+    #[error("stopped. What arrived is kept; run the same command again to resume")]
+    Interrupted,
+    /// The receiver refused.
+    #[error("the receiver refused: {reason}")]
+    Refused {
+        /// The kind of refusal.
+        class: RefusalClass,
+        /// The receiver's words.
+        reason: String,
+    },
+    /// The peer's messages make no sense.
+    #[error(transparent)]
+    Message(#[from] MessageError),
+    /// The peer broke a rule of the transfer.
+    #[error("the peer broke a rule of the transfer: {0}")]
+    Rule(&'static str),
+    /// Some entries did not make it.
+    #[error("{0}")]
+    Incomplete(Incomplete),
+}
+
+/// What did not make it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incomplete {
+    /// Entries that something different was in the way of.
+    pub conflicts: u64,
+    /// Entries that failed.
+    pub failures: u64,
+}
+
+impl std::fmt::Display for Incomplete {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.conflicts, self.failures) {
+            (0, failures) => write!(f, "{failures} of the files could not be moved; the others are there"),
+            (conflicts, 0) => write!(
+                f,
+                "{conflicts} of the files exist at the receiver and differ: nothing was overwritten; start it with --overwrite to replace them"
+            ),
+            (conflicts, failures) => {
+                write!(f, "{conflicts} of the files exist at the receiver and differ, and {failures} could not be moved")
+            }
+        }
+    }
+}
+
+/// Addresses as a list for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses(pub Vec<SocketAddr>);
+
+impl std::fmt::Display for Addresses {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, address) in self.0.iter().enumerate() {
+            write!(f, "{}{address}", if index > 0 { ", " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+impl Failure {
+    /// What the end of a session means for the transfer on it.
+    #[must_use]
+    pub fn of_close(reason: CloseReason, addresses: &[SocketAddr], idle_secs: u64) -> Self {
+        let addresses = || Addresses(addresses.to_vec());
+        match reason {
+            CloseReason::HandshakeTimeout => Self::NoAnswer(addresses()),
+            CloseReason::Unreachable => Self::Unreachable(addresses()),
+            CloseReason::Version(version) => Self::Version(version),
+            CloseReason::Refused(HandshakeError::UnknownPeer) => Self::WrongReceiver,
+            CloseReason::Refused(_) => Self::UnknownTicket,
+            CloseReason::NoCommonSuite => Self::NoCommonSuite,
+            CloseReason::Busy => Self::Busy,
+            CloseReason::IdleTimeout => Self::PeerGone(idle_secs),
+            CloseReason::Local(_) => Self::Interrupted,
+            CloseReason::Peer(CloseCode::UNKNOWN_PEER) => Self::UnknownHere,
+            CloseReason::Peer(CloseCode::INTERRUPTED | CloseCode::DONE) => Self::PeerStopped,
+            CloseReason::Peer(CloseCode(code)) => Self::PeerClosed(code),
+        }
+    }
+
+    /// The exit code of OPS-4.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Walk(error) => error.exit_code(),
+            Self::Bind(_) | Self::Randomness(_) | Self::Threads(_) | Self::Wait(_) => 4,
+            Self::UnknownTicket | Self::UnknownHere | Self::WrongReceiver | Self::Rule(_) => 3,
+            Self::PeerGone(_) | Self::PeerStopped | Self::PeerClosed(_) | Self::Interrupted | Self::Busy => 5,
+            Self::Refused { class: RefusalClass::Policy, .. } => 3,
+            Self::Refused { class: RefusalClass::Device, .. } => 4,
+            Self::Refused { class: RefusalClass::Resumable, .. } => 5,
+            Self::Incomplete(Incomplete { failures: 0, .. }) => 3,
+            Self::Handshake(_)
+            | Self::NoAnswer(_)
+            | Self::Unreachable(_)
+            | Self::Version(_)
+            | Self::NoCommonSuite
+            | Self::Refused { class: RefusalClass::Failed, .. }
+            | Self::Message(_)
+            | Self::Incomplete(_) => 1,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Blocks on their way in: put together from packets, then handed to the file engine.
+
+use std::collections::VecDeque;
+
+use super::plan::{Block, Plan};
+
+/// A block that is being put together, or was handed on.
+#[derive(Debug)]
+struct Assembly {
+    start: u64,
+    len: u32,
+    filled: u32,
+    block: Option<Block>,
+    bytes: Vec<u8>,
+}
+
+/// The part of the data stream that is being put together. Flow control bounds it.
+#[derive(Debug, Default)]
+pub struct Incoming {
+    plan: Option<Plan>,
+    /// Where the round begins in the stream.
+    base: u64,
+    /// Where the blocks that the plan has given so far end in the stream.
+    planned_end: u64,
+    assemblies: VecDeque<Assembly>,
+    recent: usize,
+    spare: Vec<Vec<u8>>,
+}
+
+/// The peer sent more than the round has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BeyondPlan;
+
+impl Incoming {
+    /// Begins a round whose first block is at `base` of the stream.
+    pub fn begin(&mut self, base: u64, plan: Plan) {
+        self.plan = Some(plan);
+        self.base = base;
+        self.planned_end = base;
+        self.assemblies.clear();
+        self.recent = 0;
+    }
+
+    /// Takes stream bytes in, each byte once; blocks that are complete go to `complete` with their bytes.
+    ///
+    /// # Errors
+    /// [`BeyondPlan`] where the round has no such bytes.
+    pub fn receive(
+        &mut self,
+        offset: u64,
+        bytes: &[u8],
+        mut complete: impl FnMut(Block, Vec<u8>),
+    ) -> Result<(), BeyondPlan> {
+        let end = offset + bytes.len() as u64;
+        self.plan_until(end)?;
+        let (mut at, mut rest) = (offset, bytes);
+        while !rest.is_empty() {
+            let index = self.find(at).ok_or(BeyondPlan)?;
+            self.recent = index;
+            let assembly = &mut self.assemblies[index];
+            let from = (at - assembly.start) as usize;
+            let count = (assembly.len as usize - from).min(rest.len());
+            if assembly.bytes.is_empty() {
+                assembly.bytes = self.spare.pop().unwrap_or_default();
+                assembly.bytes.resize(assembly.len as usize, 0);
+            }
+            assembly.bytes[from..from + count].copy_from_slice(&rest[..count]);
+            assembly.filled += count as u32;
+            if assembly.filled == assembly.len
+                && let Some(block) = assembly.block.take()
+            {
+                complete(block, std::mem::take(&mut assembly.bytes));
+            }
+            at += count as u64;
+            rest = &rest[count..];
+        }
+        while self.assemblies.front().is_some_and(|front| front.block.is_none()) {
+            self.assemblies.pop_front();
+            self.recent = self.recent.saturating_sub(1);
+        }
+        Ok(())
+    }
+
+    /// Takes a buffer back for the next block.
+    pub fn recycle(&mut self, buffer: Vec<u8>) {
+        if self.spare.len() < 8 + self.assemblies.len() {
+            self.spare.push(buffer);
+        }
+    }
+
+    /// Makes sure that the plan has given every block up to `end` of the stream.
+    fn plan_until(&mut self, end: u64) -> Result<(), BeyondPlan> {
+        while self.planned_end < end {
+            let block = self.plan.as_mut().and_then(Iterator::next).ok_or(BeyondPlan)?;
+            let (start, len) = (self.base + block.stream_offset, block.len);
+            self.planned_end = start + u64::from(len);
+            self.assemblies.push_back(Assembly { start, len, filled: 0, block: Some(block), bytes: Vec::new() });
+        }
+        Ok(())
+    }
+
+    fn find(&self, offset: u64) -> Option<usize> {
+        let covers = |held: &Assembly| held.start <= offset && offset < held.start + u64::from(held.len);
+        if self.assemblies.get(self.recent).is_some_and(covers) {
+            return Some(self.recent);
+        }
+        let index = self.assemblies.partition_point(|held| held.start + u64::from(held.len) <= offset);
+        self.assemblies.get(index).is_some_and(covers).then_some(index)
+    }
+}

@@ -1,0 +1,165 @@
+//! Blocks on their way out: being read, ready to leave, or waiting for the peer's acknowledgement.
+
+use std::collections::VecDeque;
+
+use super::plan::Block;
+
+/// Blocks that may be ready or being read, and not yet sent: enough to hide a disk's latency.
+const READ_AHEAD_BLOCKS: usize = 12;
+/// Bytes held for the sake of retransmission at most; the congestion window cannot grow past it.
+const MAX_HELD_BYTES: u64 = 80 << 20;
+
+/// A block of the data stream in memory.
+#[derive(Debug)]
+struct Held {
+    start: u64,
+    len: u32,
+    /// `None` while it is being read.
+    bytes: Option<Vec<u8>>,
+    /// Until it was passed on by [`Outgoing::advance`].
+    block: Option<Block>,
+}
+
+/// The part of the data stream that is in memory.
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    held: VecDeque<Held>,
+    /// Stream offset up to which every block is ready.
+    ready_end: u64,
+    /// Blocks at the front that are ready.
+    ready: usize,
+    /// Where the last byte was asked for.
+    recent: usize,
+    /// Stream offset up to which bytes were asked for.
+    asked_end: u64,
+    spare: Vec<Vec<u8>>,
+}
+
+impl Outgoing {
+    /// Whether another block should be read now.
+    pub fn wants_block(&self) -> bool {
+        let first = self.held.front().map_or(0, |held| held.start);
+        let end = self.held.back().map_or(0, |held| held.start + u64::from(held.len));
+        let unsent = self.held.iter().rev().take(READ_AHEAD_BLOCKS).filter(|held| held.start >= self.asked_end).count();
+        unsent < READ_AHEAD_BLOCKS && end - first < MAX_HELD_BYTES
+    }
+
+    /// Reserves the place of a block that begins at `start` of the stream; returns a buffer to read it into.
+    pub fn reserve(&mut self, start: u64, block: &Block) -> Vec<u8> {
+        self.held.push_back(Held { start, len: block.len, bytes: None, block: None });
+        let mut buffer = self.spare.pop().unwrap_or_default();
+        buffer.resize(block.len as usize, 0);
+        buffer
+    }
+
+    /// The block that begins at `start` was read.
+    pub fn fulfil(&mut self, start: u64, block: Block, bytes: Vec<u8>) {
+        let index = self.held.partition_point(|held| held.start < start);
+        if let Some(held) = self.held.get_mut(index).filter(|held| held.start == start) {
+            held.bytes = Some(bytes);
+            held.block = Some(block);
+        }
+    }
+
+    /// Passes the bytes of each block that has become ready, in the order of the stream, to `visit`; returns the
+    /// stream offset up to which everything is ready.
+    pub fn advance(&mut self, mut visit: impl FnMut(&Block, &mut [u8])) -> u64 {
+        while let Some(held) = self.held.get_mut(self.ready) {
+            let (Some(bytes), Some(block)) = (&mut held.bytes, held.block.take()) else { break };
+            visit(&block, bytes);
+            self.ready += 1;
+            self.ready_end = held.start + u64::from(held.len);
+        }
+        self.ready_end
+    }
+
+    /// Copies stream bytes from `offset` on; they are ready and not acknowledged.
+    pub fn fill(&mut self, offset: u64, out: &mut [u8]) {
+        self.asked_end = self.asked_end.max(offset + out.len() as u64);
+        let mut done = 0;
+        while done < out.len() {
+            let at = offset + done as u64;
+            let Some((index, held)) = self.find(at) else { return };
+            self.recent = index;
+            let from = (at - held.start) as usize;
+            let Some(bytes) = held.bytes.as_ref().and_then(|bytes| bytes.get(from..)) else { return };
+            let count = bytes.len().min(out.len() - done);
+            out[done..done + count].copy_from_slice(&bytes[..count]);
+            done += count;
+        }
+    }
+
+    /// The peer has everything below `upto`.
+    pub fn acknowledged(&mut self, upto: u64) {
+        while let Some(held) = self.held.front()
+            && held.start + u64::from(held.len) <= upto
+        {
+            if let Some(bytes) = self.held.pop_front().and_then(|held| held.bytes) {
+                self.spare.push(bytes);
+            }
+            self.ready = self.ready.saturating_sub(1);
+            self.recent = self.recent.saturating_sub(1);
+        }
+        // What was needed at the height of the window is not kept for ever.
+        self.spare.truncate(READ_AHEAD_BLOCKS + self.held.len());
+    }
+
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    fn find(&self, offset: u64) -> Option<(usize, &Held)> {
+        let covers = |held: &&Held| held.start <= offset && offset < held.start + u64::from(held.len);
+        for index in [self.recent, self.recent + 1] {
+            if let Some(held) = self.held.get(index).filter(covers) {
+                return Some((index, held));
+            }
+        }
+        let index = self.held.partition_point(|held| held.start + u64::from(held.len) <= offset);
+        self.held.get(index).filter(covers).map(|held| (index, held))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(len: u32) -> Block {
+        Block { index: 0, stream_offset: 0, len, pieces: Vec::new() }
+    }
+
+    #[test]
+    fn blocks_become_ready_in_order_and_are_filled_across_their_edges() {
+        let mut outgoing = Outgoing::default();
+        let mut first = outgoing.reserve(0, &block(4));
+        let mut second = outgoing.reserve(4, &block(4));
+        first.copy_from_slice(b"abcd");
+        second.copy_from_slice(b"efgh");
+        outgoing.fulfil(4, block(4), second);
+        assert_eq!(outgoing.advance(|_, _| ()), 0);
+        outgoing.fulfil(0, block(4), first);
+        let mut order = Vec::new();
+        assert_eq!(outgoing.advance(|_, bytes| order.push(bytes[0])), 8);
+        assert_eq!(order, *b"ae");
+        let mut out = [0; 5];
+        outgoing.fill(2, &mut out);
+        assert_eq!(&out, b"cdefg");
+        outgoing.acknowledged(4);
+        outgoing.fill(4, &mut out[..4]);
+        assert_eq!(&out[..4], b"efgh");
+        outgoing.acknowledged(8);
+        assert!(outgoing.is_empty());
+    }
+
+    #[test]
+    fn read_ahead_is_bounded() {
+        let mut outgoing = Outgoing::default();
+        let mut start = 0;
+        while outgoing.wants_block() {
+            outgoing.reserve(start, &block(1000));
+            start += 1000;
+        }
+        assert_eq!(start, 1000 * READ_AHEAD_BLOCKS as u64);
+    }
+}
