@@ -5,7 +5,7 @@
 use wirehaul_core::limits::MAX_DATAGRAM_BYTES;
 use wirehaul_core::wire::{
     CookieBody, FinishBody, Frame, FrameContext, FrameWriter, Frames, InitBody, PacketBody, PacketHeader, PacketKind,
-    Reject, ResponseBody, TransportParameters, VersionBody, View, validate,
+    RefusedBody, Reject, ResponseBody, TransportParameters, VersionBody, View, validate,
 };
 
 use crate::reference;
@@ -71,6 +71,7 @@ pub fn packet(datagram: &[u8]) -> Result<(), Reject> {
         PacketKind::Response => ResponseBody::parse(body)?.write(out),
         PacketKind::Finish => FinishBody::parse(body)?.write(out),
         PacketKind::Version => VersionBody::write(VersionBody::parse(body)?.versions.iter(), out),
+        PacketKind::Refused => RefusedBody::parse(body)?.write(out),
         PacketKind::Protected => {
             assert!(body.len() >= 32, "room for a frame header and a tag");
             return frame(&body[..body.len() - 16]);

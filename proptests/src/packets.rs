@@ -3,26 +3,27 @@
 use wirehaul_core::crypto::{Suite, SuiteSet};
 use wirehaul_core::limits::{MAX_CONNECTION_OFFSET, MAX_STREAM_OFFSET};
 use wirehaul_core::wire::{
-    Cookie, CookieBody, FinishBody, InitBody, PacketFlags, PacketHeader, PacketKind, ResponseBody, TransportParameters,
-    VersionBody,
+    Cookie, CookieBody, FinishBody, InitBody, PacketFlags, PacketHeader, PacketKind, RefusedBody, ResponseBody,
+    TransportParameters, VersionBody,
 };
 
 use crate::choices::Choices;
 use crate::spec::{self, Spec};
 
 /// Every packet kind.
-pub const KINDS: [PacketKind; 6] = [
+pub const KINDS: [PacketKind; 7] = [
     PacketKind::Init,
     PacketKind::Cookie,
     PacketKind::Response,
     PacketKind::Finish,
     PacketKind::Version,
+    PacketKind::Refused,
     PacketKind::Protected,
 ];
 
 /// A valid datagram of any kind; half of them are protected.
 pub fn draw(choices: &mut Choices<'_>) -> Vec<u8> {
-    let kind = KINDS[(choices.below(10) + 1).min(5)];
+    let kind = KINDS[(choices.below(11) + 1).min(6)];
     let kind = if choices.once_in(10) { PacketKind::Init } else { kind };
     draw_kind(choices, kind)
 }
@@ -56,6 +57,10 @@ fn body(choices: &mut Choices<'_>, kind: PacketKind) -> Vec<u8> {
         PacketKind::Response => ResponseBody { sender_index, noise: &noise }.write(&mut out),
         PacketKind::Finish => FinishBody { noise: &noise }.write(&mut out),
         PacketKind::Version => VersionBody::write(spec::versions(choices).into_iter(), &mut out),
+        PacketKind::Refused => {
+            use RefusedBody::{Full, NoCommonSuite, UnknownPsk, WrongApplication};
+            [UnknownPsk, Full, NoCommonSuite, WrongApplication][choices.below(4)].write(&mut out)
+        }
         PacketKind::Protected => {
             out = protected_body(choices);
             // The tag; what opens packets is another's business.
