@@ -1,1 +1,12 @@
-//! Property tests over the public API of `wirehaul-core`, one oracle per file in `tests/`.
+//! What the property tests in `tests/` and the fuzz targets share: where inputs come from and what is asked of them.
+//!
+//! Valid input is drawn from [`choices::Choices`], so that one generator serves proptest (which shrinks the choices),
+//! the mutation tests (which draw them from a seed) and the seed corpora.
+
+pub mod choices;
+pub mod corpus;
+pub mod mutate;
+pub mod oracle;
+pub mod packets;
+pub mod reference;
+pub mod spec;

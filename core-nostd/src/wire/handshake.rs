@@ -7,6 +7,7 @@
 //! RESPONSE  sender index u32 · noise length u16 · reserved u16 · noise
 //! FINISH    noise length u16 · reserved u16 · noise
 //! VERSION   count u8 · reserved u8 · versions u16, ascending
+//! REFUSED   reason u8 · reserved [3]
 //! ```
 //! The first 8 bytes of INIT, and VERSION, are the same in every version of the wire, so that ends of different
 //! versions can tell each other so. All functions take and give the body: the datagram without its outer header.
@@ -76,8 +77,7 @@ pub struct VersionBody<'a> {
     pub versions: VersionList<'a>,
 }
 
-/// The part of INIT that is the same in every version.
-/// The body of REFUSED: one byte of reason and three of zeros.
+/// Why a responder will not take an INIT: the body of REFUSED, one byte of reason and three of zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum RefusedBody {
@@ -91,6 +91,7 @@ pub enum RefusedBody {
     WrongApplication = 4,
 }
 
+/// The part of INIT that is the same in every version.
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct RawInitStart {

@@ -136,3 +136,17 @@ fn versions_are_listed_ascending() {
     assert_eq!(VersionBody::write([3, 1].into_iter(), &mut out), None);
     assert_eq!(VersionBody::write([1, 3].into_iter(), &mut out[..5]), None);
 }
+
+#[test]
+fn a_refusal_is_one_known_reason() {
+    let mut out = [0xaa; 5];
+    for reason in RefusedBody::ALL {
+        assert_eq!(reason.write(&mut out), Some(4));
+        assert_eq!(out, [reason as u8, 0, 0, 0, 0xaa]);
+        assert_eq!(RefusedBody::parse(&out[..4]), Ok(reason));
+    }
+    assert_eq!(RefusedBody::Full.write(&mut out[..3]), None);
+    for body in [&[0_u8, 0, 0, 0] as &[u8], &[5, 0, 0, 0], &[1, 0, 0, 1], &[1, 0, 0], &[1, 0, 0, 0, 0], &[]] {
+        assert_eq!(RefusedBody::parse(body), Err(Reject::RefusalInvalid), "{body:?}");
+    }
+}

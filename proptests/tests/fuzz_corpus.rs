@@ -1,0 +1,67 @@
+//! FRAME-6: replays the corpora of the fuzz targets, so that what libFuzzer once found stays found without it.
+//!
+//! `WIREHAUL_WRITE_SEEDS=1` writes the seeds anew, after a change of the wire.
+
+#![allow(clippy::expect_used)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use wirehaul_proptests::corpus::{TARGETS, seeds};
+
+fn corpus() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus")
+}
+
+/// The inputs of one target, by file name.
+fn inputs(target: &str) -> BTreeMap<String, Vec<u8>> {
+    let folder = corpus().join(target);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    entries
+        .map(|entry| entry.expect("a folder that can be listed").path())
+        .map(|path| {
+            let name = path.file_name().expect("a file has a name").to_string_lossy().into_owned();
+            (name, fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+        })
+        .collect()
+}
+
+#[test]
+fn every_target_holds_on_its_corpus() {
+    for (target, ask) in TARGETS {
+        let inputs = inputs(target);
+        let accepted = inputs.values().filter(|bytes| ask(bytes).is_ok()).count();
+        println!("{target}: {} inputs, {accepted} accepted", inputs.len());
+        assert!(accepted > 0 && accepted < inputs.len(), "{target}: a corpus has inputs of both sorts");
+    }
+}
+
+#[test]
+fn the_committed_seeds_are_what_the_writers_write() {
+    let write = std::env::var_os("WIREHAUL_WRITE_SEEDS").is_some();
+    for (target, ask) in TARGETS {
+        for (name, bytes) in seeds(target) {
+            assert!(name.starts_with("damaged-") || ask(&bytes).is_ok(), "{target}/{name}");
+            if write {
+                let folder = corpus().join(target);
+                fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join(name), bytes)).expect("can be written");
+            } else {
+                let committed = inputs(target).remove(&name);
+                assert_eq!(committed, Some(bytes), "{target}/{name}: run again with WIREHAUL_WRITE_SEEDS=1");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_corpus_has_its_target_and_every_target_its_corpus() {
+    let mut folders: Vec<_> = fs::read_dir(corpus())
+        .expect("fuzz/corpus is committed")
+        .map(|entry| entry.expect("a folder that can be listed").file_name().to_string_lossy().into_owned())
+        .collect();
+    let mut targets: Vec<_> = TARGETS.iter().map(|(target, _)| (*target).to_owned()).collect();
+    folders.sort();
+    targets.sort();
+    assert_eq!(folders, targets);
+}
