@@ -7,6 +7,7 @@ mod dirs;
 pub mod job;
 mod journal;
 pub mod manifest;
+pub mod message;
 pub mod path;
 pub mod plan;
 pub mod source;
