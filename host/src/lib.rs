@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod crypto;
+pub mod drive;
 pub mod io;
 pub mod memory;
 pub mod transfer;

@@ -54,9 +54,9 @@ impl WorkerMemory {
     pub fn slots<'a, H: Handshake>(&'a mut self, streams: &'a mut Vec<Vec<StreamSlot<'a>>>) -> Vec<SessionSlot<'a, H>> {
         let mut rest = Vec::with_capacity(self.sessions.len());
         for SessionMemory { sent, acked_packets, received_packets, streams: ranges } in &mut self.sessions {
-            let slots = ranges.iter_mut().map(|[received, acked, lost]| {
-                StreamSlot::Free(StreamStorage { received, acked, lost })
-            });
+            let slots = ranges
+                .iter_mut()
+                .map(|[received, acked, lost]| StreamSlot::Free(StreamStorage { received, acked, lost }));
             streams.push(slots.collect());
             rest.push((sent, acked_packets, received_packets));
         }

@@ -49,10 +49,14 @@ pub enum Failure {
     #[error("the receiver does not know this ticket: use the one that it printed last")]
     UnknownTicket,
     /// The receiver does not know this host's key.
-    #[error("the receiver does not know this host's key: run `wirehaul key trust` there, with what `wirehaul key show` prints here")]
+    #[error(
+        "the receiver does not know this host's key: run `wirehaul key trust` there, with what `wirehaul key show` prints here"
+    )]
     UnknownHere,
     /// The receiver is not the one that was meant.
-    #[error("the receiver has another key than expected: it is not the host that the ticket or the known-peers file means")]
+    #[error(
+        "the receiver has another key than expected: it is not the host that the ticket or the known-peers file means"
+    )]
     WrongReceiver,
     /// Another version of the wire.
     #[error("the receiver speaks version {0} of the wire and this is version {VERSION}: update the older of the two")]
@@ -64,7 +68,9 @@ pub enum Failure {
     #[error("the receiver has no room for another transfer now: try again later")]
     Busy,
     /// The peer was there and is silent now.
-    #[error("the peer is gone: nothing was heard from it for {0} s. What arrived is kept; run the same command again to resume")]
+    #[error(
+        "the peer is gone: nothing was heard from it for {0} s. What arrived is kept; run the same command again to resume"
+    )]
     PeerGone(u64),
     /// The peer stopped.
     #[error("the peer stopped the transfer. What arrived is kept; run the same command again to resume")]
@@ -112,7 +118,10 @@ impl std::fmt::Display for Incomplete {
                 "{conflicts} of the files exist at the receiver and differ: nothing was overwritten; start it with --overwrite to replace them"
             ),
             (conflicts, failures) => {
-                write!(f, "{conflicts} of the files exist at the receiver and differ, and {failures} could not be moved")
+                write!(
+                    f,
+                    "{conflicts} of the files exist at the receiver and differ, and {failures} could not be moved"
+                )
             }
         }
     }
@@ -156,7 +165,8 @@ impl Failure {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Walk(error) => error.exit_code(),
+            Self::Walk(WalkError::Manifest(_)) => 3,
+            Self::Walk(_) => 2,
             Self::Bind(_) | Self::Randomness(_) | Self::Threads(_) | Self::Wait(_) => 4,
             Self::UnknownTicket | Self::UnknownHere | Self::WrongReceiver | Self::Rule(_) => 3,
             Self::PeerGone(_) | Self::PeerStopped | Self::PeerClosed(_) | Self::Interrupted | Self::Busy => 5,

@@ -8,7 +8,7 @@
 
 use thiserror::Error;
 
-use super::path::is_invisible;
+use super::path::is_hidden;
 
 /// Longest body of a message: a want list of two million runs fits.
 const MAX_BODY_BYTES: usize = 16 << 20;
@@ -249,7 +249,7 @@ impl Fields<'_> {
 fn readable(text: &[u8]) -> String {
     let mut readable = String::new();
     for character in String::from_utf8_lossy(text).chars() {
-        if character.is_control() || is_invisible(character) {
+        if is_hidden(character) {
             readable.extend(character.escape_unicode());
         } else {
             readable.push(character);
@@ -306,7 +306,12 @@ mod tests {
             Message::SourceFailed { entry: 9, reason: "it vanished".into() },
             Message::Refused { class: RefusalClass::Resumable, reason: "the disk is full".into() },
             Message::Want { runs: vec![1, 2, 3] },
-            Message::Result(Outcome { files_done: 1, failures: 2, problems: vec!["a".into(), String::new()], ..Outcome::default() }),
+            Message::Result(Outcome {
+                files_done: 1,
+                failures: 2,
+                problems: vec!["a".into(), String::new()],
+                ..Outcome::default()
+            }),
         ]
     }
 

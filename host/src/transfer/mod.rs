@@ -4,10 +4,23 @@
 //! answers with a [`want`] list; from these two, both sides compute the same [`plan`] of the data stream.
 
 mod dirs;
+pub mod failure;
+pub mod generated;
+pub mod incoming;
+pub mod intake;
+pub mod job;
+mod journal;
 pub mod manifest;
+pub mod message;
+pub mod outgoing;
 pub mod path;
 pub mod plan;
+pub mod progress;
+pub mod receiver;
+pub mod sender;
 pub mod source;
+pub mod store;
+pub mod streams;
 pub mod tree;
 mod varint;
 pub mod walk;

@@ -79,8 +79,9 @@ impl Outgoing {
         let mut done = 0;
         while done < out.len() {
             let at = offset + done as u64;
-            let Some((index, held)) = self.find(at) else { return };
+            let Some(index) = self.find(at) else { return };
             self.recent = index;
+            let held = &self.held[index];
             let from = (at - held.start) as usize;
             let Some(bytes) = held.bytes.as_ref().and_then(|bytes| bytes.get(from..)) else { return };
             let count = bytes.len().min(out.len() - done);
@@ -109,15 +110,15 @@ impl Outgoing {
         self.held.is_empty()
     }
 
-    fn find(&self, offset: u64) -> Option<(usize, &Held)> {
-        let covers = |held: &&Held| held.start <= offset && offset < held.start + u64::from(held.len);
+    fn find(&self, offset: u64) -> Option<usize> {
+        let covers = |held: &Held| held.start <= offset && offset < held.start + u64::from(held.len);
         for index in [self.recent, self.recent + 1] {
-            if let Some(held) = self.held.get(index).filter(covers) {
-                return Some((index, held));
+            if self.held.get(index).is_some_and(covers) {
+                return Some(index);
             }
         }
         let index = self.held.partition_point(|held| held.start + u64::from(held.len) <= offset);
-        self.held.get(index).filter(covers).map(|held| (index, held))
+        self.held.get(index).is_some_and(covers).then_some(index)
     }
 }
 

@@ -114,7 +114,7 @@ impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
             for character in chunk.valid().chars() {
-                if character.is_control() || is_invisible(character) {
+                if is_hidden(character) {
                     write!(f, "{}", character.escape_unicode())?;
                 } else if character == '\\' {
                     f.write_str("\\\\")?;
@@ -130,9 +130,10 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Characters that reorder or hide text without being controls (bidirectional overrides, zero-width joiners).
-pub(super) fn is_invisible(character: char) -> bool {
-    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+/// Whether a character drives a terminal, or reorders or hides text (bidirectional overrides, zero-width joiners).
+pub(super) fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Component-wise order of two paths: as bytes, with `/` below every other byte.

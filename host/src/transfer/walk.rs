@@ -283,7 +283,7 @@ fn open_file(dir: impl AsFd, name: &[u8]) -> Result<OwnedFd, Errno> {
 
 /// The names in `dir` in descending order of their bytes; on an error, those read so far.
 fn sorted_names(dir: &OwnedFd) -> (Vec<Box<[u8]>>, Result<(), Errno>) {
-    let mut names: Vec<Box<[u8]>> = Vec::new();
+    let mut names = Vec::<Box<[u8]>>::new();
     let mut buffer = vec![MaybeUninit::uninit(); DIR_BUFFER_BYTES];
     let mut entries = RawDir::new(dir, &mut buffer);
     let mut result = Ok(());
@@ -297,7 +297,7 @@ fn sorted_names(dir: &OwnedFd) -> (Vec<Box<[u8]>>, Result<(), Errno>) {
             }
         }
     }
-    names.sort_unstable_by(|a: &Box<[u8]>, b| b.cmp(a));
+    names.sort_unstable_by(|a, b| b.cmp(a));
     (names, result)
 }
 

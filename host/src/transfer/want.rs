@@ -59,9 +59,9 @@ impl Want {
         }
     }
 
-    /// Whether a further run fits the limit: if not, only [`PieceMode::Skip`] may follow.
+    /// Whether there is room for several further runs. If not, what follows must be kept to one or two.
     pub fn has_room(&self) -> bool {
-        self.runs.len() + 1 < MAX_RUNS
+        self.runs.len() + 4 < MAX_RUNS
     }
 
     /// Number of chunks covered.

@@ -1,0 +1,127 @@
+//! The file work of a transfer, as jobs for a file engine.
+
+use std::sync::Arc;
+
+use super::plan::Block;
+use super::source::{BlockSource, SourceError};
+use super::store::{BlockSink, CommitFault, CommitGroup, CommitReport, FinishJob, FinishReport, PieceOutcome};
+use crate::io::Job;
+
+/// One job of a transfer.
+pub enum TransferJob {
+    /// Fills a block from the sender's files.
+    Read {
+        /// Where from.
+        source: Arc<dyn BlockSource>,
+        /// Which block.
+        block: Block,
+        /// Filled; made as long as the block.
+        buf: Vec<u8>,
+    },
+    /// Verifies and stores a block at the receiver.
+    Write {
+        /// Where to.
+        sink: Arc<dyn BlockSink>,
+        /// Which block.
+        block: Block,
+        /// As long as the block.
+        buf: Vec<u8>,
+    },
+    /// Gives finished files their names.
+    Commit(CommitGroup),
+    /// Makes links and finishes directories.
+    Finish(FinishJob),
+}
+
+impl TransferJob {
+    /// The job that fills `block`; `buf` is any buffer to be used again.
+    pub fn read(source: Arc<dyn BlockSource>, block: Block, buf: Vec<u8>) -> Self {
+        Self::Read { source, block, buf }
+    }
+
+    /// The job that stores `buf`, which holds `block`.
+    pub fn write(sink: Arc<dyn BlockSink>, block: Block, buf: Vec<u8>) -> Self {
+        Self::Write { sink, block, buf }
+    }
+}
+
+/// What is left of a job.
+#[derive(Debug)]
+pub enum TransferDone {
+    /// A block is filled; hashes of whole files are still to be merged in.
+    Read {
+        /// Which block.
+        block: Block,
+        /// Its bytes.
+        buf: Vec<u8>,
+        /// The pieces that could not be read, by place in the block.
+        failures: Vec<(usize, SourceError)>,
+    },
+    /// A block is stored as far as it could be.
+    Write {
+        /// Which block.
+        block: Block,
+        /// What became of each piece.
+        outcomes: Vec<PieceOutcome>,
+        /// For reuse.
+        buf: Vec<u8>,
+    },
+    /// A group is committed.
+    Commit(CommitReport),
+    /// Links and directories are done.
+    Finish(FinishReport),
+}
+
+impl Job for TransferJob {
+    type Done = TransferDone;
+
+    fn run(&mut self) -> TransferDone {
+        match self {
+            Self::Read { source, block, buf } => {
+                // Bytes that the block does not overwrite do not exist, so what was there need not be wiped.
+                buf.resize(block.len as usize, 0);
+                let failures = source.read_block(block, buf);
+                TransferDone::Read { block: take_block(block), buf: std::mem::take(buf), failures }
+            }
+            Self::Write { sink, block, buf } => {
+                let outcomes = if buf.len() == block.len as usize {
+                    sink.write_block(block, buf)
+                } else {
+                    vec![PieceOutcome::Internal; block.pieces.len()]
+                };
+                TransferDone::Write { block: take_block(block), outcomes, buf: std::mem::take(buf) }
+            }
+            Self::Commit(group) => TransferDone::Commit(group.run()),
+            Self::Finish(job) => TransferDone::Finish(job.run()),
+        }
+    }
+
+    fn abandon(&mut self) -> TransferDone {
+        match self {
+            Self::Read { block, buf, .. } => {
+                buf.clear();
+                buf.resize(block.len as usize, 0);
+                let failures = (0..block.pieces.len()).map(|at| (at, SourceError::Internal)).collect();
+                TransferDone::Read { block: take_block(block), buf: std::mem::take(buf), failures }
+            }
+            Self::Write { block, buf, .. } => {
+                let outcomes = vec![PieceOutcome::Internal; block.pieces.len()];
+                TransferDone::Write { block: take_block(block), outcomes, buf: std::mem::take(buf) }
+            }
+            Self::Commit(group) => {
+                let fault = CommitFault::Entry(super::store::EntryError::Internal);
+                let items = std::mem::take(&mut group.items);
+                TransferDone::Commit(CommitReport { faults: (0..items.len()).map(|at| (at, fault)).collect(), items })
+            }
+            Self::Finish(job) => {
+                let fault = CommitFault::Entry(super::store::EntryError::Internal);
+                let faults = job.entries.drain(..).map(|entry| (entry, fault)).collect();
+                TransferDone::Finish(FinishReport { done: Vec::new(), faults })
+            }
+        }
+    }
+}
+
+fn take_block(block: &mut Block) -> Block {
+    Block { pieces: std::mem::take(&mut block.pieces), ..*block }
+}

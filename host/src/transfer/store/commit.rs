@@ -1,0 +1,255 @@
+//! The end of a file: synced, renamed to its own name, and the directory synced (XFER-4).
+//!
+//! Files are committed in groups. Each large file is synced by itself; many small ones share one `syncfs`, which costs
+//! one journal commit of the file system instead of one per file.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{
+    AtFlags, FileType, RenameFlags, Timestamps, fchmod, fdatasync, fsync, futimens, linkat, renameat, renameat_with,
+    statat, symlinkat, syncfs, unlinkat, utimensat,
+};
+use rustix::io::Errno;
+
+use super::error::{Conflict, EntryError};
+use super::files::{StoreFiles, permissions, times};
+use crate::transfer::manifest::{Kind, chunk_count};
+use crate::transfer::tree::Hash;
+
+/// From this many small files on, one `syncfs` is cheaper than a sync each.
+const SYNCFS_FROM: usize = 16;
+/// The name in the staging directory that links are made under.
+const LINK_NAME: &str = "link.tmp";
+
+/// A file whose chunks are all on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommitItem {
+    /// Index in the manifest.
+    pub file: u32,
+    /// The hash of the file as the sender sent it; `None` for a file of one chunk or none, whose hash is verified.
+    pub root: Option<Hash>,
+}
+
+/// Why an entry did not get its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitFault {
+    /// Something is in the way and stays.
+    Conflict(Conflict),
+    /// A failure of this entry.
+    Entry(EntryError),
+    /// A failure that may concern the whole disk.
+    System(&'static str, Errno),
+}
+
+fn system(operation: &'static str) -> impl Fn(Errno) -> CommitFault {
+    move |errno| CommitFault::System(operation, errno)
+}
+
+/// A group of files to be committed together.
+#[derive(Debug)]
+pub struct CommitGroup {
+    pub(super) files: Arc<StoreFiles>,
+    pub(in crate::transfer) items: Vec<CommitItem>,
+    pub(super) overwrite: bool,
+}
+
+/// What became of a group.
+#[derive(Debug)]
+pub struct CommitReport {
+    /// The group's files.
+    pub items: Vec<CommitItem>,
+    /// Those of them that did not get their name, by place in `items`; ascending.
+    pub faults: Vec<(usize, CommitFault)>,
+}
+
+impl CommitGroup {
+    /// Commits every file of the group that can be.
+    pub(in crate::transfer) fn run(&mut self) -> CommitReport {
+        let mut results: Vec<Result<(), CommitFault>> = self.items.iter().map(|item| self.prepare(item)).collect();
+        self.sync_small(&mut results);
+        let mut dirs = BTreeSet::new();
+        for (item, result) in self.items.iter().zip(&mut results) {
+            if result.is_ok() {
+                *result = self.rename(item.file);
+                dirs.insert(self.files.manifest.entry(item.file).parent);
+            }
+        }
+        if let Err(fault) = self.sync_dirs(&dirs) {
+            results.iter_mut().filter(|result| result.is_ok()).for_each(|result| *result = Err(fault));
+        }
+        for (item, _) in self.items.iter().zip(&results).filter(|(item, result)| item.root.is_some() && result.is_ok())
+        {
+            let (_, journal) = self.files.staged_names(item.file);
+            // A journal without its file is harmless; the next run of the same file replaces it.
+            let _ = unlinkat(&self.files.target.staging, journal, AtFlags::empty());
+        }
+        let faults = results.into_iter().enumerate().filter_map(|(at, result)| result.err().map(|fault| (at, fault)));
+        CommitReport { faults: faults.collect(), items: std::mem::take(&mut self.items) }
+    }
+
+    /// Verifies and syncs a large file; makes an empty one; a small one is complete already.
+    fn prepare(&self, item: &CommitItem) -> Result<(), CommitFault> {
+        let size_bytes = self.files.manifest.file_size(item.file).unwrap_or(0);
+        if chunk_count(size_bytes) == 0 {
+            let created = self.files.create_small(item.file, &[], 0);
+            return created.map_err(|(operation, errno)| CommitFault::System(operation, errno));
+        }
+        let Some(root) = item.root else { return Ok(()) };
+        let journal = self.files.open_journal(item.file).map_err(system("read the journal of"))?;
+        let merged = journal.map_or(Ok(None), |journal| journal.root()).map_err(system("read the journal of"))?;
+        if merged != Some(root) {
+            return Err(CommitFault::Entry(EntryError::Verification));
+        }
+        let fd = self.files.open_staged(item.file).map_err(system("open"))?;
+        self.files.set_meta(&fd, item.file).map_err(|(operation, errno)| CommitFault::System(operation, errno))?;
+        fdatasync(&fd).map_err(system("sync"))
+    }
+
+    fn sync_small(&self, results: &mut [Result<(), CommitFault>]) {
+        let is_small = |at: &usize| self.items[*at].root.is_none() && results[*at].is_ok();
+        let small: Vec<usize> = (0..self.items.len()).filter(is_small).collect();
+        let mut fail = |at: usize, errno: Errno| results[at] = Err(CommitFault::System("sync", errno));
+        if small.len() >= SYNCFS_FROM {
+            if let Err(errno) = syncfs(&self.files.target.staging) {
+                small.iter().for_each(|&at| fail(at, errno));
+            }
+            return;
+        }
+        for at in small {
+            match self.files.open_staged(self.items[at].file).and_then(fdatasync) {
+                // A mode that forbids its owner to read it: sync all instead.
+                Err(Errno::ACCESS) => syncfs(&self.files.target.staging).unwrap_or_else(|errno| fail(at, errno)),
+                other => other.unwrap_or_else(|errno| fail(at, errno)),
+            }
+        }
+    }
+
+    fn rename(&self, file: u32) -> Result<(), CommitFault> {
+        let dir = self.files.parent_dir(file).map_err(system("open the directory of"))?;
+        let (part, _) = self.files.staged_names(file);
+        let name = self.files.manifest.entry(file).name;
+        put_in_place(&self.files.target.staging, &part, &dir, name, self.overwrite)
+    }
+
+    fn sync_dirs(&self, dirs: &BTreeSet<Option<u32>>) -> Result<(), CommitFault> {
+        for dir in dirs {
+            let synced = match dir {
+                Some(dir) => self.files.dir(*dir).and_then(fsync),
+                None => fsync(&self.files.target.root),
+            };
+            match synced {
+                // The file system cannot sync directories: its renames are then synced with the files or not at all.
+                Ok(()) | Err(Errno::INVAL) => {}
+                Err(errno) => return Err(CommitFault::System("sync the directory of", errno)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Gives a staged file or link its own name; it never replaces anything unless `overwrite` is set.
+fn put_in_place(
+    staging: &OwnedFd,
+    staged: &str,
+    dir: impl rustix::fd::AsFd,
+    name: &[u8],
+    overwrite: bool,
+) -> Result<(), CommitFault> {
+    let renamed = if overwrite {
+        renameat(staging, staged, &dir, name)
+    } else {
+        match renameat_with(staging, staged, &dir, name, RenameFlags::NOREPLACE) {
+            // The file system has no RENAME_NOREPLACE: a hard link refuses an existing name just as atomically.
+            Err(Errno::INVAL | Errno::NOSYS) => linkat(staging, staged, &dir, name, AtFlags::empty())
+                .and_then(|()| unlinkat(staging, staged, AtFlags::empty())),
+            other => other,
+        }
+    };
+    match renamed {
+        Ok(()) => Ok(()),
+        Err(Errno::EXIST) => Err(CommitFault::Conflict(Conflict::Appeared)),
+        Err(Errno::ISDIR | Errno::NOTEMPTY) => Err(CommitFault::Conflict(Conflict::IsDirectory)),
+        Err(errno) => Err(CommitFault::System("rename", errno)),
+    }
+}
+
+/// The end of the transfer: links, then modes and times of directories (whose times the files in them changed).
+#[derive(Debug)]
+pub struct FinishJob {
+    pub(super) files: Arc<StoreFiles>,
+    /// The links and directories to be done, ascending.
+    pub(in crate::transfer) entries: Vec<u32>,
+    pub(super) overwrite: bool,
+}
+
+/// What became of the links and directories.
+#[derive(Debug)]
+pub struct FinishReport {
+    /// Entries done.
+    pub done: Vec<u32>,
+    /// Entries that failed.
+    pub faults: Vec<(u32, CommitFault)>,
+}
+
+impl FinishJob {
+    /// Makes the links and finishes the directories, deepest first.
+    pub(in crate::transfer) fn run(&mut self) -> FinishReport {
+        let mut report = FinishReport { done: Vec::new(), faults: Vec::new() };
+        let (links, dirs): (Vec<u32>, Vec<u32>) =
+            self.entries.iter().partition(|&&entry| self.files.manifest.entry(entry).kind != Kind::Dir);
+        let results = links.iter().map(|&entry| (entry, self.link(entry)));
+        // Children come after their directory in the manifest.
+        let results = results.chain(dirs.iter().rev().map(|&entry| (entry, self.finish_dir(entry))));
+        for (entry, result) in results {
+            match result {
+                Ok(()) => report.done.push(entry),
+                Err(fault) => report.faults.push((entry, fault)),
+            }
+        }
+        if !report.done.is_empty()
+            && let Err(errno) = syncfs(&self.files.target.staging)
+        {
+            report.faults.extend(report.done.drain(..).map(|entry| (entry, CommitFault::System("sync", errno))));
+        }
+        report
+    }
+
+    fn link(&self, entry: u32) -> Result<(), CommitFault> {
+        let view = self.files.manifest.entry(entry);
+        let Kind::Symlink { target } = view.kind else { return Ok(()) };
+        let staging = &self.files.target.staging;
+        let dir = self.files.parent_dir(entry).map_err(system("open the directory of"))?;
+        match unlinkat(staging, LINK_NAME, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(CommitFault::System("replace", errno)),
+        }
+        symlinkat(target, staging, LINK_NAME).map_err(system("create"))?;
+        // Not every file system keeps times of links; a link without is still the link.
+        let _ = utimensat(staging, LINK_NAME, &times(view.meta), AtFlags::SYMLINK_NOFOLLOW);
+        let placed = put_in_place(staging, LINK_NAME, &dir, view.name, self.overwrite);
+        if placed.is_err() {
+            let _ = unlinkat(staging, LINK_NAME, AtFlags::empty());
+        }
+        placed
+    }
+
+    fn finish_dir(&self, entry: u32) -> Result<(), CommitFault> {
+        let meta = self.files.manifest.entry(entry).meta;
+        let dir = self.files.dir(entry).map_err(system("open"))?;
+        let times: Timestamps = times(meta);
+        futimens(&*dir, &times).map_err(system("set the time of"))?;
+        // Last, since it may take away the permission to go on.
+        fchmod(&*dir, rustix::fs::Mode::from(u32::from(permissions(meta)))).map_err(system("set the mode of"))
+    }
+}
+
+/// What lies at `name` in `dir`, if anything.
+pub(super) fn kind_at(dir: impl rustix::fd::AsFd, name: &[u8]) -> Result<Option<(FileType, u64)>, Errno> {
+    match statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some((FileType::from_raw_mode(stat.st_mode), stat.st_size as u64))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}

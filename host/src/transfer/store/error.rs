@@ -1,0 +1,133 @@
+//! What can go wrong at the receiver's disk.
+
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+use thiserror::Error;
+
+/// A failure that ends the transfer. Whatever was received stays in `.wirehaul` and the next run continues with it.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The target directory cannot be used.
+    #[error("cannot use {} as the target directory: {source}", .dir.display())]
+    Open {
+        /// The target directory.
+        dir: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another receiver holds the target directory.
+    #[error("another receiver is writing to {}: wait for it to end, or choose another directory", .0.display())]
+    Busy(PathBuf),
+    /// No space (ENOSPC).
+    #[error("the disk is full: free some space and run the same transfer again, it continues where it stopped")]
+    DiskFull,
+    /// The user's quota is used up (EDQUOT).
+    #[error(
+        "the disk quota is used up: free some space and run the same transfer again, it continues where it stopped"
+    )]
+    Quota,
+    /// The file system is read-only (EROFS).
+    #[error("the file system is mounted read-only: remount it writable, or choose another directory")]
+    ReadOnly,
+    /// The device fails (EIO).
+    #[error("the disk reports an input/output error: check the device before you run the transfer again")]
+    Device,
+    /// The process has no descriptors left (EMFILE, ENFILE).
+    #[error("too many open files: raise the limit (ulimit -n) and run the same transfer again, it continues")]
+    Descriptors,
+    /// Anything else in the staging directory, on which everything depends.
+    #[error("cannot {operation} in the staging directory .wirehaul: {source}")]
+    Staging {
+        /// What was tried.
+        operation: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl StoreError {
+    /// The failure that ends the transfer, if `errno` is one.
+    pub(super) fn fatal(errno: Errno) -> Option<Self> {
+        match errno {
+            Errno::NOSPC => Some(Self::DiskFull),
+            Errno::DQUOT => Some(Self::Quota),
+            Errno::ROFS => Some(Self::ReadOnly),
+            Errno::IO => Some(Self::Device),
+            Errno::MFILE | Errno::NFILE => Some(Self::Descriptors),
+            _ => None,
+        }
+    }
+
+    pub(super) fn staging(operation: &'static str) -> impl Fn(Errno) -> Self {
+        move |errno| Self::fatal(errno).unwrap_or_else(|| Self::Staging { operation, source: errno.into() })
+    }
+}
+
+/// Why one file, directory or link did not arrive while others do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum EntryError {
+    /// The sender could not read it; the sender's own message says why.
+    #[error("the sender could not read it")]
+    Source,
+    /// The receiver may not write there.
+    #[error("permission denied: let this user write to its directory")]
+    Denied,
+    /// Its hash was wrong in every round.
+    #[error("its data did not match its hash, however often it was sent")]
+    Verification,
+    /// The name is too long or not possible on this file system.
+    #[error("this file system cannot hold that name")]
+    Name,
+    /// It is larger than the file system permits.
+    #[error("it is larger than this file system permits")]
+    TooLarge,
+    /// Any other failure.
+    #[error("cannot {operation} it: {}", std::io::Error::from(*.errno))]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// What the system said.
+        errno: Errno,
+    },
+    /// The job that should have stored it failed.
+    #[error("storing it failed inside wirehaul; please report this")]
+    Internal,
+}
+
+impl EntryError {
+    pub(super) fn new(operation: &'static str, errno: Errno) -> Self {
+        match errno {
+            Errno::ACCESS | Errno::PERM => Self::Denied,
+            Errno::NAMETOOLONG | Errno::INVAL | Errno::ILSEQ if operation != "write" => Self::Name,
+            Errno::FBIG => Self::TooLarge,
+            errno => Self::Io { operation, errno },
+        }
+    }
+}
+
+/// Something that was in the way in the target directory and stays as it is (XFER-5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Conflict {
+    /// A file of that name has other contents.
+    #[error("a different file of that name exists: use --overwrite to replace it")]
+    DifferentFile,
+    /// Something that is no regular file has the name of a file.
+    #[error("something that is not a regular file has that name: use --overwrite to replace it")]
+    NotAFile,
+    /// A directory has the name of a file or link. Not even `--overwrite` removes it.
+    #[error("a directory has that name: move it away")]
+    IsDirectory,
+    /// Something that is no directory has the name of a directory.
+    #[error("something that is not a directory has that name: move it away")]
+    NotADirectory,
+    /// The directory above is in conflict or cannot be made.
+    #[error("the directory above it cannot be used")]
+    Blocked,
+    /// A different link of that name exists.
+    #[error("a different link of that name exists: use --overwrite to replace it")]
+    DifferentLink,
+    /// It came into being while the transfer ran.
+    #[error("something of that name appeared while the transfer ran: use --overwrite to replace it")]
+    Appeared,
+}

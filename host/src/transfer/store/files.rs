@@ -1,0 +1,424 @@
+//! The receiver's files as the file threads see them: pieces come in, are verified, and are written or compared.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{
+    Advice, AtFlags, FallocateFlags, Mode, OFlags, Timespec, Timestamps, chmodat, fadvise, fallocate, fchmod,
+    ftruncate, futimens, openat, unlinkat,
+};
+use rustix::io::Errno;
+
+use super::staging::{Target, journal_name, key_of, part_name};
+use crate::transfer::dirs::{DirCache, open_dir};
+use crate::transfer::journal::{Journal, read_at, write_all_at};
+use crate::transfer::manifest::{CHUNK_BYTES, Manifest, Meta};
+use crate::transfer::plan::{Block, Piece};
+use crate::transfer::tree::{FAILED, Hash, ZERO_CHUNK, chunk_cv};
+use crate::transfer::want::PieceMode;
+
+/// Most partial files held open at once.
+const MAX_OPEN: usize = 64;
+/// Chunks after which the kernel is asked to start writing a large file out: 8 MiB.
+const WRITEBACK_CHUNKS: u64 = 32;
+
+/// What became of a piece at the receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PieceOutcome {
+    /// Its data matched its hash and is written.
+    Stored,
+    /// What is on disk matches its hash.
+    Verified,
+    /// The data, or what is on disk, does not match the hash: it is wanted in full in the next round.
+    Mismatch,
+    /// The sender could not read it.
+    SourceFailed,
+    /// The receiver could not read or write it.
+    Failed {
+        /// What was tried.
+        operation: &'static str,
+        /// What the system said.
+        errno: Errno,
+    },
+    /// The job panicked.
+    Internal,
+}
+
+/// Takes blocks of the data stream. Called from several file threads at once.
+pub trait BlockSink: Send + Sync {
+    /// Verifies and stores `buf`, which is as long as the block: an outcome per piece.
+    fn write_block(&self, block: &Block, buf: &[u8]) -> Vec<PieceOutcome>;
+}
+
+/// Verifies every piece and keeps none: the receiver that measures the network (`--discard`).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DiscardSink;
+
+impl BlockSink for DiscardSink {
+    fn write_block(&self, block: &Block, buf: &[u8]) -> Vec<PieceOutcome> {
+        let verify = |piece: &Piece| match check(piece, buf) {
+            Ok(_) => PieceOutcome::Stored,
+            Err(outcome) => outcome,
+        };
+        block.pieces.iter().map(verify).collect()
+    }
+}
+
+/// Where the bytes of a file are, while it is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Place {
+    /// Nowhere yet.
+    Fresh = 0,
+    /// In the staging directory, in part or in full.
+    Staged = 1,
+    /// Under its own name.
+    Final = 2,
+}
+
+/// A failed operation.
+type Fault = (&'static str, Errno);
+
+#[derive(Debug)]
+struct OpenFile {
+    fd: OwnedFd,
+    /// `None` for a file under its own name.
+    journal: Option<Journal>,
+    /// Made by this run: where nothing was written there are zeros.
+    fresh: bool,
+}
+
+/// What the file threads share of a [`super::Store`].
+#[derive(Debug)]
+pub struct StoreFiles {
+    pub(super) manifest: Arc<Manifest>,
+    pub(super) target: Target,
+    pub(super) dirs: DirCache,
+    places: Vec<AtomicU8>,
+    open: Mutex<HashMap<u32, Arc<OpenFile>>>,
+    umask: u16,
+}
+
+thread_local! {
+    /// Chunks on disk are read in here to be compared.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl StoreFiles {
+    pub(super) fn new(target: Target, manifest: Arc<Manifest>) -> Self {
+        let places = (0..manifest.len()).map(|_| AtomicU8::new(Place::Fresh as u8)).collect();
+        Self { manifest, target, dirs: DirCache::new(), places, open: Mutex::new(HashMap::new()), umask: read_umask() }
+    }
+
+    pub(super) fn place(&self, file: u32) -> Place {
+        match self.places[file as usize].load(Ordering::Acquire) {
+            0 => Place::Fresh,
+            1 => Place::Staged,
+            _ => Place::Final,
+        }
+    }
+
+    pub(super) fn set_place(&self, file: u32, place: Place) {
+        self.places[file as usize].store(place as u8, Ordering::Release);
+    }
+
+    /// The directory that `entry` lies in.
+    pub(super) fn parent_dir(&self, entry: u32) -> Result<Dir<'_>, Errno> {
+        match self.manifest.entry(entry).parent {
+            Some(parent) => self.dir(parent).map(Dir::Below),
+            None => Ok(Dir::Root(&self.target.root)),
+        }
+    }
+
+    /// The directory entry `index` itself.
+    pub(super) fn dir(&self, index: u32) -> Result<Arc<OwnedFd>, Errno> {
+        self.dirs.get(&self.manifest, index, |_, name| open_dir(&self.target.root, name))
+    }
+
+    /// Forgets the open descriptors of `file`.
+    pub(super) fn close(&self, file: u32) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&file);
+    }
+
+    /// The names of `file` in the staging directory: its bytes and its journal.
+    pub(super) fn staged_names(&self, file: u32) -> (String, String) {
+        let key = key_of(&self.manifest, file, &mut Vec::new());
+        (part_name(&key), journal_name(&key))
+    }
+
+    /// Opens what is staged of `file`, for reading alone (its own mode may forbid more).
+    pub(super) fn open_staged(&self, file: u32) -> Result<OwnedFd, Errno> {
+        let (part, _) = self.staged_names(file);
+        openat(&self.target.staging, part, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+    }
+
+    /// Opens the journal of `file`, if there is a good one.
+    pub(super) fn open_journal(&self, file: u32) -> Result<Option<Journal>, Errno> {
+        let (_, journal) = self.staged_names(file);
+        Journal::open(&self.target.staging, &journal, self.manifest.file_size(file).unwrap_or(0))
+    }
+
+    /// Removes what is staged of `file`.
+    pub(super) fn remove_staged(&self, file: u32) -> Result<(), Errno> {
+        let (part, journal) = self.staged_names(file);
+        for name in [part, journal] {
+            match unlinkat(&self.target.staging, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates the staged file of a file of one chunk or none, complete with mode and time.
+    pub(super) fn create_small(&self, file: u32, data: &[u8], len: u64) -> Result<(), Fault> {
+        let (part, _) = self.staged_names(file);
+        let meta = self.manifest.entry(file).meta;
+        let mode = permissions(meta);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let create = || openat(&self.target.staging, part.as_str(), flags, Mode::from(u32::from(mode)));
+        let fd = match create() {
+            Err(Errno::EXIST) => {
+                unlinkat(&self.target.staging, part.as_str(), AtFlags::empty()).map_err(|errno| ("replace", errno))?;
+                create()
+            }
+            other => other,
+        }
+        .map_err(|errno| ("create", errno))?;
+        write_all_at(&fd, data, 0).map_err(|errno| ("write", errno))?;
+        if (data.len() as u64) < len {
+            ftruncate(&fd, len).map_err(|errno| ("write", errno))?;
+        }
+        if mode & self.umask != 0 {
+            fchmod(&fd, Mode::from(u32::from(mode))).map_err(|errno| ("set the mode of", errno))?;
+        }
+        futimens(&fd, &times(meta)).map_err(|errno| ("set the time of", errno))
+    }
+
+    fn write_piece(&self, piece: &Piece, buf: &[u8]) -> PieceOutcome {
+        let result = match piece.mode {
+            PieceMode::Skip => Ok(PieceOutcome::Verified),
+            PieceMode::Verify => self.compare(piece, buf),
+            PieceMode::Full => match check(piece, buf) {
+                Ok(cv) => self.write(piece, buf, &cv).map(|()| PieceOutcome::Stored),
+                Err(outcome) => Ok(outcome),
+            },
+        };
+        result.unwrap_or_else(|(operation, errno)| PieceOutcome::Failed { operation, errno })
+    }
+
+    /// Writes a piece whose data matches its hash.
+    fn write(&self, piece: &Piece, buf: &[u8], cv: &Hash) -> Result<(), Fault> {
+        let data = &buf[piece.data_range()];
+        if piece.is_only_chunk {
+            return self.create_small(piece.file, data, u64::from(piece.len));
+        }
+        let file = self.open_partial(piece.file)?;
+        if !piece.is_hole {
+            write_all_at(&file.fd, data, piece.file_offset()).map_err(|errno| ("write", errno))?;
+        } else if !file.fresh {
+            erase(&file.fd, piece.file_offset(), piece.len).map_err(|errno| ("write", errno))?;
+        }
+        if let Some(journal) = &file.journal {
+            journal.put(piece.chunk, cv).map_err(|errno| ("write the journal of", errno))?;
+        }
+        start_writeback(&file.fd, piece.chunk);
+        Ok(())
+    }
+
+    /// Compares what is on disk with the hash that the sender computed.
+    fn compare(&self, piece: &Piece, buf: &[u8]) -> Result<PieceOutcome, Fault> {
+        let cv = cv_of(piece, buf);
+        if cv == FAILED {
+            return Ok(PieceOutcome::SourceFailed);
+        }
+        let is_final = self.place(piece.file) == Place::Final;
+        if piece.is_only_chunk {
+            return self.compare_small(piece, &cv, is_final);
+        }
+        let file = if is_final { self.open_final(piece.file)? } else { self.open_partial(piece.file)? };
+        if !same_on_disk(&file.fd, piece, &cv)? {
+            return Ok(PieceOutcome::Mismatch);
+        }
+        if let Some(journal) = &file.journal {
+            // The slot may be torn although the chunk is whole.
+            journal.put(piece.chunk, &cv).map_err(|errno| ("write the journal of", errno))?;
+        }
+        Ok(PieceOutcome::Verified)
+    }
+
+    fn compare_small(&self, piece: &Piece, cv: &Hash, is_final: bool) -> Result<PieceOutcome, Fault> {
+        if is_final {
+            let fd = self.open_by_name(piece.file)?;
+            let same = same_on_disk(&fd, piece, cv)?;
+            return Ok(if same { PieceOutcome::Verified } else { PieceOutcome::Mismatch });
+        }
+        // What is staged may be cut short, gone, or have a mode that forbids reading: then it is sent again.
+        let Ok(fd) = self.open_staged(piece.file) else { return Ok(PieceOutcome::Mismatch) };
+        if !same_on_disk(&fd, piece, cv)? {
+            return Ok(PieceOutcome::Mismatch);
+        }
+        self.set_meta(&fd, piece.file)?;
+        Ok(PieceOutcome::Verified)
+    }
+
+    /// Gives an open file its final mode and time.
+    pub(super) fn set_meta(&self, fd: &OwnedFd, file: u32) -> Result<(), Fault> {
+        let meta = self.manifest.entry(file).meta;
+        fchmod(fd, Mode::from(u32::from(permissions(meta)))).map_err(|errno| ("set the mode of", errno))?;
+        futimens(fd, &times(meta)).map_err(|errno| ("set the time of", errno))
+    }
+
+    fn open_by_name(&self, file: u32) -> Result<OwnedFd, Fault> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let open = || openat(self.parent_dir(file)?, self.manifest.entry(file).name, flags, Mode::empty());
+        open().map_err(|errno| ("read", errno))
+    }
+
+    fn open_final(&self, file: u32) -> Result<Arc<OpenFile>, Fault> {
+        self.cached(file, || Ok(OpenFile { fd: self.open_by_name(file)?, journal: None, fresh: false }))
+    }
+
+    fn open_partial(&self, file: u32) -> Result<Arc<OpenFile>, Fault> {
+        self.cached(file, || {
+            let fresh = self.place(file) == Place::Fresh;
+            let opened = if fresh { self.create_partial(file) } else { self.reopen_partial(file) };
+            let (fd, journal) = opened.map_err(|errno| ("create", errno))?;
+            self.set_place(file, Place::Staged);
+            Ok(OpenFile { fd, journal: Some(journal), fresh })
+        })
+    }
+
+    fn create_partial(&self, file: u32) -> Result<(OwnedFd, Journal), Errno> {
+        self.remove_staged(file)?;
+        let size_bytes = self.manifest.file_size(file).unwrap_or(0);
+        let (part, journal) = self.staged_names(file);
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = openat(&self.target.staging, part, flags, Mode::from(0o600))?;
+        ftruncate(&fd, size_bytes)?;
+        Ok((fd, Journal::create(&self.target.staging, &journal, size_bytes)?))
+    }
+
+    fn reopen_partial(&self, file: u32) -> Result<(OwnedFd, Journal), Errno> {
+        let (part, _) = self.staged_names(file);
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = || openat(&self.target.staging, part.as_str(), flags, Mode::empty());
+        let fd = match open() {
+            // A run that ended right before the rename has left it with its final mode, which may be read-only.
+            Err(Errno::ACCESS) => {
+                chmodat(&self.target.staging, part.as_str(), Mode::from(0o600), AtFlags::empty())?;
+                open()?
+            }
+            other => other?,
+        };
+        Ok((fd, self.open_journal(file)?.ok_or(Errno::STALE)?))
+    }
+
+    /// The open descriptors of `file`. They are opened under the lock, so that two threads never make two files.
+    fn cached(&self, file: u32, open: impl FnOnce() -> Result<OpenFile, Fault>) -> Result<Arc<OpenFile>, Fault> {
+        let mut cache = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = cache.get(&file) {
+            return Ok(found.clone());
+        }
+        if cache.len() >= MAX_OPEN {
+            cache.clear();
+        }
+        let opened = Arc::new(open()?);
+        cache.insert(file, opened.clone());
+        Ok(opened)
+    }
+}
+
+impl BlockSink for StoreFiles {
+    fn write_block(&self, block: &Block, buf: &[u8]) -> Vec<PieceOutcome> {
+        block.pieces.iter().map(|piece| self.write_piece(piece, buf)).collect()
+    }
+}
+
+/// A directory of the target: its root, or one below.
+pub(super) enum Dir<'a> {
+    Root(&'a OwnedFd),
+    Below(Arc<OwnedFd>),
+}
+
+impl AsFd for Dir<'_> {
+    fn as_fd(&self) -> rustix::fd::BorrowedFd<'_> {
+        match self {
+            Self::Root(fd) => fd.as_fd(),
+            Self::Below(fd) => fd.as_fd(),
+        }
+    }
+}
+
+fn cv_of(piece: &Piece, buf: &[u8]) -> Hash {
+    let mut cv = FAILED;
+    cv.copy_from_slice(&buf[piece.cv_range()]);
+    cv
+}
+
+/// The hash of a piece that came in full, if its data matches it.
+fn check(piece: &Piece, buf: &[u8]) -> Result<Hash, PieceOutcome> {
+    let cv = cv_of(piece, buf);
+    if cv == FAILED {
+        return Err(PieceOutcome::SourceFailed);
+    }
+    let data = match piece.mode {
+        PieceMode::Full if piece.is_hole => &ZERO_CHUNK[..piece.len as usize],
+        PieceMode::Full => &buf[piece.data_range()],
+        PieceMode::Skip | PieceMode::Verify => return Ok(cv),
+    };
+    if chunk_cv(piece.chunk, piece.is_only_chunk, data) == cv { Ok(cv) } else { Err(PieceOutcome::Mismatch) }
+}
+
+fn same_on_disk(fd: &OwnedFd, piece: &Piece, cv: &Hash) -> Result<bool, Fault> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.resize(CHUNK_BYTES as usize, 0);
+        let data = &mut scratch[..piece.len as usize];
+        let count = read_at(fd, data, piece.file_offset()).map_err(|errno| ("read", errno))?;
+        Ok(count == data.len() && chunk_cv(piece.chunk, piece.is_only_chunk, data) == *cv)
+    })
+}
+
+/// Makes a range read as zeros, without taking space where the file system can.
+fn erase(fd: &OwnedFd, offset: u64, len: u32) -> Result<(), Errno> {
+    let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    match fallocate(fd, mode, offset, u64::from(len)) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_all_at(fd, &ZERO_CHUNK[..len as usize], offset),
+        other => other,
+    }
+}
+
+/// Has the kernel start writing out the last few MiB, so that little is left for the final fdatasync, and drop what it
+/// has written, so that a large transfer does not push everything else out of the page cache. Only a hint.
+fn start_writeback(fd: &OwnedFd, chunk: u64) {
+    if chunk % WRITEBACK_CHUNKS == WRITEBACK_CHUNKS - 1 {
+        // Twice the distance: what was still being written the last time can be dropped now.
+        let first = (chunk + 1).saturating_sub(2 * WRITEBACK_CHUNKS);
+        let len = std::num::NonZeroU64::new((chunk + 1 - first) * CHUNK_BYTES);
+        let _ = fadvise(fd, first * CHUNK_BYTES, len, Advice::DontNeed);
+    }
+}
+
+/// The bits of the mode that the receiver applies.
+pub(super) fn permissions(meta: Meta) -> u16 {
+    meta.mode & 0o777
+}
+
+/// The modification time, for both times of a file.
+pub(super) fn times(meta: Meta) -> Timestamps {
+    let time = Timespec { tv_sec: meta.mtime.secs, tv_nsec: i64::from(meta.mtime.nanos) as _ };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+/// The process's umask, without changing it; where it cannot be told, one that never saves an fchmod.
+fn read_umask() -> u16 {
+    let read = || {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let digits = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+        u16::from_str_radix(digits.trim(), 8).ok()
+    };
+    read().unwrap_or(0o777)
+}

@@ -1,0 +1,147 @@
+//! The target directory and the staging directory `.wirehaul` in it.
+
+use std::collections::HashSet;
+use std::mem::MaybeUninit;
+use std::path::{Path, PathBuf};
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RawDir, flock, fstat, mkdirat, openat, statat, unlinkat};
+use rustix::io::Errno;
+
+use super::error::StoreError;
+use crate::transfer::dirs::open_dir;
+use crate::transfer::manifest::Manifest;
+use crate::transfer::path::RESERVED_NAME;
+
+const LOCK_NAME: &str = "lock";
+const PART_SUFFIX: &str = ".part";
+/// How often the staging directory may vanish under us (the receiver before us removing it) before we give up.
+const LOCK_TRIES: u32 = 16;
+
+/// The name of a file in the staging directory: it depends on what the file is, so a later run finds it again.
+pub(super) type Key = [u8; 16];
+
+/// The target directory, held by this receiver alone.
+#[derive(Debug)]
+pub struct Target {
+    path: PathBuf,
+    pub(super) root: OwnedFd,
+    pub(super) staging: OwnedFd,
+    /// Held until the target is dropped. `None` where the file system has no locks.
+    _lock: Option<OwnedFd>,
+}
+
+impl Target {
+    /// Opens `dir` (following symlinks: the user named it) and its staging directory, made if missing.
+    ///
+    /// # Errors
+    /// `dir` is missing, no directory, not writable, or another receiver holds it.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let failed = |errno: Errno| StoreError::Open { dir: dir.to_path_buf(), source: errno.into() };
+        let root =
+            openat(CWD, dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+        for _ in 0..LOCK_TRIES {
+            match mkdirat(&root, RESERVED_NAME, Mode::from(0o700)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(StoreError::fatal(errno).unwrap_or_else(|| failed(errno))),
+            }
+            let staging = match open_dir(&root, RESERVED_NAME) {
+                Ok(staging) => staging,
+                Err(Errno::NOENT) => continue,
+                Err(errno) => return Err(failed(errno)),
+            };
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let lock = match openat(&staging, LOCK_NAME, flags, Mode::from(0o600)) {
+                Ok(lock) => lock,
+                Err(Errno::NOENT) => continue,
+                Err(errno) => return Err(StoreError::fatal(errno).unwrap_or_else(|| failed(errno))),
+            };
+            let lock = match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) if is_still(&staging, LOCK_NAME.as_bytes(), &lock) => Some(lock),
+                // The receiver before us has removed the lock file that we hold.
+                Ok(()) => continue,
+                Err(Errno::WOULDBLOCK) => return Err(StoreError::Busy(dir.to_path_buf())),
+                Err(_) => None,
+            };
+            return Ok(Self { path: dir.to_path_buf(), root, staging, _lock: lock });
+        }
+        Err(StoreError::Busy(dir.to_path_buf()))
+    }
+
+    /// The directory as the user named it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The keys of all partial files.
+    pub(super) fn keys(&self) -> Result<HashSet<Key>, Errno> {
+        let mut keys = HashSet::new();
+        // A descriptor of its own, so that reading starts at the front.
+        let dir = open_dir(&self.staging, c".")?;
+        let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
+        let mut entries = RawDir::new(&dir, &mut buffer);
+        while let Some(entry) = entries.next() {
+            keys.extend(parse_key(entry?.file_name().to_bytes()));
+        }
+        Ok(keys)
+    }
+
+    /// Removes the staging directory if no partial file is left in it.
+    pub(super) fn remove_if_empty(&self) {
+        if self.keys().is_ok_and(|keys| keys.is_empty()) {
+            // The lock is held on, so a receiver that opens the file meanwhile sees that it is gone and starts over.
+            let _ = unlinkat(&self.staging, LOCK_NAME, AtFlags::empty());
+            let _ = unlinkat(&self.root, RESERVED_NAME, AtFlags::REMOVEDIR);
+        }
+    }
+}
+
+fn is_still(dir: &OwnedFd, name: &[u8], fd: &OwnedFd) -> bool {
+    match (statat(dir, name, AtFlags::SYMLINK_NOFOLLOW), fstat(fd)) {
+        (Ok(named), Ok(held)) => (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino),
+        _ => false,
+    }
+}
+
+/// The key of a file: what it is called, how long it is and when it was changed. `path` is scratch space.
+pub(super) fn key_of(manifest: &Manifest, file: u32, path: &mut Vec<u8>) -> Key {
+    manifest.path_into(file, path);
+    let entry = manifest.entry(file);
+    path.push(0);
+    path.extend_from_slice(&manifest.file_size(file).unwrap_or(0).to_be_bytes());
+    path.extend_from_slice(&entry.meta.mtime.secs.to_be_bytes());
+    path.extend_from_slice(&entry.meta.mtime.nanos.to_be_bytes());
+    let mut key = [0; 16];
+    key.copy_from_slice(&blake3::hash(path).as_bytes()[..16]);
+    key
+}
+
+/// The name of the partial file of `key`.
+pub(super) fn part_name(key: &Key) -> String {
+    name_of(key, PART_SUFFIX)
+}
+
+/// The name of the journal of `key`.
+pub(super) fn journal_name(key: &Key) -> String {
+    name_of(key, ".journal")
+}
+
+fn name_of(key: &Key, suffix: &str) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut name = String::with_capacity(2 * key.len() + suffix.len());
+    for byte in key {
+        name.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        name.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    name.push_str(suffix);
+    name
+}
+
+fn parse_key(name: &[u8]) -> Option<Key> {
+    let digits = name.strip_suffix(PART_SUFFIX.as_bytes()).filter(|digits| digits.len() == 32)?;
+    let mut key = [0; 16];
+    for (byte, pair) in key.iter_mut().zip(digits.chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(key)
+}
