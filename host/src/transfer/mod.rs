@@ -4,10 +4,12 @@
 //! answers with a [`want`] list; from these two, both sides compute the same [`plan`] of the data stream.
 
 mod dirs;
+pub mod keys;
 pub mod manifest;
 pub mod path;
 pub mod plan;
 pub mod source;
+pub mod ticket;
 pub mod tree;
 mod varint;
 pub mod walk;
