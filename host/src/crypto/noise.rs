@@ -13,8 +13,8 @@
 //! The Noise library puts its hash and chaining key back after a message that it refused, but not its cipher: a third
 //! message whose static key is genuine and whose payload was altered would leave the wrong key in place, and the
 //! genuine message after it would be refused too. Nor can it take back a message that authenticates and comes from
-//! a static key that we refuse. So [`Agreement`] keeps what was said so far and, in exactly these cases, says it again to
-//! a fresh state machine with the same ephemeral key. What it wrote comes out the same, byte for byte.
+//! a static key that we refuse. So `Agreement` keeps what was said so far and, in exactly these cases, says it again
+//! to a fresh state machine with the same ephemeral key. What it wrote comes out the same, byte for byte.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
