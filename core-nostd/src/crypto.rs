@@ -128,7 +128,9 @@ pub trait Handshake {
 
     /// Reads the peer's next handshake message; returns the length of its payload, put into `payload`.
     ///
-    /// An error leaves the state as it was, so that a forged message cannot end a handshake.
+    /// An error leaves the state as it was, so that a forged message cannot end a handshake. The one exception is a
+    /// responder's [`HandshakeError::UnknownPeer`]: the message was genuine, and [`Handshake::first_keys`] works after
+    /// it, so that the peer can be told under the keys.
     ///
     /// # Errors
     /// See [`HandshakeError`]; [`HandshakeError::UnknownPeer`] once the static key is known and not acceptable.

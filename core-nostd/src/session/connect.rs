@@ -226,7 +226,9 @@ impl<'a, H: Handshake> Session<'a, H> {
             Ok(len) => len,
             Err(error) => {
                 if error == HandshakeError::UnknownPeer {
-                    self.finish(CloseReason::Refused(error));
+                    // Between known keys the pre-shared key is public, so anyone who saw INIT can answer with a key
+                    // of their own: believed only if the genuine answer does not follow.
+                    self.give_up_soon(CloseReason::Refused(error), now);
                 }
                 return Err(reject_of(error));
             }

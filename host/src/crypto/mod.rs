@@ -5,8 +5,8 @@
 //! | keys that name and prove who an end is, pre-shared keys | [`identity`] |
 //! | the AEADs of the data plane | [`aead`] |
 //! | what this CPU runs fast | [`suites`] |
-//! | from shared secrets to the keys of an epoch | [`schedule`] |
-//! | the primitives under the Noise state machine | [`primitives`] |
+//! | from shared secrets to the keys of an epoch | `schedule` |
+//! | the primitives under the Noise state machine | `primitives` |
 //! | the handshake itself | [`noise`] |
 //! | what the responder brings before it knows who asks | [`acceptor`] |
 //! | keys and tickets as text | [`text`] |

@@ -12,9 +12,9 @@
 //! # A forged message cannot end a handshake
 //! The Noise library puts its hash and chaining key back after a message that it refused, but not its cipher: a third
 //! message whose static key is genuine and whose payload was altered would leave the wrong key in place, and the
-//! genuine message after it would be refused too. Nor can it take back a message that authenticates and comes from
-//! a static key that we refuse. So [`Agreement`] keeps what was said so far and, in exactly these cases, says it again to
-//! a fresh state machine with the same ephemeral key. What it wrote comes out the same, byte for byte.
+//! genuine message after it would be refused too. Nor can it take back a response that authenticates and comes from
+//! a static key that we refuse. So `Agreement` keeps what was said so far and, in exactly these cases, says it again
+//! to a fresh state machine with the same ephemeral key. What it wrote comes out the same, byte for byte.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -151,6 +151,9 @@ impl Handshake for NoiseHandshake {
     }
 
     /// As the trait has it; the keys are given once, and the state of the agreement is dropped with that.
+    ///
+    /// A responder that refused the peer's key gets them too, so that it can tell the peer so under the keys:
+    /// [`HandshakeError::UnknownPeer`] must not be overlooked. [`NoiseHandshake::remote_static`] then stays `None`.
     fn first_keys(&mut self, suite: Suite) -> Result<EpochKeys<DataKey>, HandshakeError> {
         let role = self.role;
         let state = &mut self.agreement()?.state;
@@ -300,7 +303,11 @@ impl Agreement {
         let Some(bytes) = self.state.get_remote_static() else { return Ok(()) };
         let remote = bytes.try_into().map(PublicKey::from_bytes).map_err(|_| HandshakeError::Library)?;
         if !self.policy.accepts(&remote) {
-            self.rewind()?;
+            // A response may be from anyone with the pre-shared key, so the right one may yet come. A third message is
+            // from whoever sent the first; the session may close under the keys that are now agreed, to say why.
+            if self.role == Role::Initiator {
+                self.rewind()?;
+            }
             return Err(HandshakeError::UnknownPeer);
         }
         self.remote = Some(remote);

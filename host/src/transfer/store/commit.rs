@@ -83,7 +83,7 @@ impl CommitGroup {
         {
             let (_, journal) = self.files.staged_names(item.file);
             // A journal without its file is harmless; the next run of the same file replaces it.
-            let _ = unlinkat(&self.files.target.staging, journal, AtFlags::empty());
+            let _ = unlinkat(self.files.target.staging(), journal, AtFlags::empty());
         }
         let faults = results.into_iter().enumerate().filter_map(|(at, result)| result.err().map(|fault| (at, fault)));
         CommitReport { faults: faults.collect(), items: std::mem::take(&mut self.items) }
@@ -112,7 +112,7 @@ impl CommitGroup {
         let small: Vec<usize> = (0..self.items.len()).filter(is_small).collect();
         let mut fail = |at: usize, errno: Errno| results[at] = Err(CommitFault::System("sync", errno));
         if small.len() >= SYNCFS_FROM {
-            if let Err(errno) = syncfs(&self.files.target.staging) {
+            if let Err(errno) = syncfs(self.files.target.staging()) {
                 small.iter().for_each(|&at| fail(at, errno));
             }
             return;
@@ -120,7 +120,7 @@ impl CommitGroup {
         for at in small {
             match self.files.open_staged(self.items[at].file).and_then(fdatasync) {
                 // A mode that forbids its owner to read it: sync all instead.
-                Err(Errno::ACCESS) => syncfs(&self.files.target.staging).unwrap_or_else(|errno| fail(at, errno)),
+                Err(Errno::ACCESS) => syncfs(self.files.target.staging()).unwrap_or_else(|errno| fail(at, errno)),
                 other => other.unwrap_or_else(|errno| fail(at, errno)),
             }
         }
@@ -130,14 +130,14 @@ impl CommitGroup {
         let dir = self.files.parent_dir(file).map_err(system("open the directory of"))?;
         let (part, _) = self.files.staged_names(file);
         let name = self.files.manifest.entry(file).name;
-        put_in_place(&self.files.target.staging, &part, &dir, name, self.overwrite)
+        put_in_place(self.files.target.staging(), &part, &dir, name, self.overwrite)
     }
 
     fn sync_dirs(&self, dirs: &BTreeSet<Option<u32>>) -> Result<(), CommitFault> {
         for dir in dirs {
             let synced = match dir {
                 Some(dir) => self.files.dir(*dir).and_then(fsync),
-                None => fsync(&self.files.target.root),
+                None => fsync(self.files.target.root()),
             };
             match synced {
                 // The file system cannot sync directories: its renames are then synced with the files or not at all.
@@ -209,7 +209,7 @@ impl FinishJob {
             }
         }
         if !report.done.is_empty()
-            && let Err(errno) = syncfs(&self.files.target.staging)
+            && let Err(errno) = syncfs(self.files.target.staging())
         {
             report.faults.extend(report.done.drain(..).map(|entry| (entry, CommitFault::System("sync", errno))));
         }
@@ -219,7 +219,7 @@ impl FinishJob {
     fn link(&self, entry: u32) -> Result<(), CommitFault> {
         let view = self.files.manifest.entry(entry);
         let Kind::Symlink { target } = view.kind else { return Ok(()) };
-        let staging = &self.files.target.staging;
+        let staging = self.files.target.staging();
         let dir = self.files.parent_dir(entry).map_err(system("open the directory of"))?;
         match unlinkat(staging, LINK_NAME, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}

@@ -129,13 +129,13 @@ impl StoreFiles {
     pub(super) fn parent_dir(&self, entry: u32) -> Result<Dir<'_>, Errno> {
         match self.manifest.entry(entry).parent {
             Some(parent) => self.dir(parent).map(Dir::Below),
-            None => Ok(Dir::Root(&self.target.root)),
+            None => Ok(Dir::Root(self.target.root())),
         }
     }
 
     /// The directory entry `index` itself.
     pub(super) fn dir(&self, index: u32) -> Result<Arc<OwnedFd>, Errno> {
-        self.dirs.get(&self.manifest, index, |_, name| open_dir(&self.target.root, name))
+        self.dirs.get(&self.manifest, index, |_, name| open_dir(self.target.root(), name))
     }
 
     /// Forgets the open descriptors of `file`.
@@ -152,20 +152,20 @@ impl StoreFiles {
     /// Opens what is staged of `file`, for reading alone (its own mode may forbid more).
     pub(super) fn open_staged(&self, file: u32) -> Result<OwnedFd, Errno> {
         let (part, _) = self.staged_names(file);
-        openat(&self.target.staging, part, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+        openat(self.target.staging(), part, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
     }
 
     /// Opens the journal of `file`, if there is a good one.
     pub(super) fn open_journal(&self, file: u32) -> Result<Option<Journal>, Errno> {
         let (_, journal) = self.staged_names(file);
-        Journal::open(&self.target.staging, &journal, self.manifest.file_size(file).unwrap_or(0))
+        Journal::open(self.target.staging(), &journal, self.manifest.file_size(file).unwrap_or(0))
     }
 
     /// Removes what is staged of `file`.
     pub(super) fn remove_staged(&self, file: u32) -> Result<(), Errno> {
         let (part, journal) = self.staged_names(file);
         for name in [part, journal] {
-            match unlinkat(&self.target.staging, name, AtFlags::empty()) {
+            match unlinkat(self.target.staging(), name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno),
             }
@@ -179,10 +179,10 @@ impl StoreFiles {
         let meta = self.manifest.entry(file).meta;
         let mode = permissions(meta);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let create = || openat(&self.target.staging, part.as_str(), flags, Mode::from(u32::from(mode)));
+        let create = || openat(self.target.staging(), part.as_str(), flags, Mode::from(u32::from(mode)));
         let fd = match create() {
             Err(Errno::EXIST) => {
-                unlinkat(&self.target.staging, part.as_str(), AtFlags::empty()).map_err(|errno| ("replace", errno))?;
+                unlinkat(self.target.staging(), part.as_str(), AtFlags::empty()).map_err(|errno| ("replace", errno))?;
                 create()
             }
             other => other,
@@ -297,19 +297,19 @@ impl StoreFiles {
         let size_bytes = self.manifest.file_size(file).unwrap_or(0);
         let (part, journal) = self.staged_names(file);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = openat(&self.target.staging, part, flags, Mode::from(0o600))?;
+        let fd = openat(self.target.staging(), part, flags, Mode::from(0o600))?;
         ftruncate(&fd, size_bytes)?;
-        Ok((fd, Journal::create(&self.target.staging, &journal, size_bytes)?))
+        Ok((fd, Journal::create(self.target.staging(), &journal, size_bytes)?))
     }
 
     fn reopen_partial(&self, file: u32) -> Result<(OwnedFd, Journal), Errno> {
         let (part, _) = self.staged_names(file);
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let open = || openat(&self.target.staging, part.as_str(), flags, Mode::empty());
+        let open = || openat(self.target.staging(), part.as_str(), flags, Mode::empty());
         let fd = match open() {
             // A run that ended right before the rename has left it with its final mode, which may be read-only.
             Err(Errno::ACCESS) => {
-                chmodat(&self.target.staging, part.as_str(), Mode::from(0o600), AtFlags::empty())?;
+                chmodat(self.target.staging(), part.as_str(), Mode::from(0o600), AtFlags::empty())?;
                 open()?
             }
             other => other?,

@@ -248,11 +248,8 @@ impl Store {
         self.finished
     }
 
-    /// Removes the staging directory if nothing in it can be resumed, and gives up the target directory.
+    /// Gives up the target directory, and says what the transfer came to.
     pub fn close(self) -> StoreOutcome {
-        if self.finished {
-            self.files.target.remove_if_empty();
-        }
         self.outcome
     }
 

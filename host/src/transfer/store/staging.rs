@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RawDir, flock, fstat, mkdirat, openat, statat, unlinkat};
@@ -21,9 +22,13 @@ const LOCK_TRIES: u32 = 16;
 /// The name of a file in the staging directory: it depends on what the file is, so a later run finds it again.
 pub(super) type Key = [u8; 16];
 
-/// The target directory, held by this receiver alone.
+/// The target directory, held by this receiver alone; its transfers share it.
+#[derive(Clone, Debug)]
+pub struct Target(Arc<Held>);
+
+/// What is held while any transfer of this receiver writes to the directory.
 #[derive(Debug)]
-pub struct Target {
+pub(super) struct Held {
     path: PathBuf,
     pub(super) root: OwnedFd,
     pub(super) staging: OwnedFd,
@@ -63,37 +68,53 @@ impl Target {
                 Err(Errno::WOULDBLOCK) => return Err(StoreError::Busy(dir.to_path_buf())),
                 Err(_) => None,
             };
-            return Ok(Self { path: dir.to_path_buf(), root, staging, _lock: lock });
+            return Ok(Self(Arc::new(Held { path: dir.to_path_buf(), root, staging, _lock: lock })));
         }
         Err(StoreError::Busy(dir.to_path_buf()))
     }
 
     /// The directory as the user named it.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.0.path
+    }
+
+    /// The directory itself.
+    pub(super) fn root(&self) -> &OwnedFd {
+        &self.0.root
+    }
+
+    /// The staging directory.
+    pub(super) fn staging(&self) -> &OwnedFd {
+        &self.0.staging
     }
 
     /// The keys of all partial files.
     pub(super) fn keys(&self) -> Result<HashSet<Key>, Errno> {
-        let mut keys = HashSet::new();
-        // A descriptor of its own, so that reading starts at the front.
-        let dir = open_dir(&self.staging, c".")?;
-        let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
-        let mut entries = RawDir::new(&dir, &mut buffer);
-        while let Some(entry) = entries.next() {
-            keys.extend(parse_key(entry?.file_name().to_bytes()));
-        }
-        Ok(keys)
+        keys_in(self.staging())
     }
+}
 
+impl Drop for Held {
     /// Removes the staging directory if no partial file is left in it.
-    pub(super) fn remove_if_empty(&self) {
-        if self.keys().is_ok_and(|keys| keys.is_empty()) {
+    fn drop(&mut self) {
+        if keys_in(&self.staging).is_ok_and(|keys| keys.is_empty()) {
             // The lock is held on, so a receiver that opens the file meanwhile sees that it is gone and starts over.
             let _ = unlinkat(&self.staging, LOCK_NAME, AtFlags::empty());
             let _ = unlinkat(&self.root, RESERVED_NAME, AtFlags::REMOVEDIR);
         }
     }
+}
+
+fn keys_in(staging: &OwnedFd) -> Result<HashSet<Key>, Errno> {
+    let mut keys = HashSet::new();
+    // A descriptor of its own, so that reading starts at the front.
+    let dir = open_dir(staging, c".")?;
+    let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
+    let mut entries = RawDir::new(&dir, &mut buffer);
+    while let Some(entry) = entries.next() {
+        keys.extend(parse_key(entry?.file_name().to_bytes()));
+    }
+    Ok(keys)
 }
 
 fn is_still(dir: &OwnedFd, name: &[u8], fd: &OwnedFd) -> bool {

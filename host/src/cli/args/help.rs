@@ -1,0 +1,29 @@
+//! The examples and exit codes at the end of each command's `--help`.
+
+use crate::cli::exit::EXIT_CODES;
+
+pub(super) const MAIN: &str = "  wirehaul recv --dir inbox             on one host: prints a ticket
+  wirehaul send photos/ wh1...          on the other, with that ticket
+  wirehaul send --help                  more about a command";
+
+pub(super) const SEND: &str =
+    "  wirehaul send report.pdf photos/ wh1...           with the ticket that `wirehaul recv` printed
+  wirehaul send --rate 800mbit backup.tar wh1...    leaving room for others
+  wirehaul send logs/ backup.example                to a host whose key you trust
+  wirehaul send --generate 10gib wh1...             how fast is it? to `wirehaul recv --discard`";
+
+pub(super) const RECV: &str = "  wirehaul recv                                 into this directory, until interrupted
+  wirehaul recv --dir inbox --once              one transfer
+  wirehaul recv --listen 192.0.2.1:9000         on one address and port
+  wirehaul recv --advertise 203.0.113.5:7420    behind a NAT that forwards that port
+  wirehaul recv --discard                       for a speed test, with `wirehaul send --generate`";
+
+pub(super) const KEY: &str =
+    "  wirehaul key show                             this host's public key, for others to trust
+  wirehaul key trust backup.example whk1...     from now on, the host of that name has this key
+  wirehaul key new --force                      a new key, after the old one became known";
+
+/// The end of a command's help.
+pub(super) fn ending(examples: &str) -> String {
+    format!("Examples:\n{examples}\n\n{EXIT_CODES}")
+}

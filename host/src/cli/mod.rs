@@ -1,0 +1,6 @@
+//! The command line: what can be asked, and how answers, progress and exit codes look.
+
+pub mod args;
+pub mod exit;
+pub mod key;
+pub mod units;
