@@ -20,7 +20,7 @@ pub use lab::{Lab, Run};
 pub use nginx::Nginx;
 pub use quinn::Quinn;
 pub use ssh::{Copier, Ssh};
-pub use wirehaul::Wirehaul;
+pub use wirehaul::{Wirehaul, recv_once, with_home};
 
 /// What a contestant is to move.
 #[derive(Debug, Clone)]
@@ -140,7 +140,10 @@ pub trait Contestant {
 }
 
 /// The last JSON object of type `summary` in a program's output.
-fn summary_of(program: &str, lines: &[String]) -> Result<Map<String, Value>, ProcessError> {
+///
+/// # Errors
+/// [`ProcessError::Output`] when there is none.
+pub fn summary_of(program: &str, lines: &[String]) -> Result<Map<String, Value>, ProcessError> {
     let objects = lines.iter().rev().filter_map(|line| serde_json::from_str::<Map<String, Value>>(line).ok());
     let is_summary = |object: &Map<String, Value>| object.get("type").and_then(Value::as_str) == Some("summary");
     objects.into_iter().find(is_summary).ok_or_else(|| missing(program, "summary", lines))

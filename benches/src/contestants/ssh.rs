@@ -98,6 +98,9 @@ impl Contestant for Ssh {
         fs::create_dir_all(&directory).map_err(ContestantError::files("make", &directory))?;
         for key in ["host_key", "user_key"] {
             let path = directory.join(key);
+            if path.exists() {
+                continue;
+            }
             let keygen = Program::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(path);
             keygen.start(&lab.bed, Side::Source, None, &lab.config_dir)?.wait_for_success(DAEMON_TIMEOUT)?;
         }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::lab::DAEMON_TIMEOUT;
 use super::{Contestant, ContestantError, Job, Lab, Measurement, missing, number, summary_of};
 use crate::netns::Side;
-use crate::process::{Finished, Process, ProcessError, Program};
+use crate::process::{Process, ProcessError, Program};
 
 /// `wirehaul recv` and `wirehaul send`.
 #[derive(Debug, Default)]
@@ -52,8 +52,7 @@ fn transfer<const N: usize>(
     source: Option<&Path>,
 ) -> Result<(Measurement, Map<String, Value>), ContestantError> {
     let mut run = lab.begin();
-    let (receiver, ticket) = start_receiver(lab, receive, |program| run.start(Side::Destination, program))?;
-    let mut receiver = receiver;
+    let (mut receiver, ticket) = recv_once(lab, receive, |program| run.start(Side::Destination, program))?;
     run.start_clock()?;
     let sender = with_home(lab, Side::Source, Program::new(&lab.wirehaul)).arg("send").args(send).args(source);
     let mut sender = run.start(Side::Source, &sender.args([ticket.as_str(), "--json"]))?;
@@ -75,7 +74,7 @@ fn transfer<const N: usize>(
 ///
 /// # Errors
 /// When it does not start, or prints no ticket.
-pub fn start_receiver(
+pub fn recv_once(
     lab: &Lab,
     options: &[&Path],
     start: impl FnOnce(&Program) -> Result<Process, ProcessError>,
@@ -96,12 +95,4 @@ pub fn with_home(lab: &Lab, side: Side, program: Program) -> Program {
     let home = lab.config_dir.join(format!("home-{side:?}"));
     let config = home.join("config");
     program.env("HOME", &home).env("XDG_CONFIG_HOME", config).env("XDG_STATE_HOME", home.join("state"))
-}
-
-/// The summary of a `wirehaul send` or `recv` that has ended.
-///
-/// # Errors
-/// When it printed none.
-pub fn summary(finished: &Finished) -> Result<Map<String, Value>, ProcessError> {
-    summary_of("wirehaul", &finished.stdout)
 }
