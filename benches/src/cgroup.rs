@@ -27,8 +27,11 @@ impl CpuGroup {
         let own = own_group(&mounts, &membership)
             .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no cgroup v2 hierarchy is mounted"))?;
         let name = format!("wirehaul-bench-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let group = Self { path: own.join(name) };
-        fs::create_dir(&group.path)?;
+        let path = own.join(name);
+        fs::create_dir(&path)?;
+        let group = Self { path };
+        // Only a group that can be joined and read is of use.
+        fs::OpenOptions::new().write(true).open(group.procs_file())?;
         group.cpu_seconds()?;
         Ok(group)
     }

@@ -56,6 +56,7 @@ pub struct AeadRefused;
 
 /// A key that seals and opens records.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a process has one key, and a box would cost a look-up per record")]
 pub enum RecordKey {
     /// A key of aws-lc-rs.
     AwsLc(aws::LessSafeKey),

@@ -241,7 +241,9 @@ impl ContestantReport {
         let _ = write!(out, "  {:<10}", self.name);
         if let Some(median) = &self.median {
             let (lowest, highest) = median.gbit_per_s_range;
-            let _ = write!(out, " {:>9.2} {lowest:>9.2} {highest:>9.2}", median.gbit_per_s);
+            // Many small files go at a few hundredths of a Gbit/s.
+            let digits = if highest < 1.0 { 4 } else { 2 };
+            let _ = write!(out, " {:>9.digits$} {lowest:>9.digits$} {highest:>9.digits$}", median.gbit_per_s);
             let _ = write!(out, " {:>9.2} {:>9.2}", median.seconds, median.cpu_seconds_per_gib);
             for peak in [median.sender_peak_rss_bytes, median.receiver_peak_rss_bytes] {
                 let text = peak.map_or_else(|| "-".to_owned(), |bytes| format!("{} MiB", bytes >> 20));

@@ -212,8 +212,9 @@ fn run_scenario(
             }
             match run_once(contestant.as_mut(), lab, &task) {
                 Ok(measurement) => {
-                    let rate = measurement.gbit_per_s();
-                    eprintln!("{} round {round}: {:<10} {rate:.2} Gbit/s", scenario.name(), contestant.name());
+                    let (rate, seconds) = (measurement.gbit_per_s(), measurement.seconds);
+                    let (scenario, name) = (scenario.name(), contestant.name());
+                    eprintln!("{scenario} round {round}: {name:<10} {rate:.3} Gbit/s, {seconds:.2} s");
                     report.add(RunReport::new(round, measurement));
                 }
                 Err(error) => note_failure(report, &error)?,
