@@ -1,1 +1,21 @@
-//! Benchmarks of Wirehaul and the comparisons with its peers.
+//! Benchmarks of Wirehaul: the comparisons with its peers, the ceiling it is measured against, and the demo.
+//!
+//! The binaries are thin; what they share is here, one concept per module: where a run takes place ([`testbed`],
+//! [`netns`]), how a program is run and what it used ([`process`], [`cgroup`]), what is sent ([`data`]), who takes
+//! part ([`contestants`]), and what comes out ([`stats`], [`targets`], [`report`]).
+
+pub mod cgroup;
+pub mod clock;
+pub mod contestants;
+pub mod data;
+pub mod interrupt;
+pub mod machine;
+pub mod netns;
+pub mod process;
+pub mod records;
+pub mod report;
+pub mod scratch;
+pub mod stats;
+pub mod targets;
+pub mod testbed;
+pub mod udp;

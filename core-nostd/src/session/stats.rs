@@ -27,6 +27,10 @@ pub struct Stats {
     pub congestion_episodes: u64,
     /// Packets that arrived with a congestion mark.
     pub ce_packets: u64,
+    /// Spacing that the pacer asked for before runs that it alone held back, in all.
+    pub paced_spacing: Duration,
+    /// By how much those runs left later than the pacer allowed, in all.
+    pub paced_lateness: Duration,
     /// Smoothed round-trip time; zero before the first sample.
     pub srtt: Duration,
     /// Lowest round-trip time; zero before the first sample.
@@ -42,6 +46,14 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Mean lateness of the runs that the pacer held back, in parts per million of the spacing that it asked for;
+    /// `None` where it held none back.
+    #[must_use]
+    pub fn pacing_error_ppm(&self) -> Option<u64> {
+        let late = u128::from(self.paced_lateness.as_nanos()) * 1_000_000;
+        late.checked_div(u128::from(self.paced_spacing.as_nanos())).map(|ppm| u64::try_from(ppm).unwrap_or(u64::MAX))
+    }
+
     /// Share of stream bytes that were sent more than once, in parts per million.
     #[must_use]
     pub fn resent_ppm(&self) -> u64 {

@@ -34,6 +34,20 @@ Exit codes:
   6  done, with loss above the threshold";
 
 impl Exit {
+    /// The exit code with this number; anything that is none counts as failed.
+    #[must_use]
+    pub const fn of_code(code: u8) -> Self {
+        match code {
+            0 => Self::Done,
+            2 => Self::Usage,
+            3 => Self::Refused,
+            4 => Self::Device,
+            5 => Self::Interrupted,
+            6 => Self::Lossy,
+            _ => Self::Failed,
+        }
+    }
+
     /// The number that the shell sees.
     #[must_use]
     pub const fn code(self) -> u8 {

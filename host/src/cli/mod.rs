@@ -3,4 +3,8 @@
 pub mod args;
 pub mod exit;
 pub mod key;
+pub mod output;
+pub mod recv;
+pub mod send;
+mod session;
 pub mod units;

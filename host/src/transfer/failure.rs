@@ -95,6 +95,14 @@ pub enum Failure {
     /// The peer broke a rule of the transfer.
     #[error("the peer broke a rule of the transfer: {0}")]
     Rule(&'static str),
+    /// It did not come to a transfer.
+    #[error("{message}")]
+    NotStarted {
+        /// Why.
+        message: String,
+        /// What the shell sees.
+        exit_code: u8,
+    },
     /// Some entries did not make it.
     #[error("{0}")]
     Incomplete(Incomplete),
@@ -167,6 +175,7 @@ impl Failure {
         match self {
             Self::Walk(WalkError::Manifest(_)) => 3,
             Self::Walk(_) => 2,
+            Self::NotStarted { exit_code, .. } => *exit_code,
             Self::Bind(_) | Self::Randomness(_) | Self::Threads(_) | Self::Wait(_) => 4,
             Self::UnknownTicket | Self::UnknownHere | Self::WrongReceiver | Self::Rule(_) => 3,
             Self::PeerGone(_) | Self::PeerStopped | Self::PeerClosed(_) | Self::Interrupted | Self::Busy => 5,

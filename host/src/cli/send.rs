@@ -1,0 +1,227 @@
+//! `wirehaul send`.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use thiserror::Error;
+use wirehaul_core::crypto::HandshakeError;
+use wirehaul_core::limits::default_datagram_bytes;
+use wirehaul_core::session::{Config, Stats};
+use wirehaul_core::wire::RejectCounters;
+use wirehaul_core::worker::Worker;
+
+use super::args::{Destination, OutputArgs, SendArgs, SendError, Sending, Source};
+use super::exit::Exit;
+use super::output::{ProgressView, Summary, remark};
+use super::session::{config_for, stop_flag};
+use crate::clock::Clock;
+use crate::crypto::{HostAcceptor, NoiseHandshake, Psk, PublicKey, StaticKey};
+use crate::drive::drive;
+use crate::io::FileEngine;
+use crate::io::threads::{ThreadEngine, default_threads};
+use crate::memory::{SessionSize, WorkerMemory};
+use crate::transfer::failure::{Addresses, Failure};
+use crate::transfer::keys::{KeyError, KeyStore};
+use crate::transfer::progress::{Progress, Stage};
+use crate::transfer::sender::{Cargo, Sender, Sent};
+use crate::transfer::source::FileSource;
+use crate::transfer::walk::walk;
+use crate::udp::{Options, UdpDevice};
+
+/// File jobs under way at once.
+const ENGINE_JOBS: usize = 64;
+/// Addresses of one receiver that are tried at once.
+const MAX_ADDRESSES: usize = 8;
+
+/// Why sending did not start.
+#[derive(Debug, Error)]
+enum StartError {
+    #[error(transparent)]
+    Usage(#[from] SendError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(
+        "`{0}` is not among the known peers: run `wirehaul key trust {0} KEY` with the key that `wirehaul key show` prints there, or send with a ticket"
+    )]
+    UnknownHost(String),
+    #[error("cannot find the address of `{host}`: {source}")]
+    Resolve { host: String, source: std::io::Error },
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+/// Who is called, and how they know this end.
+struct Callee {
+    addresses: Vec<SocketAddr>,
+    psk: Psk,
+    key: PublicKey,
+}
+
+/// Runs `wirehaul send`.
+pub fn run(args: &SendArgs, output: OutputArgs) -> Exit {
+    match try_run(args, output) {
+        Ok(exit) => exit,
+        Err(error) => {
+            remark(&error.to_string());
+            if output.json {
+                print_failed_start(&error);
+            }
+            error.exit()
+        }
+    }
+}
+
+fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
+    let Sending { source, destination } = args.sending()?;
+    let store = KeyStore::of_user()?;
+    let identity = Arc::new(store.load_or_create_key()?);
+    let callee = callee_of(destination, &store)?;
+    let progress = Arc::new(Progress::default());
+    let view = ProgressView::start(output, &progress);
+    let cargo = load(source, output, &progress)?;
+    let mut config = config_for(&args.transfer);
+    let local = if callee.addresses.iter().any(SocketAddr::is_ipv6) { "[::]:0" } else { "0.0.0.0:0" };
+    let local = local.parse().map_err(|_| StartError::Failure(Failure::Rule("no local address")))?;
+    let mut device = UdpDevice::bind(local, &Options::default()).map_err(Failure::from)?;
+    config.rate_cap = args.transfer.rate_cap();
+    let (sent, stray, io) = transfer(&config, cargo, &callee, identity, &mut device, &progress)?;
+    drop(view);
+    let transport = device.transport_name();
+    Ok(report(sent, &stray, transport, io, output, args.generate))
+}
+
+fn transfer(
+    config: &Config,
+    cargo: Cargo,
+    callee: &Callee,
+    identity: Arc<StaticKey>,
+    device: &mut UdpDevice,
+    progress: &Arc<Progress>,
+) -> Result<(Sent, RejectCounters, &'static str), Failure> {
+    let clock = Clock::start();
+    let engine = ThreadEngine::new(default_threads(), ENGINE_JOBS)?;
+    let io = engine.name();
+    let acceptor = HostAcceptor::new(Arc::clone(&identity))?;
+    let mut memory = WorkerMemory::new(callee.addresses.len(), SessionSize::SENDER);
+    let mut streams = Vec::new();
+    let mut slots = memory.slots::<NoiseHandshake>(&mut streams);
+    let mut worker = Worker::new(config.clone(), acceptor, false, &mut slots);
+    for address in &callee.addresses {
+        let handshake = NoiseHandshake::initiator(Arc::clone(&identity), callee.psk.clone(), callee.key)
+            .map_err(Failure::Handshake)?;
+        let mut config = config.clone();
+        config.datagram_bytes = default_datagram_bytes(address.ip());
+        worker
+            .connect(clock.now(), handshake, callee.psk.id(), *address, config)
+            .map_err(|_| Failure::Handshake(HandshakeError::Library))?;
+    }
+    let idle_secs = config.idle_timeout.as_millis() / 1000;
+    let mut sender = Sender::new(cargo, engine, callee.addresses.clone(), idle_secs, Arc::clone(progress));
+    let stop: Arc<AtomicBool> = stop_flag();
+    drive(clock, device, &mut worker, &mut sender, &stop).map_err(Failure::Wait)?;
+    Ok((sender.finish(), worker.rejects().clone(), io))
+}
+
+fn callee_of(destination: Destination, store: &KeyStore) -> Result<Callee, StartError> {
+    match destination {
+        Destination::Ticket(ticket) => Ok(Callee {
+            addresses: ticket.addresses().iter().copied().take(MAX_ADDRESSES).collect(),
+            psk: ticket.psk(),
+            key: ticket.responder(),
+        }),
+        Destination::Host { host, port } => {
+            let known = store.load_known_peers()?;
+            let key = known.by_name(&host).ok_or_else(|| StartError::UnknownHost(host.clone()))?.key;
+            let addresses: Vec<_> = (host.as_str(), port)
+                .to_socket_addrs()
+                .map_err(|source| StartError::Resolve { host: host.clone(), source })?
+                .take(MAX_ADDRESSES)
+                .collect();
+            if addresses.is_empty() {
+                return Err(Failure::Unreachable(Addresses(addresses)).into());
+            }
+            Ok(Callee { addresses, psk: Psk::of_responder(&key), key })
+        }
+    }
+}
+
+fn load(source: Source, output: OutputArgs, progress: &Progress) -> Result<Cargo, Failure> {
+    match source {
+        Source::Generated(bytes) => Ok(Cargo::Generated { bytes }),
+        Source::Paths(paths) => load_files(&paths, output, progress),
+    }
+}
+
+fn load_files(paths: &[PathBuf], output: OutputArgs, progress: &Progress) -> Result<Cargo, Failure> {
+    progress.set_stage(Stage::Listing);
+    let walked = walk(paths)?;
+    for skipped in &walked.skipped {
+        if skipped.is_failure() || output.verbose > 0 {
+            remark(&skipped.to_string());
+        }
+    }
+    let manifest = Arc::new(walked.manifest);
+    let source = Arc::new(FileSource::new(Arc::clone(&manifest), walked.roots));
+    let unread = walked.skipped.iter().filter(|skipped| skipped.is_failure()).count() as u64;
+    Ok(Cargo::Files { manifest, source, unread })
+}
+
+fn report(
+    sent: Sent,
+    stray: &RejectCounters,
+    transport: &'static str,
+    io: &'static str,
+    output: OutputArgs,
+    generated: Option<u64>,
+) -> Exit {
+    let (outcome, stats, seconds, failure) = match sent.into_result() {
+        Ok((outcome, stats, seconds)) => (Some(outcome), stats, seconds, None),
+        Err((failure, outcome, stats, seconds)) => (outcome, stats, seconds, Some(failure)),
+    };
+    let summary = Summary {
+        command: "send",
+        bytes: outcome.as_ref().map_or(0, |outcome| outcome.stored_bytes),
+        seconds,
+        transport,
+        io,
+        outcome: outcome.as_ref(),
+        verified: failure.is_none() && generated.is_none(),
+        stats: &stats,
+        stray,
+        failure: failure.as_ref(),
+    };
+    summary.print(output);
+    failure.map_or(Exit::Done, |failure| Exit::of_code(failure.exit_code()))
+}
+
+/// With `--json` the last line is a summary, even where nothing was started.
+fn print_failed_start(error: &StartError) {
+    let failure = Failure::NotStarted { message: error.to_string(), exit_code: error.exit().code() };
+    let summary = Summary {
+        command: "send",
+        bytes: 0,
+        seconds: 0.0,
+        transport: "none",
+        io: "none",
+        outcome: None,
+        verified: false,
+        stats: &Stats::default(),
+        stray: &RejectCounters::default(),
+        failure: Some(&failure),
+    };
+    summary.print_json_only();
+}
+
+impl StartError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) => Exit::Usage,
+            Self::Key(error) => super::key::exit_of(error),
+            Self::UnknownHost(_) => Exit::Refused,
+            Self::Resolve { .. } => Exit::Failed,
+            Self::Failure(failure) => Exit::of_code(failure.exit_code()),
+        }
+    }
+}
