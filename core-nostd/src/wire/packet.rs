@@ -182,11 +182,11 @@ mod tests {
     }
 
     #[test]
-    fn kinds_outside_the_six_are_refused() {
+    fn kinds_outside_the_seven_are_refused() {
         for kind in 0..=u8::MAX {
             let index = u8::from(kind != 1);
             let parsed = PacketHeader::parse(&datagram([kind, 0, 0, 0, 0, 0, 0, index, 0, 0, 0, 0]));
-            let known = matches!(kind, 1..=5 | 0x10);
+            let known = matches!(kind, 1..=6 | 0x10);
             assert_eq!(parsed.is_ok(), known, "{kind:#x}");
             assert!(known || parsed == Err(Reject::PacketKindUnknown));
         }
