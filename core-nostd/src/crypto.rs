@@ -67,6 +67,12 @@ impl SuiteSet {
         Self(self.0 | suite.bit())
     }
 
+    /// Whether `suite` is in the set.
+    #[must_use]
+    pub const fn contains(self, suite: Suite) -> bool {
+        self.0 & suite.bit() != 0
+    }
+
     /// The set as a byte of the handshake.
     #[must_use]
     pub const fn to_wire(self) -> u8 {

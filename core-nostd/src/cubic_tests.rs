@@ -109,7 +109,8 @@ fn a_rising_round_trip_time_ends_slow_start() {
         for _ in 0..4 {
             largest += 1;
             let mut sample = ack(round * 100, MSS, largest);
-            sample.next_packet_number = (round + 1) * 4;
+            // While a round is acknowledged, the next one is already on its way.
+            sample.next_packet_number = (round + 2) * 4;
             sample.rtt_sample = Some(Duration::from_millis(if round < 3 { 20 } else { 20 + 5 * round }));
             cubic.on_ack(&sample);
         }

@@ -1,1 +1,22 @@
-//! The simulator: the core under virtual time.
+//! The simulator: the core's own sessions under virtual time (SIM-1).
+//!
+//! ```text
+//! rng      one stream of randomness per component and purpose
+//! crypto   fast, deterministic stand-ins for the core's traits
+//! link     one direction of a path, and its faults          network  links joined, datagrams on their way
+//! endpoint the core's Device over the network               bulk     an application that knows what it should get
+//! host     worker + application + endpoint                  run      from event to event
+//! checks   what must hold whatever the scenario
+//! ```
+//! A run is a function of its scenario and its seed: the same pair gives the same trace hash (SIM-3).
+
+pub mod bulk;
+pub mod checks;
+pub mod content;
+pub mod crypto;
+pub mod endpoint;
+pub mod host;
+pub mod link;
+pub mod network;
+pub mod rng;
+pub mod run;

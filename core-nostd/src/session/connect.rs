@@ -14,7 +14,7 @@ use core::net::SocketAddr;
 
 use heapless::Vec;
 
-use super::{CloseCode, CloseReason, Config, Epochs, Event, Phase, Session, Storage, TooSmall};
+use super::{CloseCode, CloseReason, Config, Controls, Epochs, Event, Phase, Session, Storage, TooSmall};
 use crate::{
     crypto::{Handshake, HandshakeError, PSK_ID_BYTES, Suite},
     limits::{AMPLIFICATION_LIMIT, MAX_DATAGRAM_BYTES, PACKET_HEADER_BYTES, VERSION},
@@ -45,7 +45,6 @@ pub(super) struct Connecting {
     resend_at: Option<Instant>,
     attempts: u32,
     sent_at: Instant,
-    started_at: Instant,
     give_up_at: Option<Instant>,
     refusal: Option<CloseReason>,
     received_bytes: u64,
@@ -89,11 +88,11 @@ impl<H: Handshake> Incoming<H> {
 }
 
 impl Connecting {
-    pub(super) fn initiate(psk_id: [u8; PSK_ID_BYTES], now: Instant) -> Self {
-        Self::new(Step::Init, psk_id, now)
+    pub(super) fn initiate(psk_id: [u8; PSK_ID_BYTES], now: Instant, timeout: Duration) -> Self {
+        Self::new(Step::Init, psk_id, now, timeout)
     }
 
-    fn new(step: Step, psk_id: [u8; PSK_ID_BYTES], now: Instant) -> Self {
+    fn new(step: Step, psk_id: [u8; PSK_ID_BYTES], now: Instant, timeout: Duration) -> Self {
         Self {
             step,
             message: Vec::new(),
@@ -104,8 +103,8 @@ impl Connecting {
             resend_at: None,
             attempts: 0,
             sent_at: now,
-            started_at: now,
-            give_up_at: None,
+            // Runs even where nothing can be sent: a session must not wait for ever on a device without room.
+            give_up_at: Some(now + timeout),
             refusal: None,
             received_bytes: 0,
             sent_bytes: 0,
@@ -132,6 +131,8 @@ impl Connecting {
         self.due = true;
         self.attempts = 0;
         self.resend_at = None;
+        // From here on the idle time-out decides; a deadline left over would be due for ever.
+        self.give_up_at = None;
         self.refusal = None;
     }
 }
@@ -150,10 +151,9 @@ impl<'a, H: Handshake> Session<'a, H> {
         now: Instant,
     ) -> Result<Self, TooSmall> {
         let Incoming { handshake, parameters, suite, peer_index, datagram_bytes } = incoming;
-        let mut connecting = Connecting::new(Step::Response, [0; PSK_ID_BYTES], now);
+        let mut connecting = Connecting::new(Step::Response, [0; PSK_ID_BYTES], now, config.handshake_timeout);
         connecting.suite = Some(suite);
         connecting.received_bytes = datagram_bytes as u64;
-        connecting.give_up_at = Some(now + config.handshake_timeout);
         let mut session = Self::new(config, handshake, connecting, false, remote, local_index, storage, now)?;
         session.peer_index = peer_index;
         session.adopt(&parameters);
@@ -182,6 +182,7 @@ impl<'a, H: Handshake> Session<'a, H> {
             (PacketKind::Refused, Step::Init) => self.on_refused(body, now),
             (PacketKind::Response, Step::Init) => self.on_response(body, now),
             (PacketKind::Finish, Step::Response) => self.on_finish(body, now),
+            (PacketKind::Finish, Step::Done) => self.on_repeated_finish(),
             _ => Err(Reject::UnexpectedPacket),
         }
     }
@@ -234,7 +235,9 @@ impl<'a, H: Handshake> Session<'a, H> {
             }
         };
         let parameters = TransportParameters::parse(payload.get(..len).unwrap_or(&[]))?;
-        let suite = parameters.chosen_suite.ok_or(Reject::ParametersSuites)?;
+        // Not just any that the responder has: it must be one that this end offered.
+        let chosen = parameters.chosen_suite.filter(|suite| self.config.suites.contains(*suite));
+        let suite = chosen.ok_or(Reject::ParametersSuites)?;
         let mut message = [0; MAX_NOISE_BYTES];
         let len = self.handshake.write_message(&[], &mut message).map_err(reject_of)?;
         let keys = self.handshake.first_keys(suite).map_err(reject_of)?;
@@ -262,12 +265,21 @@ impl<'a, H: Handshake> Session<'a, H> {
         self.sample_handshake_rtt(now);
         self.connecting.confirm();
         self.establish(now);
+        // Something sealed, so that the initiator knows that its FINISH came, even where nobody has data to send.
+        self.controls |= Controls::PING;
         if read.is_err() {
             // The peer is told under the keys, so that it need not guess.
             self.events.clear();
             self.close(now, CloseCode::UNKNOWN_PEER, "this host's key is not known here");
             return Err(Reject::UnknownPeer);
         }
+        Ok(())
+    }
+
+    /// FINISH came again: what should have confirmed it was lost. A session that answered it with CLOSE says so again.
+    fn on_repeated_finish(&mut self) -> Result<(), Reject> {
+        let Phase::Closing { due, .. } = &mut self.phase else { return Err(Reject::UnexpectedPacket) };
+        *due = true;
         Ok(())
     }
 
@@ -286,7 +298,7 @@ impl<'a, H: Handshake> Session<'a, H> {
     }
 
     fn adopt(&mut self, parameters: &TransportParameters) {
-        self.peer.datagram_bytes = self.config.datagram_bytes.min(usize::from(parameters.max_datagram_bytes));
+        self.peer.datagram_bytes = self.peer.datagram_bytes.min(usize::from(parameters.max_datagram_bytes));
         self.peer.max_ack_delay = Duration::from_micros(u64::from(parameters.max_ack_delay_us));
         self.peer.idle_timeout = Duration::from_millis(u64::from(parameters.idle_timeout_ms));
         self.peer.data_limit = parameters.initial_connection_window;
@@ -347,9 +359,6 @@ impl<'a, H: Handshake> Session<'a, H> {
         if connecting.step != Step::Response {
             let wait = FIRST_RESEND.saturating_mul(1 << (connecting.attempts - 1).min(8)).min(MAX_RESEND);
             connecting.resend_at = Some(now + wait);
-        }
-        if connecting.step == Step::Init {
-            connecting.give_up_at.get_or_insert(connecting.started_at + self.config.handshake_timeout);
         }
         self.stats.sent_packets += 1;
         self.stats.sent_bytes += len as u64;

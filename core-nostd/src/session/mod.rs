@@ -64,8 +64,10 @@ use recovery::Recovery;
 use sent::SentRing;
 use streams::StreamTable;
 
-/// Events that can wait between two datagrams: every frame of a packet may cause a few.
+/// Events that can wait between two datagrams: those of one packet's stream frames, one acknowledgement per stream, and
+/// one each of [`Event::Connected`], [`Event::GoingAway`] and [`Event::Closed`].
 const EVENT_CAPACITY: usize = 64;
+const _: () = assert!(MAX_DATA_FRAMES * (MAX_DATA_PIECES + 1) + MAX_STREAMS + 3 <= EVENT_CAPACITY);
 /// Frames that one packet may hold beyond which it is refused, so that its events are sure to find room.
 const MAX_DATA_FRAMES: usize = 8;
 /// Pieces into which one DATA frame may fall around bytes that are already there.
@@ -103,6 +105,10 @@ pub struct Session<'a, H: Handshake> {
     controls: Controls,
     /// Streams whose window the peer should hear of, by index.
     window_streams: u16,
+    /// Streams of which more was acknowledged by the packet at hand, by index.
+    acked_streams: u16,
+    /// Whether the peer said that it takes no new work.
+    peer_going_away: bool,
     pong_token: u64,
     path_token: [u8; 8],
 
@@ -155,7 +161,7 @@ impl<'a, H: Handshake> Session<'a, H> {
         storage: Storage<'a>,
         now: Instant,
     ) -> Result<Self, TooSmall> {
-        let connecting = Connecting::initiate(psk_id, now);
+        let connecting = Connecting::initiate(psk_id, now, config.handshake_timeout);
         Self::new(config, handshake, connecting, true, remote, local_index, storage, now)
     }
 
@@ -200,6 +206,8 @@ impl<'a, H: Handshake> Session<'a, H> {
             pacer: Pacer::unlimited(),
             controls: Controls::empty(),
             window_streams: 0,
+            acked_streams: 0,
+            peer_going_away: false,
             pong_token: 0,
             path_token: [0; 8],
             heard_at: now,

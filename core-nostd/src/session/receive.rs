@@ -90,8 +90,12 @@ impl<H: Handshake> Session<'_, H> {
         let summary = self.check_frames(body)?;
         self.admit(now, ecn, number, key_phase, &summary, datagram_len);
         for frame in Frames::new(body).flatten() {
-            self.apply(now, &frame.view(), body);
+            // Nothing counts behind a frame that ended the session.
+            if matches!(self.phase, Phase::Established) {
+                self.apply(now, &frame.view(), body);
+            }
         }
+        self.report_acknowledged();
         self.start_rekey_if_due(now);
         Ok(())
     }
@@ -183,7 +187,7 @@ impl<H: Handshake> Session<'_, H> {
             return if within { self.check_new_stream(id, summary) } else { Err(Reject::FlowControl) };
         };
         summary.new_bytes += end.saturating_sub(stream.receive.highest);
-        stream.receive.check(start, end, fin, MAX_DATA_PIECES)
+        stream.receive.check(start, end, fin, MAX_DATA_PIECES, summary.data_frames - 1)
     }
 
     fn check_new_stream(&self, id: StreamId, summary: &mut Summary) -> Result<(), Reject> {
@@ -233,7 +237,11 @@ impl<H: Handshake> Session<'_, H> {
                 }
             }
             View::StreamReset { stream, final_size, code } => self.on_reset(now, *stream, *final_size, *code),
-            View::GoAway { .. } => self.push_event(Event::GoingAway),
+            View::GoAway { .. } => {
+                if !core::mem::replace(&mut self.peer_going_away, true) {
+                    self.push_event(Event::GoingAway);
+                }
+            }
             View::Control(Control::Keepalive | Control::Migrate { .. } | Control::VersionNegotiation { .. })
             | View::Pong { .. }
             | View::Pad { .. }
@@ -254,6 +262,10 @@ impl<H: Handshake> Session<'_, H> {
     fn on_stream_bytes(&mut self, now: Instant, id: StreamId, start: u64, end: u64, at: usize) {
         let Some(index) = self.find_or_open(now, id) else { return };
         let Some(stream) = self.streams.get_mut(index) else { return };
+        if stream.receive.finished {
+            // All of it is there, or the peer gave it up and the bytes are late.
+            return;
+        }
         self.data_received += end.saturating_sub(stream.receive.highest);
         let events = &mut self.events;
         stream.receive.record(start, end, |new| {
@@ -267,7 +279,7 @@ impl<H: Handshake> Session<'_, H> {
 
     fn on_final_size(&mut self, id: StreamId, size: u64) {
         if let Some(stream) = self.streams.find(id).and_then(|index| self.streams.get_mut(index)) {
-            stream.receive.final_size = Some(size);
+            stream.receive.final_size.get_or_insert(size);
         }
     }
 
@@ -281,12 +293,14 @@ impl<H: Handshake> Session<'_, H> {
 
     fn on_reset(&mut self, now: Instant, id: StreamId, final_size: u64, code: u16) {
         let Some(index) = self.find_or_open(now, id) else { return };
-        let Some(stream) = self.streams.get_mut(index) else { return };
+        let Some(stream) = self.streams.get_mut(index).filter(|stream| !stream.receive.finished) else { return };
         self.data_received += final_size.saturating_sub(stream.receive.highest);
-        stream.receive.highest = stream.receive.highest.max(final_size);
-        stream.receive.final_size = Some(final_size);
-        if !core::mem::replace(&mut stream.receive.finished, true) {
-            self.push_event(Event::StreamReset { stream: id, code });
+        // Bytes that will not come cannot be consumed either: their share of the connection's window is given back.
+        let missing = stream.receive.reset(final_size);
+        self.push_event(Event::StreamReset { stream: id, code });
+        self.connection_window.consume(missing);
+        if self.connection_window.wants_update(now, self.recovery.rtt.min()) {
+            self.controls |= Controls::CONNECTION_WINDOW;
         }
     }
 

@@ -58,9 +58,6 @@ struct Newly {
     largest: Option<u64>,
     largest_sent_at: Instant,
     prior_inflight_bytes: u64,
-    spurious: u64,
-    /// Streams of which bytes were acknowledged, by index.
-    streams: u16,
 }
 
 /// A stretch of packets that were all lost, for persistent congestion.
@@ -155,7 +152,6 @@ impl<H: Handshake> Session<'_, H> {
             self.recovery.largest_acked = Some(ack.largest());
         }
         let rtt_sample = self.sample_rtt(ack, &newly, advanced, now);
-        self.report_acknowledged(newly.streams);
         self.detect_losses(now);
         if newly.largest.is_some() {
             self.recovery.pto_count = 0;
@@ -195,7 +191,7 @@ impl<H: Handshake> Session<'_, H> {
                     newly.largest_sent_at = packet.sent_at;
                 }
             }
-            Fate::Lost => self.on_spurious_loss(number, &packet, newly),
+            Fate::Lost => self.on_spurious_loss(number, &packet),
         }
         if packet.has_data {
             let range = Range { start: packet.offset, end: packet.offset + u64::from(packet.len) };
@@ -203,15 +199,14 @@ impl<H: Handshake> Session<'_, H> {
             if let Some(stream) = self.streams.get_mut(index)
                 && stream.send.on_acked(range)
             {
-                newly.streams |= 1 << index;
+                self.acked_streams |= 1 << index;
             }
         }
     }
 
     /// A packet that was given up arrived after all: reordering, and perhaps no congestion (BBR-7).
-    fn on_spurious_loss(&mut self, number: u64, packet: &SentPacket, newly: &mut Newly) {
+    fn on_spurious_loss(&mut self, number: u64, packet: &SentPacket) {
         self.stats.spurious_losses += 1;
-        newly.spurious += 1;
         let distance = self.recovery.largest_acked.unwrap_or(number).saturating_sub(number);
         let threshold = &mut self.recovery.packet_threshold;
         *threshold = (*threshold).max(distance.saturating_add(1).min(MAX_PACKET_THRESHOLD));
@@ -234,7 +229,9 @@ impl<H: Handshake> Session<'_, H> {
         Some(sample)
     }
 
-    fn report_acknowledged(&mut self, streams: u16) {
+    /// Tells the application what the ACKs of one packet came to: one event per stream, however many they were.
+    pub(super) fn report_acknowledged(&mut self) {
+        let streams = core::mem::take(&mut self.acked_streams);
         for index in 0..self.streams.len() {
             if streams & (1 << index) == 0 {
                 continue;

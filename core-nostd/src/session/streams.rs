@@ -133,8 +133,16 @@ impl SendHalf<'_> {
 }
 
 impl ReceiveHalf<'_> {
-    /// Whether `start..end` may arrive: flow control, final size, and room to remember a gap.
-    pub(super) fn check(&self, start: u64, end: u64, fin: bool, max_pieces: usize) -> Result<(), Reject> {
+    /// Whether `start..end` may arrive: flow control, final size, and room to remember a gap, even where `others`
+    /// frames of the same packet take some.
+    pub(super) fn check(
+        &self,
+        start: u64,
+        end: u64,
+        fin: bool,
+        max_pieces: usize,
+        others: usize,
+    ) -> Result<(), Reject> {
         if end > self.window.limit() {
             return Err(Reject::FlowControl);
         }
@@ -146,21 +154,32 @@ impl ReceiveHalf<'_> {
         if self.received.last().is_none_or(|last| last.end == start) {
             return Ok(());
         }
+        // What joins a range that is there needs no room: else a full set could never be filled up again.
         let pieces = self.received.gaps(start, end).take(max_pieces + 1).count();
-        let needs_room = pieces > 0 && self.received.is_full();
-        if needs_room || pieces > max_pieces { Err(Reject::RangesFull) } else { Ok(()) }
+        let fits = pieces == 0 || self.received.has_room_for(start, end, others);
+        if fits && pieces <= max_pieces { Ok(()) } else { Err(Reject::RangesFull) }
     }
 
     /// Records `start..end` and shows each part of it that is new to `sink`.
     pub(super) fn record(&mut self, start: u64, end: u64, mut sink: impl FnMut(Range)) {
         if self.received.last().is_none_or(|last| last.end <= start) {
-            sink(Range { start, end });
+            if start < end {
+                sink(Range { start, end });
+            }
         } else {
             self.received.gaps(start, end).for_each(sink);
         }
         // Cannot be full: `check` came first.
         let _ = self.received.insert(start, end);
         self.highest = self.highest.max(end);
+    }
+
+    /// The peer gave the stream up at `final_size`; returns how many of its bytes will never be reported.
+    pub(super) fn reset(&mut self, final_size: u64) -> u64 {
+        self.highest = self.highest.max(final_size);
+        self.final_size = Some(final_size);
+        self.finished = true;
+        self.received.gaps(0, final_size).map(Range::len).sum()
     }
 
     /// Whether every byte up to the final size is there; true once.

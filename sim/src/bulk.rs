@@ -1,0 +1,347 @@
+//! The application of a simulated host: sends streams of known bytes, checks those that it gets, and takes its time.
+//!
+//! It also watches the session's promises: bytes are reported once and as they were sent, no byte is asked for that was
+//! not announced or is already acknowledged, and no more is held than flow control allows.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use wirehaul_core::{
+    rate::Rate,
+    session::{CloseCode, CloseReason, Event, Session, Source, Stats},
+    time::{Duration, Instant},
+    wire::StreamId,
+    worker::{Application, SessionId},
+};
+
+use crate::{content::Content, crypto::SimHandshake};
+
+/// What the application does in each of its sessions.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Streams to send as soon as the session is up, each with its number of bytes.
+    pub send: Vec<(StreamId, u64)>,
+    /// How fast received bytes are taken.
+    pub appetite: Appetite,
+    /// Close the session once everything sent is acknowledged and this many of the peer's streams have ended; `None`
+    /// leaves it open.
+    pub close_after_streams: Option<usize>,
+}
+
+/// How an application takes received bytes: each `delay` after it came, and never faster than `rate`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Appetite {
+    /// How long received bytes are held at least.
+    pub delay: Duration,
+    /// How fast they are taken; `None` is at once.
+    pub rate: Option<Rate>,
+}
+
+/// Something that a session did and must not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Breach {
+    /// Received bytes that are not what was sent: the stream, and the offset of the first wrong one.
+    WrongContent(StreamId, u64),
+    /// Bytes reported twice.
+    DeliveredTwice(StreamId, u64),
+    /// Bytes asked for that were never announced, or that the peer had acknowledged.
+    AskedOutOfRange(StreamId, u64),
+    /// A stream's end reported before all its bytes, or twice.
+    EndedWrongly(StreamId),
+    /// An event behind [`Event::Closed`], or a second one.
+    EventAfterClose,
+}
+
+/// The application's side of one session.
+#[derive(Debug, Default)]
+pub struct Flow {
+    /// Whether the handshake got through, and when.
+    pub connected_at: Option<Instant>,
+    /// How the session ended, and when.
+    pub closed: Option<(CloseReason, Instant)>,
+    /// The streams that this end sends.
+    pub outgoing: BTreeMap<StreamId, Outgoing>,
+    /// The streams that the peer sends.
+    pub incoming: BTreeMap<StreamId, Incoming>,
+    /// Bytes received and not yet taken, now and at most.
+    pub held_bytes: u64,
+    /// See `held_bytes`.
+    pub peak_held_bytes: u64,
+    /// When the last of the peer's streams ended.
+    pub finished_at: Option<Instant>,
+    /// The session's figures when it ended.
+    pub last_stats: Option<Stats>,
+}
+
+/// A stream that this end sends.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outgoing {
+    /// Bytes in all.
+    pub bytes: u64,
+    /// The peer has everything below.
+    pub acknowledged: u64,
+}
+
+/// A stream that the peer sends.
+#[derive(Clone, Debug, Default)]
+pub struct Incoming {
+    /// Bytes that came, each counted once.
+    pub bytes: u64,
+    /// What came: start of each run, and its end.
+    runs: BTreeMap<u64, u64>,
+    /// Whether all came and the end is known.
+    pub finished: bool,
+}
+
+/// The application. See the module.
+#[derive(Debug)]
+pub struct Bulk {
+    plan: Plan,
+    flows: BTreeMap<SessionId, Flow>,
+    source: WatchedSource,
+    /// Bytes to take, each with the time from which on.
+    meals: VecDeque<Meal>,
+    eaten_until: Instant,
+    breaches: Vec<Breach>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Meal {
+    at: Instant,
+    session: SessionId,
+    stream: StreamId,
+    bytes: u64,
+}
+
+/// The source of a host's bytes; it notes when it is asked for some that it need not have.
+#[derive(Debug)]
+pub struct WatchedSource {
+    content: Content,
+    asking: BTreeMap<StreamId, Outgoing>,
+    out_of_range: Vec<(StreamId, u64)>,
+}
+
+impl Source for WatchedSource {
+    fn fill(&mut self, stream: StreamId, offset: u64, out: &mut [u8]) {
+        let known = self.asking.get(&stream).copied().unwrap_or_default();
+        if offset < known.acknowledged || offset + out.len() as u64 > known.bytes {
+            self.out_of_range.push((stream, offset));
+        }
+        self.content.write(stream, offset, out);
+    }
+}
+
+impl Bulk {
+    /// An application whose bytes are those of `content`.
+    #[must_use]
+    pub const fn new(plan: Plan, content: Content) -> Self {
+        let source = WatchedSource { content, asking: BTreeMap::new(), out_of_range: Vec::new() };
+        Self {
+            plan,
+            flows: BTreeMap::new(),
+            source,
+            meals: VecDeque::new(),
+            eaten_until: Instant::ZERO,
+            breaches: Vec::new(),
+        }
+    }
+
+    /// Its sessions, those that ended included.
+    pub fn flows(&self) -> impl Iterator<Item = (SessionId, &Flow)> {
+        self.flows.iter().map(|(id, flow)| (*id, flow))
+    }
+
+    /// One of its sessions.
+    #[must_use]
+    pub fn flow(&self, id: SessionId) -> Option<&Flow> {
+        self.flows.get(&id)
+    }
+
+    /// What sessions did and must not.
+    #[must_use]
+    pub fn breaches(&self) -> Vec<Breach> {
+        let asked = self.source.out_of_range.iter().map(|(stream, offset)| Breach::AskedOutOfRange(*stream, *offset));
+        self.breaches.iter().cloned().chain(asked).collect()
+    }
+
+    /// When it wants to take bytes next.
+    #[must_use]
+    pub fn next_meal(&self) -> Option<Instant> {
+        self.meals.front().map(|meal| meal.at)
+    }
+
+    /// Takes what is due at `now`; `tell` passes it on to the session.
+    pub fn eat(&mut self, now: Instant, mut tell: impl FnMut(SessionId, StreamId, u64)) {
+        while let Some(meal) = self.meals.front().copied().filter(|meal| meal.at <= now) {
+            self.meals.pop_front();
+            if let Some(flow) = self.flows.get_mut(&meal.session) {
+                flow.held_bytes -= meal.bytes;
+            }
+            tell(meal.session, meal.stream, meal.bytes);
+        }
+    }
+
+    fn on_connected(&mut self, now: Instant, id: SessionId, session: &mut Session<'_, SimHandshake>) {
+        let flow = self.flows.entry(id).or_default();
+        flow.connected_at = Some(now);
+        for (stream, bytes) in &self.plan.send {
+            // The peer may have opened it already with bytes of its own: streams carry both directions.
+            session.open_stream(*stream, now);
+            session.provide(*stream, *bytes, true);
+            let outgoing = Outgoing { bytes: *bytes, acknowledged: 0 };
+            flow.outgoing.insert(*stream, outgoing);
+        }
+    }
+
+    fn on_data(&mut self, now: Instant, id: SessionId, key: u64, stream: StreamId, offset: u64, bytes: &[u8]) {
+        if let Some(wrong) = Content::of(key).first_difference(stream, offset, bytes) {
+            self.breaches.push(Breach::WrongContent(stream, wrong));
+        }
+        let len = bytes.len() as u64;
+        let flow = self.flows.entry(id).or_default();
+        if !flow.incoming.entry(stream).or_default().add(offset, offset + len) {
+            self.breaches.push(Breach::DeliveredTwice(stream, offset));
+        }
+        flow.held_bytes += len;
+        flow.peak_held_bytes = flow.peak_held_bytes.max(flow.held_bytes);
+        let Appetite { delay, rate } = self.plan.appetite;
+        let mut at = now + delay;
+        if let Some(rate) = rate {
+            self.eaten_until = self.eaten_until.max(now) + rate.time_for(len);
+            at = at.max(self.eaten_until);
+        }
+        self.meals.push_back(Meal { at, session: id, stream, bytes: len });
+    }
+
+    fn on_finished(&mut self, now: Instant, id: SessionId, stream: StreamId) {
+        let flow = self.flows.entry(id).or_default();
+        let incoming = flow.incoming.entry(stream).or_default();
+        if incoming.finished || !incoming.is_whole() {
+            self.breaches.push(Breach::EndedWrongly(stream));
+        }
+        incoming.finished = true;
+        flow.finished_at = Some(now);
+    }
+
+    fn close_if_done(&mut self, now: Instant, id: SessionId, session: &mut Session<'_, SimHandshake>) {
+        let (Some(streams), Some(flow)) = (self.plan.close_after_streams, self.flows.get(&id)) else { return };
+        if flow.connected_at.is_some() && flow.finished_streams() >= streams && flow.all_acknowledged() {
+            session.close(now, CloseCode::DONE, "all done");
+        }
+    }
+}
+
+impl Application<SimHandshake> for Bulk {
+    type Source = WatchedSource;
+
+    fn on_event(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        session: &mut Session<'_, SimHandshake>,
+        event: Event,
+        datagram: &[u8],
+    ) {
+        if self.flows.entry(id).or_default().closed.is_some() {
+            self.breaches.push(Breach::EventAfterClose);
+        }
+        match event {
+            Event::Connected => self.on_connected(now, id, session),
+            Event::Data { stream, offset, start, end } => {
+                let bytes = datagram.get(usize::from(start)..usize::from(end)).unwrap_or(&[]);
+                self.on_data(now, id, u64::from(session.remote().port()), stream, offset, bytes);
+            }
+            Event::StreamFinished { stream } => self.on_finished(now, id, stream),
+            Event::Acknowledged { stream, upto } => {
+                let flow = self.flows.entry(id).or_default();
+                if let Some(outgoing) = flow.outgoing.get_mut(&stream) {
+                    outgoing.acknowledged = upto;
+                }
+            }
+            Event::StreamReset { .. } | Event::GoingAway => {}
+            Event::Closed(reason) => {
+                let flow = self.flows.entry(id).or_default();
+                flow.closed = Some((reason, now));
+                flow.last_stats = Some(session.stats());
+            }
+        }
+        if session.is_established() {
+            self.close_if_done(now, id, session);
+        }
+    }
+
+    fn source(&mut self, id: SessionId) -> &mut WatchedSource {
+        if let Some(flow) = self.flows.get(&id) {
+            self.source.asking.clone_from(&flow.outgoing);
+        }
+        &mut self.source
+    }
+}
+
+impl Flow {
+    /// How many of the peer's streams have ended.
+    #[must_use]
+    pub fn finished_streams(&self) -> usize {
+        self.incoming.values().filter(|incoming| incoming.finished).count()
+    }
+
+    /// Bytes received over all streams.
+    #[must_use]
+    pub fn received_bytes(&self) -> u64 {
+        self.incoming.values().map(|incoming| incoming.bytes).sum()
+    }
+
+    /// Whether the peer has every byte that this end sends.
+    #[must_use]
+    pub fn all_acknowledged(&self) -> bool {
+        self.outgoing.values().all(|outgoing| outgoing.acknowledged == outgoing.bytes)
+    }
+}
+
+impl Incoming {
+    /// Adds `start..end`; `false` where some of it was there before.
+    fn add(&mut self, start: u64, end: u64) -> bool {
+        if start >= end {
+            return true;
+        }
+        let below = self.runs.range(..=start).next_back().map(|(from, to)| (*from, *to));
+        let above = self.runs.range(start..).next().map(|(from, to)| (*from, *to));
+        if below.is_some_and(|(_, to)| to > start) || above.is_some_and(|(from, _)| from < end) {
+            return false;
+        }
+        self.bytes += end - start;
+        let mut run = (start, end);
+        if let Some((from, to)) = below.filter(|(_, to)| *to == start) {
+            self.runs.remove(&from);
+            run.0 = from;
+            debug_assert_eq!(to, start);
+        }
+        if let Some((from, to)) = above.filter(|(from, _)| *from == end) {
+            self.runs.remove(&from);
+            run.1 = to;
+        }
+        self.runs.insert(run.0, run.1);
+        true
+    }
+
+    /// Whether what came has no hole.
+    fn is_whole(&self) -> bool {
+        match self.runs.iter().next() {
+            None => true,
+            Some((from, _)) => *from == 0 && self.runs.len() == 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_join_and_overlaps_are_noticed() {
+        let mut incoming = Incoming::default();
+        assert!(incoming.add(10, 20) && incoming.add(30, 40) && !incoming.is_whole());
+        assert!(!incoming.add(19, 25) && !incoming.add(25, 31) && !incoming.add(5, 50) && !incoming.add(12, 13));
+        assert!(incoming.add(20, 30) && incoming.add(0, 10));
+        assert!(incoming.is_whole() && incoming.bytes == 40);
+    }
+}

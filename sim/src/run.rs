@@ -1,0 +1,238 @@
+//! A run: hosts and network, moved from event to event until something holds or time is up.
+
+use std::net::SocketAddr;
+
+use wirehaul_core::{
+    session::{Session, Stats},
+    time::{Duration, Instant},
+    worker::SessionId,
+};
+
+use crate::{
+    crypto::{Digest, SimHandshake},
+    host::{Arena, Host, HostConfig, HostTurn},
+    link::LinkConfig,
+    network::{LinkId, Network},
+    rng::Seed,
+};
+
+/// Turns in a row, without a datagram and without the clock moving, after which a host is taken to spin.
+const MAX_IDLE_TURNS: u32 = 1_000;
+
+/// Names a host of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostId(usize);
+
+/// How [`Run::until`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// What was waited for holds.
+    Done,
+    /// Virtual time is up.
+    TimeLimit,
+    /// Nothing is on its way and no timer runs: nothing will ever happen again.
+    Idle,
+    /// A host's timer is due again and again, and nothing comes of it.
+    Spinning(HostId),
+}
+
+/// A run. See the module.
+pub struct Run<'a> {
+    arena: &'a Arena,
+    seed: Seed,
+    now: Instant,
+    network: Network,
+    hosts: Vec<Host<'a>>,
+    trace: Digest,
+    idle_turns: u32,
+}
+
+impl<'a> Run<'a> {
+    /// An empty run. It starts an hour after the clock's origin, as no host's clock starts at zero.
+    #[must_use]
+    pub fn new(arena: &'a Arena, seed: u64) -> Self {
+        let seed = Seed(seed);
+        Self {
+            arena,
+            seed,
+            now: Instant::ZERO + Duration::from_secs(3600),
+            network: Network::new(seed),
+            hosts: Vec::new(),
+            trace: Digest::new(0),
+            idle_turns: 0,
+        }
+    }
+
+    /// Adds a host.
+    pub fn add_host(&mut self, config: HostConfig) -> HostId {
+        let id = HostId(self.hosts.len());
+        self.hosts.push(Host::new(config, self.arena, self.seed, id.0 as u64));
+        id
+    }
+
+    /// Joins two hosts by a link in each direction; returns the links from `a` to `b` and back.
+    pub fn join(&mut self, a: HostId, b: HostId, there: LinkConfig, back: LinkConfig) -> (LinkId, LinkId) {
+        let (there, back) = (self.network.add_link(there), self.network.add_link(back));
+        let (from, to) = (self.host(a).address(), self.host(b).address());
+        self.network.route(from, to, &[there]);
+        self.network.route(to, from, &[back]);
+        (there, back)
+    }
+
+    /// Lets host `from` call host `to`.
+    ///
+    /// # Panics
+    /// Where `from` has no room for another session: the scenario is wrong.
+    pub fn connect(&mut self, from: HostId, to: HostId) -> SessionId {
+        let remote = self.host(to).address();
+        self.connect_to(from, remote)
+    }
+
+    /// Lets host `from` call whatever is at `remote`.
+    ///
+    /// # Panics
+    /// As [`Run::connect`].
+    pub fn connect_to(&mut self, from: HostId, remote: SocketAddr) -> SessionId {
+        let now = self.now;
+        match self.host(from).connect(now, remote) {
+            Ok(id) => id,
+            Err(error) => panic!("host {from:?} cannot call {remote}: {error:?}; give it more sessions"),
+        }
+    }
+
+    /// The virtual time.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// The seed of the run.
+    #[must_use]
+    pub const fn seed(&self) -> Seed {
+        self.seed
+    }
+
+    /// The network.
+    pub const fn network(&mut self) -> &mut Network {
+        &mut self.network
+    }
+
+    /// A host.
+    ///
+    /// # Panics
+    /// Where the id is of another run.
+    pub fn host(&mut self, id: HostId) -> &mut Host<'a> {
+        &mut self.hosts[id.0]
+    }
+
+    /// All hosts.
+    pub fn hosts(&self) -> impl Iterator<Item = &Host<'a>> {
+        self.hosts.iter()
+    }
+
+    /// The only session of a host that lives.
+    ///
+    /// # Panics
+    /// Where it has none.
+    pub fn only_session(&mut self, id: HostId) -> &mut Session<'a, SimHandshake> {
+        let host = self.host(id);
+        host.wake(Instant::ZERO);
+        let Some((_, session)) = host.worker().sessions().next() else { panic!("host {id:?} has no session") };
+        session
+    }
+
+    /// The figures of a host's session, living or ended.
+    ///
+    /// # Panics
+    /// Where there never was such a session.
+    pub fn stats(&mut self, host: HostId, session: SessionId) -> Stats {
+        let host = self.host(host);
+        if let Some(session) = host.worker().session(session) {
+            return session.stats();
+        }
+        let ended = host.app().flow(session).and_then(|flow| flow.last_stats.clone());
+        ended.unwrap_or_else(|| panic!("no session {session:?}"))
+    }
+
+    /// A digest of every datagram that was delivered: when, to whom, and its bytes (SIM-3).
+    #[must_use]
+    pub const fn trace_hash(&self) -> u64 {
+        self.trace.value()
+    }
+
+    /// Whether every byte that any host sends has arrived, every stream has ended, and every sender knows.
+    #[must_use]
+    pub fn all_delivered(&self) -> bool {
+        let flows = || self.hosts.iter().flat_map(|host| host.app().flows().map(|(_, flow)| flow));
+        let sent: usize = flows().map(|flow| flow.outgoing.len()).sum();
+        let ended: usize = flows().map(super::bulk::Flow::finished_streams).sum();
+        sent > 0 && sent == ended && flows().all(super::bulk::Flow::all_acknowledged)
+    }
+
+    /// Runs until every transfer is through; see [`Run::until`].
+    pub fn until_delivered(&mut self, limit: Duration) -> Outcome {
+        self.until(limit, |run| run.all_delivered())
+    }
+
+    /// Runs for a span of virtual time, or until nothing can happen any more.
+    pub fn for_span(&mut self, span: Duration) -> Outcome {
+        self.until(span, |_| false)
+    }
+
+    /// Runs until `done` holds, for `limit` of virtual time at most.
+    pub fn until(&mut self, limit: Duration, mut done: impl FnMut(&mut Self) -> bool) -> Outcome {
+        let end = self.now + limit;
+        loop {
+            if done(self) {
+                return Outcome::Done;
+            }
+            let Some(at) = self.next_at() else {
+                self.now = end;
+                return Outcome::Idle;
+            };
+            if at > end {
+                self.now = end;
+                return Outcome::TimeLimit;
+            }
+            if let Some(host) = self.step(at) {
+                return Outcome::Spinning(host);
+            }
+        }
+    }
+
+    fn next_at(&self) -> Option<Instant> {
+        let timers = self.hosts.iter().filter_map(Host::wake_at);
+        timers.chain(self.network.next_at()).min().map(|at| at.max(self.now))
+    }
+
+    /// Does all that is due at `at`; returns a host that spins.
+    fn step(&mut self, at: Instant) -> Option<HostId> {
+        if at > self.now {
+            self.idle_turns = 0;
+        }
+        self.now = at;
+        while let Some(datagram) = self.network.deliver(at) {
+            let Some(index) = self.hosts.iter().position(|host| host.address() == datagram.to) else { continue };
+            self.trace.word(at.as_nanos());
+            self.trace.word(index as u64);
+            self.trace.bytes(&datagram.bytes);
+            let Some(host) = self.hosts.get_mut(index) else { continue };
+            host.endpoint().arrived(datagram);
+            host.wake(at);
+        }
+        for (index, host) in self.hosts.iter_mut().enumerate() {
+            if host.wake_at().is_none_or(|wake| wake > at) {
+                continue;
+            }
+            if host.turn(at, &mut self.network) == HostTurn::default() {
+                self.idle_turns += 1;
+                if self.idle_turns > MAX_IDLE_TURNS {
+                    return Some(HostId(index));
+                }
+            } else {
+                self.idle_turns = 0;
+            }
+        }
+        None
+    }
+}
