@@ -24,6 +24,7 @@ fn main() {
     let dir = tempfile::tempdir_in(dir).unwrap();
     let threads = default_threads();
     println!("{threads} file threads");
+    let only = std::env::args().nth(2);
     let small = dir.path().join("small");
     for index in 0..100_000_u32 {
         if index % 1000 == 0 {
@@ -39,6 +40,9 @@ fn main() {
     rustix::fs::syncfs(std::fs::File::open(dir.path()).unwrap()).unwrap();
     for round in 0..3 {
         for source in [&small, &large] {
+            if only.as_deref().is_some_and(|only| !source.ends_with(only)) {
+                continue;
+            }
             let target = dir.path().join(format!("target-{round}"));
             std::fs::create_dir_all(&target).unwrap();
             measure(source, &target, threads);
@@ -66,7 +70,7 @@ fn measure(source: &Path, target: &Path, threads: usize) {
     let mut data_s = 0.0;
     let mut ended = false;
     while !store.is_finished() {
-        while engine.in_flight() < DEPTH && plan.peek().is_some() {
+        while engine.in_flight() + waiting.len() < DEPTH && plan.peek().is_some() {
             let block = plan.next().unwrap();
             let buf = spare.pop().unwrap_or_else(|| Vec::with_capacity(MAX_BLOCK_BYTES));
             assert!(engine.submit(TransferJob::read(source.clone(), block, buf)).is_ok());
