@@ -90,13 +90,12 @@ impl<'a> RangeSet<'a> {
         start >= end || self.slot_ending_after(start).is_some_and(|(_, range)| range.start <= start && end <= range.end)
     }
 
-    /// Whether `start..end` can be added beside `others` further ranges that touch nothing: it touches or overlaps a
-    /// range that is there, or there is room for one more.
+    /// Whether `start..end` can be added: it touches or overlaps a range that is there, or there is room for one more.
     #[must_use]
-    pub fn has_room_for(&self, start: u64, end: u64, others: usize) -> bool {
+    pub fn has_room_for(&self, start: u64, end: u64) -> bool {
         let first = self.as_slice().partition_point(|range| range.end < start);
         let touches = self.as_slice().get(first).is_some_and(|range| range.start <= end);
-        touches || start >= end || self.len + others < self.slots.len()
+        touches || start >= end || !self.is_full()
     }
 
     /// Removes everything.
@@ -309,10 +308,10 @@ mod tests {
         let mut slots = [Range::default(); 2];
         let mut set = set(&mut slots);
         assert_eq!(set.insert(0, 1), Ok(1));
-        assert!(set.has_room_for(10, 20, 0) && !set.has_room_for(10, 20, 1));
+        assert!(set.has_room_for(10, 20));
         assert_eq!(set.insert(10, 20), Ok(10));
         for (start, end, fits) in [(1, 5, true), (8, 10, true), (20, 21, true), (2, 9, false), (21, 30, false)] {
-            assert_eq!(set.has_room_for(start, end, 0), fits, "{start}..{end}");
+            assert_eq!(set.has_room_for(start, end), fits, "{start}..{end}");
         }
         assert_eq!(set.insert(1, 5), Ok(4));
     }

@@ -3,6 +3,8 @@
 
 use core::net::SocketAddr;
 
+use heapless::Vec;
+
 use super::{
     Controls, Event, MAX_DATA_FRAMES, MAX_DATA_PIECES, Phase, Session,
     close::{CloseCode, CloseReason},
@@ -14,18 +16,20 @@ use crate::{
     limits::{MAX_DATAGRAM_BYTES, PACKET_HEADER_BYTES},
     time::Instant,
     wire::{
-        Control, DataFlags, FrameContext, Frames, PacketFlags, PacketHeader, PacketKind, Reject, StreamId, View,
-        extend_packet_number, validate,
+        Control, DataFlags, FrameContext, PacketBody, PacketFlags, PacketHeader, PacketKind, Reject, StreamId, View,
+        extend_packet_number,
     },
 };
 
 /// What the frames of one packet add up to.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Summary {
     eliciting: bool,
     ack_now: bool,
-    data_frames: usize,
-    new_streams: usize,
+    /// Streams that a frame of the packet has changed: a second frame would be checked against what no longer is.
+    touched: Vec<StreamId, MAX_DATA_FRAMES>,
+    /// The stream that the packet opens.
+    new_stream: Option<StreamId>,
     /// By how much the packet would raise what the peer has sent over all streams.
     new_bytes: u64,
 }
@@ -83,13 +87,14 @@ impl<H: Handshake> Session<'_, H> {
         let (associated, sealed) = datagram.split_at_mut(PACKET_HEADER_BYTES.min(datagram_len));
         let len = epochs.open(key_phase, number, associated, sealed)?;
         let body = sealed.get(..len).unwrap_or(&[]);
-        validate(body, &FrameContext { max_datagram_bytes: MAX_DATAGRAM_BYTES })?;
+        let frames = PacketBody::parse(body, &FrameContext { max_datagram_bytes: MAX_DATAGRAM_BYTES })?;
         if !matches!(self.phase, Phase::Established) {
-            return self.on_protected_while_closing(body);
+            self.replay.record(number);
+            return self.on_protected_while_closing(&frames);
         }
-        let summary = self.check_frames(body)?;
+        let summary = self.check_frames(&frames)?;
         self.admit(now, ecn, number, key_phase, &summary, datagram_len);
-        for frame in Frames::new(body).flatten() {
+        for frame in frames.frames() {
             // Nothing counts behind a frame that ended the session.
             if matches!(self.phase, Phase::Established) {
                 self.apply(now, &frame.view(), body);
@@ -119,8 +124,8 @@ impl<H: Handshake> Session<'_, H> {
     }
 
     /// A closing session hears only CLOSE, and answers anything else with its own CLOSE again.
-    fn on_protected_while_closing(&mut self, body: &[u8]) -> Result<(), Reject> {
-        let closed_too = Frames::new(body).flatten().any(|frame| matches!(frame.view(), View::Close { .. }));
+    fn on_protected_while_closing(&mut self, frames: &PacketBody<'_>) -> Result<(), Reject> {
+        let closed_too = frames.frames().any(|frame| matches!(frame.view(), View::Close { .. }));
         match &mut self.phase {
             Phase::Closing { due, .. } if !closed_too => *due = true,
             Phase::Closing { .. } => self.phase = Phase::Closed,
@@ -129,10 +134,10 @@ impl<H: Handshake> Session<'_, H> {
         Ok(())
     }
 
-    fn check_frames(&self, body: &[u8]) -> Result<Summary, Reject> {
+    fn check_frames(&self, frames: &PacketBody<'_>) -> Result<Summary, Reject> {
         let mut summary = Summary::default();
-        for frame in Frames::new(body) {
-            let view = frame?.view();
+        for frame in frames.frames() {
+            let view = frame.view();
             summary.eliciting |= view.is_ack_eliciting();
             self.check_frame(&view, &mut summary)?;
         }
@@ -177,9 +182,9 @@ impl<H: Handshake> Session<'_, H> {
         fin: bool,
         summary: &mut Summary,
     ) -> Result<(), Reject> {
-        summary.data_frames += 1;
-        if summary.data_frames > MAX_DATA_FRAMES {
-            return Err(Reject::RangesFull);
+        let repeated = summary.touched.contains(&id);
+        if repeated || summary.touched.push(id).is_err() {
+            return Err(Reject::StreamRepeated);
         }
         let Some(stream) = self.streams.find(id).and_then(|index| self.streams.get(index)) else {
             summary.new_bytes += end;
@@ -187,16 +192,16 @@ impl<H: Handshake> Session<'_, H> {
             return if within { self.check_new_stream(id, summary) } else { Err(Reject::FlowControl) };
         };
         summary.new_bytes += end.saturating_sub(stream.receive.highest);
-        stream.receive.check(start, end, fin, MAX_DATA_PIECES, summary.data_frames - 1)
+        stream.receive.check(start, end, fin, MAX_DATA_PIECES)
     }
 
     fn check_new_stream(&self, id: StreamId, summary: &mut Summary) -> Result<(), Reject> {
         if self.streams.find(id).is_some() {
             return Ok(());
         }
-        summary.new_streams += 1;
         // One at a time: two that are new in one packet cannot come from this wire's sender.
-        if self.streams.has_room() && summary.new_streams == 1 { Ok(()) } else { Err(Reject::StreamLimit) }
+        let only = *summary.new_stream.get_or_insert(id) == id;
+        if self.streams.has_room() && only { Ok(()) } else { Err(Reject::StreamLimit) }
     }
 
     fn apply(&mut self, now: Instant, view: &View<'_>, body: &[u8]) {

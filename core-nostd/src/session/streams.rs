@@ -133,16 +133,8 @@ impl SendHalf<'_> {
 }
 
 impl ReceiveHalf<'_> {
-    /// Whether `start..end` may arrive: flow control, final size, and room to remember a gap, even where `others`
-    /// frames of the same packet take some.
-    pub(super) fn check(
-        &self,
-        start: u64,
-        end: u64,
-        fin: bool,
-        max_pieces: usize,
-        others: usize,
-    ) -> Result<(), Reject> {
+    /// Whether `start..end` may arrive: flow control, final size, and room to remember a gap.
+    pub(super) fn check(&self, start: u64, end: u64, fin: bool, max_pieces: usize) -> Result<(), Reject> {
         if end > self.window.limit() {
             return Err(Reject::FlowControl);
         }
@@ -156,7 +148,7 @@ impl ReceiveHalf<'_> {
         }
         // What joins a range that is there needs no room: else a full set could never be filled up again.
         let pieces = self.received.gaps(start, end).take(max_pieces + 1).count();
-        let fits = pieces == 0 || self.received.has_room_for(start, end, others);
+        let fits = pieces == 0 || self.received.has_room_for(start, end);
         if fits && pieces <= max_pieces { Ok(()) } else { Err(Reject::RangesFull) }
     }
 

@@ -194,8 +194,13 @@ impl<H: Handshake> Session<'_, H> {
 
     fn write_controls(&mut self, writer: &mut FrameWriter<'_>, draft: &mut Draft) {
         for control in self.controls.iter() {
-            if self.write_control(control, writer, draft) {
+            let before = writer.len();
+            let complete = self.write_control(control, writer, draft);
+            if complete || writer.len() > before {
+                // What was written of it is lost with this packet; what was not is still wanted.
                 draft.controls |= control;
+            }
+            if complete {
                 self.controls.remove(control);
             }
         }

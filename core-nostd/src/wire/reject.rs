@@ -122,6 +122,7 @@ rejects! {
     FlowControl, "flow_control", "data stays within the limits that this end granted";
     StreamLimit, "stream_limit", "no more streams are open than this end allows";
     StreamUnknown, "stream_unknown", "a frame's stream is open";
+    StreamRepeated, "stream_repeated", "a packet has at most one DATA, STREAM_CLOSE or STREAM_RESET per stream, and 8 in all";
     StreamState, "stream_state", "a frame comes in a stream state that allows it";
     FinalSize, "final_size", "a stream's final size stays as first told, and no data lies beyond it";
     RangesFull, "ranges_full", "there is room to remember another gap";
