@@ -22,6 +22,8 @@ const DEPTH: usize = 16;
 fn main() {
     let dir = std::env::args().nth(1).expect("name a directory to measure in");
     let dir = tempfile::tempdir_in(dir).unwrap();
+    // Set to keep the files: ext4 is slow to use inodes again that were freed within the last minute.
+    let keep = std::env::var_os("KEEP").is_some();
     let threads = default_threads();
     println!("{threads} file threads");
     let only = std::env::args().nth(2);
@@ -38,15 +40,15 @@ fn main() {
     let data: Vec<u8> = block.iter().copied().cycle().take(1 << 30).collect();
     std::fs::write(&large, data).unwrap();
     rustix::fs::syncfs(std::fs::File::open(dir.path()).unwrap()).unwrap();
+    let dir = if keep { dir.keep() } else { dir.path().to_path_buf() };
     for round in 0..3 {
         for source in [&small, &large] {
             if only.as_deref().is_some_and(|only| !source.ends_with(only)) {
                 continue;
             }
-            let target = dir.path().join(format!("target-{round}"));
+            let target = dir.join(format!("target-{round}"));
             std::fs::create_dir_all(&target).unwrap();
             measure(source, &target, threads);
-            std::fs::remove_dir_all(&target).unwrap();
         }
     }
 }
