@@ -1,7 +1,7 @@
 //! Measures the file path without a network: walk, read, hash, verify, write, commit, with the thread engine.
 //!
 //! `cargo run --release --example file_path -- DIR` makes its files in DIR and removes them.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -379,7 +379,10 @@ mod tests {
         assert_eq!(plan.take(100).filter(|block| block.pieces[0].is_hole).count(), 90);
     }
 
-    fn rounds() -> impl Strategy<Value = (Vec<u64>, Vec<(u32, u32, u32)>, Vec<(u8, u64)>)> {
+    /// Sizes of files; holes as (file, first chunk, chunks); wanted runs as (mode, chunks).
+    type Round = (Vec<u64>, Vec<(u32, u32, u32)>, Vec<(u8, u64)>);
+
+    fn rounds() -> impl Strategy<Value = Round> {
         let size = prop_oneof![Just(0), 1..5000_u64, 1..(4 * CHUNK_BYTES), Just(CHUNK_BYTES), Just(2 * CHUNK_BYTES)];
         let sizes = prop::collection::vec(size, 0..40);
         let holes = prop::collection::vec((0..40_u32, 0..4_u32, 1..3_u32), 0..20);

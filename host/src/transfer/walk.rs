@@ -416,12 +416,12 @@ mod tests {
         let dir = temp.path().join("d");
         fs::create_dir_all(dir.join("closed")).unwrap();
         fs::write(dir.join("open"), b"1").unwrap();
-        fs::set_permissions(dir.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(dir.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
         if fs::read_dir(dir.join("closed")).is_ok() {
             eprintln!("skipped: this user may read everything, so no directory is unreadable");
             return;
         }
-        let walked = walk(&[dir.clone()]).unwrap();
+        let walked = walk(std::slice::from_ref(&dir)).unwrap();
         fs::set_permissions(dir.join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
         assert_eq!(names(&walked), ["d", "d/closed", "d/open"]);
         assert!(walked.skipped.len() == 1 && walked.skipped[0].is_failure());

@@ -55,7 +55,7 @@ impl Pair {
     }
 
     fn run(&self, overwrite: bool) -> StoreOutcome {
-        Run::new(self, overwrite).to_end().unwrap()
+        Run::new(self, overwrite).run_all().unwrap()
     }
 
     fn part_files(&self) -> Vec<PathBuf> {
@@ -63,6 +63,8 @@ impl Pair {
         dir.map(|entry| entry.unwrap().path()).filter(|path| path.extension() == Some(OsStr::new("part"))).collect()
     }
 }
+
+type Tamper = Box<dyn FnMut(&Block, &mut Vec<u8>)>;
 
 /// One transfer, block by block.
 struct Run {
@@ -72,7 +74,7 @@ struct Run {
     want: Want,
     walked_skips: usize,
     /// Called on each block between reading and writing.
-    tamper: Box<dyn FnMut(&Block, &mut Vec<u8>)>,
+    tamper: Tamper,
     /// Data bytes that crossed from the source to the target.
     sent_bytes: u64,
     rounds: u32,
@@ -123,7 +125,7 @@ impl Run {
     }
 
     /// Runs to the end; `None` if it was killed before.
-    fn to_end_or_kill(mut self) -> Option<Result<StoreOutcome, StoreError>> {
+    fn run_or_kill(mut self) -> Option<Result<StoreOutcome, StoreError>> {
         let mut merger = RootMerger::new();
         let mut blocks_left = self.kill_after;
         while !self.want.is_nothing() {
@@ -162,8 +164,8 @@ impl Run {
         Some(Ok(self.store.close()))
     }
 
-    fn to_end(self) -> Result<StoreOutcome, StoreError> {
-        self.to_end_or_kill().unwrap()
+    fn run_all(self) -> Result<StoreOutcome, StoreError> {
+        self.run_or_kill().unwrap()
     }
 }
 
@@ -220,7 +222,7 @@ fn a_second_run_sends_nothing_and_changes_nothing() {
     pair.run(false);
     let mut run = Run::new(&pair, false);
     run.tamper = Box::new(|block, _| assert!(block.pieces.iter().all(|piece| piece.data_len() == 0)));
-    let outcome = run.to_end().unwrap();
+    let outcome = run.run_all().unwrap();
     assert_eq!((outcome.files_done, outcome.stored_bytes), (3, 0));
     assert_eq!(outcome.resumed_bytes, 2 * CHUNK_BYTES + 4);
     assert!(outcome.conflicts.is_empty());
@@ -248,7 +250,7 @@ fn killed_at_any_block_it_resumes_and_sends_only_what_is_missing() {
         pair.put("large", &bytes(6 * CHUNK + 9, 3));
         let mut run = Run::new(&pair, false);
         run.kill_after = kill_after;
-        assert!(run.to_end_or_kill().is_none());
+        assert!(run.run_or_kill().is_none());
         let outcome = pair.run(false);
         assert_eq!(pair.got("large"), bytes(6 * CHUNK + 9, 3));
         assert_eq!(pair.got("a-small"), b"first");
@@ -266,7 +268,7 @@ fn a_corrupted_staged_chunk_is_found_and_sent_again() {
     pair.put("large", &bytes(5 * CHUNK, 4));
     let mut run = Run::new(&pair, false);
     run.kill_after = 3;
-    assert!(run.to_end_or_kill().is_none());
+    assert!(run.run_or_kill().is_none());
     let [part] = &pair.part_files()[..] else { panic!("one part file") };
     fs::OpenOptions::new().write(true).open(part).unwrap().write_all_at(b"rot", CHUNK_BYTES + 100).unwrap();
     let outcome = pair.run(false);
@@ -291,7 +293,7 @@ fn damaged_staging_files_never_damage_the_result() {
         pair.put("large", &bytes(4 * CHUNK, 5));
         let mut run = Run::new(&pair, false);
         run.kill_after = 2;
-        assert!(run.to_end_or_kill().is_none());
+        assert!(run.run_or_kill().is_none());
         damage(&pair.part_files()[0]);
         let outcome = pair.run(false);
         assert!(outcome.failures.is_empty(), "{outcome:?}");
@@ -314,7 +316,7 @@ fn data_that_does_not_match_its_hash_is_wanted_again() {
             buf[1] ^= 1;
         }
     });
-    let outcome = run.to_end().unwrap();
+    let outcome = run.run_all().unwrap();
     assert_eq!((pair.got("large"), pair.got("small")), (bytes(3 * CHUNK, 6), b"abc".to_vec()));
     assert!(outcome.failures.is_empty());
 }
@@ -330,7 +332,7 @@ fn data_that_never_matches_fails_its_file_alone() {
             buf[0] ^= 1;
         }
     });
-    let outcome = run.to_end().unwrap();
+    let outcome = run.run_all().unwrap();
     assert_eq!(outcome.failures, [(1, EntryError::Verification)]);
     assert!(!pair.target.join("tree/bad").exists());
     assert_eq!(pair.got("good"), b"abc");
@@ -346,7 +348,7 @@ fn a_wrong_hash_of_the_whole_file_keeps_it_from_its_name() {
             buf[range.start] ^= 1;
         }
     });
-    let outcome = run.to_end().unwrap();
+    let outcome = run.run_all().unwrap();
     assert_eq!(outcome.failures, [(1, EntryError::Verification)]);
     assert!(!pair.target.join("tree/large").exists());
     assert!(pair.part_files().is_empty());
@@ -376,7 +378,7 @@ fn a_file_that_appears_meanwhile_is_not_overwritten() {
     let mut run = Run::new(&pair, false);
     let name = pair.target.join("tree/file");
     run.tamper = Box::new(move |_, _| fs::write(&name, b"mine").unwrap());
-    let outcome = run.to_end().unwrap();
+    let outcome = run.run_all().unwrap();
     assert_eq!(outcome.conflicts, [(1, Conflict::Appeared)]);
     assert_eq!(pair.got("file"), b"mine");
 }
@@ -414,7 +416,7 @@ fn a_directory_swapped_for_a_symlink_during_the_transfer_is_not_followed() {
         fs::remove_dir(&dir).unwrap();
         symlink(&to, &dir).unwrap();
     });
-    let outcome = run.to_end().unwrap();
+    let outcome = run.run_all().unwrap();
     assert!(!outcome.failures.is_empty());
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
 }
@@ -450,7 +452,7 @@ fn a_source_file_that_vanishes_or_changes_fails_alone() {
     let run = Run::new(&pair, false);
     fs::remove_file(pair.source.join("a-gone")).unwrap();
     set_mtime(&pair.source.join("b-changed"), 5, 5);
-    let outcome = run.to_end().unwrap();
+    let outcome = run.run_all().unwrap();
     assert_eq!(outcome.failures, [(1, EntryError::Source), (2, EntryError::Source)]);
     assert_eq!(pair.got("c-stays"), b"3");
     assert!(!pair.target.join("tree/a-gone").exists() && !pair.target.join("tree/b-changed").exists());
@@ -540,10 +542,10 @@ fn a_full_disk_is_told_apart_and_the_next_run_continues() {
         return skip("root", "a small tmpfs cannot be mounted (needs root)");
     }
     pair.put("large", &bytes(12 * CHUNK, 3));
-    let result = Run::new(&pair, false).to_end();
+    let result = Run::new(&pair, false).run_all();
     let staged = pair.part_files().len();
     let remounted = std::process::Command::new("mount").args(["-o", "remount,size=8m"]).arg(&pair.target).status();
-    let resumed = Run::new(&pair, false).to_end();
+    let resumed = Run::new(&pair, false).run_all();
     let got = fs::read(pair.target.join("tree/large"));
     let unmounted = std::process::Command::new("umount").arg(&pair.target).status();
     assert!(matches!(result, Err(StoreError::DiskFull)), "{result:?}");
