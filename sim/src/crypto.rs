@@ -7,9 +7,7 @@
 use std::{cell::Cell, rc::Rc};
 
 use wirehaul_core::{
-    crypto::{
-        Acceptor, Aead, EpochKeys, Forged, Handshake, HandshakeError, PSK_ID_BYTES, PUBLIC_KEY_BYTES, Suite,
-    },
+    crypto::{Acceptor, Aead, EpochKeys, Forged, Handshake, HandshakeError, PSK_ID_BYTES, PUBLIC_KEY_BYTES, Suite},
     limits::{TAG_BYTES, VERSION},
 };
 
@@ -145,13 +143,7 @@ impl Identity {
     /// A host with this static key that knows [`COMMON_PSK`] and accepts everybody who does.
     #[must_use]
     pub fn new(static_key: u64) -> Self {
-        Self {
-            static_key,
-            psks: vec![COMMON_PSK],
-            known: None,
-            vigilance: Vigilance::Strict,
-            version: VERSION,
-        }
+        Self { static_key, psks: vec![COMMON_PSK], known: None, vigilance: Vigilance::Strict, version: VERSION }
     }
 }
 

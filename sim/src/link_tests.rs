@@ -86,7 +86,8 @@ fn outages_and_marks() {
     let (_, stats) = run(config, 30, Duration::from_millis(1));
     assert_eq!(stats.dropped_for(DropReason::Outage).datagrams, 10);
     let rate = Some(Rate::from_bits_per_sec(8_000_000));
-    let (arrivals, stats) = run(LinkConfig { rate, mark_above_bytes: Some(4_500), ..LinkConfig::default() }, 10, Duration::ZERO);
+    let (arrivals, stats) =
+        run(LinkConfig { rate, mark_above_bytes: Some(4_500), ..LinkConfig::default() }, 10, Duration::ZERO);
     assert_eq!(stats.marked, 5);
     assert_eq!(arrivals.iter().filter(|(_, datagram)| datagram.ecn == Ecn::Ce).count(), 5);
 }

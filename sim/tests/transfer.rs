@@ -1,6 +1,11 @@
 //! Transfers over paths of every kind: whole, in order of nothing, and in reasonable time (XFER, SIM-1, SIM-4).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod common;
 
@@ -48,7 +53,11 @@ fn through_loss(loss_ppm: u32, bytes: u64, limit: wirehaul_core::time::Duration)
         let mut pair = Pair::new(&arena, seed, sender(1, &[bytes]), listener(2), lossy(loss_ppm), lossy(loss_ppm));
         let took = pair.complete(limit);
         let stats = pair.run.stats(pair.a, pair.call);
-        println!("loss {loss_ppm} seed {seed}: {:?} ms, {} Mbit/s, {stats:?}", took.as_millis(), bits_per_sec(bytes, took) / 1_000_000);
+        println!(
+            "loss {loss_ppm} seed {seed}: {:?} ms, {} Mbit/s, {stats:?}",
+            took.as_millis(),
+            bits_per_sec(bytes, took) / 1_000_000
+        );
     }
 }
 
