@@ -68,7 +68,7 @@ impl<'a> AckPolicy<'a> {
 
     /// When the ACK is due, if something is owed and it is not due yet.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.deadline
+        self.deadline.filter(|_| !self.due)
     }
 
     /// Whether an ACK must go now, even alone.

@@ -291,9 +291,12 @@ impl<'a, H: Handshake> Session<'a, H> {
     }
 
     fn sample_handshake_rtt(&mut self, now: Instant) {
-        // An answer to a repeated message says nothing about which of them it answers (Karn).
-        if self.connecting.attempts == 1 {
-            self.recovery.rtt.update(now.saturating_since(self.connecting.sent_at), Duration::ZERO);
+        let sample = now.saturating_since(self.connecting.sent_at);
+        // An answer to a repeated message says nothing about which of them it answers (Karn). Nor does a FINISH that may
+        // itself be a repetition: RESPONSE is never repeated unasked, so the responder cannot tell otherwise.
+        let certain = self.connecting.attempts == 1 && (self.initiator || sample < FIRST_RESEND);
+        if certain {
+            self.recovery.rtt.update(sample, Duration::ZERO);
         }
     }
 

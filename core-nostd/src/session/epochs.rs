@@ -122,13 +122,18 @@ impl<A: Aead> Epochs<A> {
 
     /// Whether the initiator should start a key exchange now.
     pub(super) fn rekey_due(&self, now: Instant, packets: u64, interval: Duration) -> bool {
-        let settled = self.exchange == Exchange::None && self.seal_epoch == self.open_epoch;
-        settled && (self.sealed.max(self.opened) >= packets || now >= self.rekey_at(interval))
+        let old = self.rekey_at(interval).is_some_and(|at| at <= now);
+        old || (self.is_settled() && self.sealed.max(self.opened) >= packets)
     }
 
-    /// When the epoch is old enough for a key exchange.
-    pub(super) fn rekey_at(&self, interval: Duration) -> Instant {
-        self.started_at + interval
+    /// When the epoch is old enough for a key exchange; `None` while one is under way.
+    pub(super) fn rekey_at(&self, interval: Duration) -> Option<Instant> {
+        self.is_settled().then(|| self.started_at + interval)
+    }
+
+    /// Whether both directions use the same epoch and no key exchange is under way.
+    fn is_settled(&self) -> bool {
+        self.exchange == Exchange::None && self.seal_epoch == self.open_epoch
     }
 
     /// Starts a key exchange.

@@ -131,7 +131,7 @@ enum Phase {
     /// Data flows.
     Established,
     /// CLOSE is being sent, and sent again when the peer has not understood.
-    Closing { pending: ClosePending, due: bool, until: Instant },
+    Closing { pending: ClosePending, due: bool, until: Instant, heard: u32 },
     /// Over.
     Closed,
 }
@@ -326,7 +326,7 @@ impl<'a, H: Handshake> Session<'a, H> {
         match self.phase {
             Phase::Established => {
                 let until = now + self.probe_timeout().saturating_mul(DRAIN_PROBE_TIMEOUTS);
-                self.phase = Phase::Closing { pending: ClosePending::new(code, reason), due: true, until };
+                self.phase = Phase::Closing { pending: ClosePending::new(code, reason), due: true, until, heard: 0 };
                 self.push_event(Event::Closed(CloseReason::Local(code)));
             }
             Phase::Connecting => self.finish(CloseReason::Local(code)),
@@ -349,7 +349,8 @@ impl<'a, H: Handshake> Session<'a, H> {
         let established = || {
             [
                 Some(self.idle_at()),
-                Some(self.keepalive_at()),
+                // Once it is queued, it waits for room and no longer for time.
+                (!self.controls.contains(Controls::PING)).then(|| self.keepalive_at()),
                 self.recovery.timeout(self.probe_timeout()),
                 self.acks.deadline(),
                 self.paced_until,
@@ -408,16 +409,22 @@ impl<'a, H: Handshake> Session<'a, H> {
     }
 
     fn rekey_at(&self) -> Option<Instant> {
-        let epochs = self.epochs.as_ref().filter(|epochs| self.initiator && epochs.pending_offer().is_none())?;
-        Some(epochs.rekey_at(self.config.rekey_interval))
+        let epochs = self.epochs.as_ref().filter(|_| self.initiator)?;
+        epochs.rekey_at(self.config.rekey_interval)
     }
 
     fn idle_at(&self) -> Instant {
-        self.heard_at + self.config.idle_timeout.min(self.peer.idle_timeout)
+        self.heard_at + self.idle_timeout()
+    }
+
+    fn idle_timeout(&self) -> Duration {
+        self.config.idle_timeout.min(self.peer.idle_timeout)
     }
 
     fn keepalive_at(&self) -> Instant {
-        self.heard_at.max(self.spoke_at) + self.config.keepalive
+        // The peer may have asked for a shorter idle time-out than this end's keepalive was chosen for.
+        let interval = self.config.keepalive.min(self.idle_timeout().mul_ratio(1, 3));
+        self.heard_at.max(self.spoke_at) + interval
     }
 
     fn probe_timeout(&self) -> Duration {

@@ -123,11 +123,15 @@ impl<H: Handshake> Session<'_, H> {
         self.stats.received_bytes += len as u64;
     }
 
-    /// A closing session hears only CLOSE, and answers anything else with its own CLOSE again.
+    /// A closing session hears only CLOSE, and answers anything else with its own CLOSE again: every second packet, then
+    /// every fourth, and so on, because a peer in full flight must not get as many as it sends (RFC 9000 section 10.2.1).
     fn on_protected_while_closing(&mut self, frames: &PacketBody<'_>) -> Result<(), Reject> {
         let closed_too = frames.frames().any(|frame| matches!(frame.view(), View::Close { .. }));
         match &mut self.phase {
-            Phase::Closing { due, .. } if !closed_too => *due = true,
+            Phase::Closing { due, heard, .. } if !closed_too => {
+                *heard = heard.saturating_add(1);
+                *due |= heard.is_power_of_two();
+            }
             Phase::Closing { .. } => self.phase = Phase::Closed,
             _ => return Err(Reject::SessionClosed),
         }

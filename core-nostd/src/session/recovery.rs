@@ -5,6 +5,7 @@ use super::{
     rtt::Rtt,
     sent::SentRing,
     storage::{Fate, SentPacket},
+    transmit::RESERVED_RECORDS,
 };
 use crate::{
     congestion::{AckSample, CongestionSample, Controller},
@@ -18,6 +19,9 @@ use crate::{
 /// It grows on paths that are seen to reorder more.
 const INITIAL_PACKET_THRESHOLD: u64 = 3;
 const MAX_PACKET_THRESHOLD: u64 = 4096;
+/// A packet is late by time after 9/8 of a round trip (RFC 9002 section 6.1.2); on paths that are seen to delay single
+/// packets for longer the eighth becomes a quarter, a half, a whole.
+const INITIAL_REORDERING_SHIFT: u32 = 3;
 /// Persistent congestion spans this many probe time-outs (RFC 9002 section 7.6.1).
 const PERSISTENT_CONGESTION_THRESHOLD: u64 = 3;
 /// Packets that a probe time-out sends past the congestion window (RFC 9002 section 6.2.4).
@@ -36,6 +40,7 @@ pub(super) struct Recovery<'a> {
     /// Every packet below this is settled or lost.
     cursor: u64,
     packet_threshold: u64,
+    reordering_shift: u32,
     /// When the next packet is lost by time.
     loss_at: Option<Instant>,
     last_eliciting_at: Instant,
@@ -77,6 +82,7 @@ impl<'a> Recovery<'a> {
             largest_acked: None,
             cursor: 0,
             packet_threshold: INITIAL_PACKET_THRESHOLD,
+            reordering_shift: INITIAL_REORDERING_SHIFT,
             loss_at: None,
             last_eliciting_at: Instant::ZERO,
             pto_count: 0,
@@ -140,16 +146,16 @@ impl<H: Handshake> Session<'_, H> {
     /// Takes in an ACK that [`Session::check_ack`] let pass.
     pub(super) fn on_ack(&mut self, ack: &AckFrame<'_>, now: Instant) {
         let mut newly = Newly { prior_inflight_bytes: self.recovery.inflight_bytes, ..Newly::default() };
+        let advanced = self.recovery.largest_acked.is_none_or(|largest| ack.largest() > largest);
+        if advanced {
+            self.recovery.largest_acked = Some(ack.largest());
+        }
         for range in ack.ranges() {
             let oldest = self.recovery.sent.oldest();
             if range.last < oldest {
                 break;
             }
-            self.acknowledge_range(range.first.max(oldest), range.last + 1, &mut newly);
-        }
-        let advanced = self.recovery.largest_acked.is_none_or(|largest| ack.largest() > largest);
-        if advanced {
-            self.recovery.largest_acked = Some(ack.largest());
+            self.acknowledge_range(range.first.max(oldest), range.last + 1, &mut newly, now);
         }
         let rtt_sample = self.sample_rtt(ack, &newly, advanced, now);
         self.detect_losses(now);
@@ -164,12 +170,12 @@ impl<H: Handshake> Session<'_, H> {
     }
 
     /// Settles the packets of `start..end` that no earlier ACK named.
-    fn acknowledge_range(&mut self, start: u64, end: u64, newly: &mut Newly) {
+    fn acknowledge_range(&mut self, start: u64, end: u64, newly: &mut Newly, now: Instant) {
         let mut at = start;
         while at < end {
             let Some(gap) = self.recovery.acked.gaps(at, end).next() else { break };
             for number in gap.start..gap.end {
-                self.acknowledge_packet(number, newly);
+                self.acknowledge_packet(number, newly, now);
             }
             at = gap.end;
         }
@@ -177,7 +183,7 @@ impl<H: Handshake> Session<'_, H> {
         let _ = self.recovery.acked.insert(start, end);
     }
 
-    fn acknowledge_packet(&mut self, number: u64, newly: &mut Newly) {
+    fn acknowledge_packet(&mut self, number: u64, newly: &mut Newly, now: Instant) {
         let Some(packet) = self.recovery.sent.get_mut(number) else { return };
         let fate = core::mem::replace(&mut packet.fate, Fate::Settled);
         let packet = *packet;
@@ -191,7 +197,7 @@ impl<H: Handshake> Session<'_, H> {
                     newly.largest_sent_at = packet.sent_at;
                 }
             }
-            Fate::Lost => self.on_spurious_loss(number, &packet),
+            Fate::Lost => self.on_spurious_loss(number, &packet, now),
         }
         if packet.has_data {
             let range = Range { start: packet.offset, end: packet.offset + u64::from(packet.len) };
@@ -205,11 +211,15 @@ impl<H: Handshake> Session<'_, H> {
     }
 
     /// A packet that was given up arrived after all: reordering, and perhaps no congestion (BBR-7).
-    fn on_spurious_loss(&mut self, number: u64, packet: &SentPacket) {
+    fn on_spurious_loss(&mut self, number: u64, packet: &SentPacket, now: Instant) {
         self.stats.spurious_losses += 1;
         let distance = self.recovery.largest_acked.unwrap_or(number).saturating_sub(number);
         let threshold = &mut self.recovery.packet_threshold;
         *threshold = (*threshold).max(distance.saturating_add(1).min(MAX_PACKET_THRESHOLD));
+        let age = now.saturating_since(packet.sent_at);
+        while self.recovery.reordering_shift > 0 && self.recovery.rtt.loss_delay(self.recovery.reordering_shift) < age {
+            self.recovery.reordering_shift -= 1;
+        }
         if packet.episode == self.recovery.episode && self.recovery.episode_missing > 0 {
             self.recovery.episode_missing -= 1;
             if self.recovery.episode_missing == 0 {
@@ -277,7 +287,7 @@ impl<H: Handshake> Session<'_, H> {
     /// Gives up the packets that RFC 9002 section 6.1 calls lost.
     pub(super) fn detect_losses(&mut self, now: Instant) {
         let Some(largest_acked) = self.recovery.largest_acked else { return };
-        let delay = self.recovery.rtt.loss_delay();
+        let delay = self.recovery.rtt.loss_delay(self.recovery.reordering_shift);
         let (mut lost_bytes, mut lost_packets, mut new_episode) = (0, 0, false);
         let mut run = LostRun::default();
         let mut all_resolved = true;
@@ -299,7 +309,7 @@ impl<H: Handshake> Session<'_, H> {
                     all_resolved = false;
                     run.broken();
                 }
-            } else if packet.fate == Fate::Settled {
+            } else if packet.fate == Fate::Settled && packet.is_eliciting() {
                 run.broken();
             }
             if all_resolved {
@@ -365,20 +375,33 @@ impl<H: Handshake> Session<'_, H> {
             // Restarts the timer even where nothing can be sent.
             self.recovery.last_eliciting_at = now;
             self.stats.probe_timeouts += 1;
-            self.queue_probe();
+            self.queue_probe(now);
         }
     }
 
-    /// Makes sure that a probe has something to say: the oldest data in flight again, else a PING.
-    fn queue_probe(&mut self) {
-        let range = self.recovery.cursor..self.recovery.sent.next_number();
-        let oldest = range
-            .into_iter()
-            .find_map(|number| self.recovery.sent.get(number).copied().filter(|packet| packet.fate == Fate::InFlight));
+    /// Makes sure that a probe has something to say: the oldest data in flight again, else a PING. And that it can be
+    /// remembered: where records are short, the oldest packets are given up for it, or nothing could leave ever again.
+    fn queue_probe(&mut self, now: Instant) {
+        let oldest = self.oldest_in_flight().map(|(_, packet)| packet);
+        for _ in 0..PROBES_PER_TIMEOUT {
+            if self.recovery.sent.room() <= RESERVED_RECORDS
+                && let Some((number, packet)) = self.oldest_in_flight()
+            {
+                self.give_up(number, &packet);
+                self.stats.lost_packets += 1;
+                self.recovery.forget_settled(now);
+            }
+        }
         match oldest {
             Some(packet) if packet.has_data || packet.controls.intersects(Controls::RELIABLE) => self.requeue(&packet),
             _ => self.controls |= Controls::PING,
         }
+    }
+
+    fn oldest_in_flight(&self) -> Option<(u64, SentPacket)> {
+        let sent = &self.recovery.sent;
+        let in_flight = |number| sent.get(number).filter(|packet| packet.fate == Fate::InFlight);
+        (self.recovery.cursor..sent.next_number()).find_map(|number| in_flight(number).map(|packet| (number, *packet)))
     }
 
     /// Sets the pacer's rate from the controller and the user's cap (BBR-3, BBR-5).

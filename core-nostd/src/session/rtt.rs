@@ -53,10 +53,12 @@ impl Rtt {
         self.min
     }
 
-    /// How long after a later packet was acknowledged an earlier one is given up (section 6.1.2).
+    /// How long after a packet was sent it is given up, once a later one was acknowledged (section 6.1.2): one round
+    /// trip and `1 / 2^reordering_shift` of one; the RFC's 9/8 is a shift of 3.
     #[must_use]
-    pub fn loss_delay(&self) -> Duration {
-        self.smoothed_or_initial().max(self.latest).mul_ratio(9, 8).max(GRANULARITY)
+    pub fn loss_delay(&self, reordering_shift: u32) -> Duration {
+        let round_trip = self.smoothed_or_initial().max(self.latest);
+        (round_trip + round_trip.mul_ratio(1, 1 << reordering_shift.min(63))).max(GRANULARITY)
     }
 
     /// The probe time-out without backoff (section 6.2.1).

@@ -65,6 +65,13 @@ pub struct SentPacket {
     pub(super) episode: u8,
 }
 
+impl SentPacket {
+    /// Whether the peer was to acknowledge it.
+    pub(super) fn is_eliciting(&self) -> bool {
+        self.has_data || !self.controls.is_empty()
+    }
+}
+
 /// What became of a packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Fate {

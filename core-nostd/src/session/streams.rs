@@ -109,11 +109,14 @@ impl SendHalf<'_> {
             self.on_lost(range, false);
             return false;
         }
-        if !self.lost.is_empty() && self.lost.remove(range.start, range.end).is_err() {
-            // The range stays queued whole; the peer drops what it has.
-            return self.acked.prefix() > before;
+        let after = self.acked.prefix();
+        if !self.lost.is_empty() {
+            // Where it would split a range and there is no room for that, the range stays queued whole and the peer drops
+            // what it has. But bytes that the application was told are acknowledged are never asked for again.
+            let _ = self.lost.remove(range.start, range.end);
+            self.lost.remove_below(after);
         }
-        self.acked.prefix() > before
+        after > before
     }
 
     /// The bytes must be sent again.
@@ -121,8 +124,9 @@ impl SendHalf<'_> {
         if fin {
             self.fin_sent = false;
         }
-        if !self.acked.covers(range.start, range.end) {
-            self.lost.insert_or_widen(range.start, range.end);
+        let start = range.start.max(self.acked.prefix());
+        if !self.acked.covers(start, range.end) {
+            self.lost.insert_or_widen(start, range.end);
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
     congestion::Controller,
     crypto::Handshake,
     device::{Ecn, Transmit},
-    limits::{FRAME_HEADER_BYTES, PACKET_HEADER_BYTES, TAG_BYTES},
+    limits::{FRAME_HEADER_BYTES, MAX_CONNECTION_OFFSET, MAX_STREAM_OFFSET, PACKET_HEADER_BYTES, TAG_BYTES},
     ranges::Range,
     time::Instant,
     wire::{AckRange, DataFlags, FrameWriter, PacketFlags, PacketHeader, PacketKind, RekeyFrame, StreamId},
@@ -28,7 +28,7 @@ const ACKS_PER_WINDOW: u64 = 4;
 /// A DATA frame that would carry less than this beside other frames waits for the next packet.
 const MIN_DATA_BYTES: usize = 64;
 /// Records of sent packets kept free for ACKs and control frames.
-const RESERVED_RECORDS: u64 = 16;
+pub(super) const RESERVED_RECORDS: u64 = 16;
 
 /// A packet under construction.
 #[derive(Default)]
@@ -196,12 +196,13 @@ impl<H: Handshake> Session<'_, H> {
         for control in self.controls.iter() {
             let before = writer.len();
             let complete = self.write_control(control, writer, draft);
-            if complete || writer.len() > before {
-                // What was written of it is lost with this packet; what was not is still wanted.
-                draft.controls |= control;
-            }
             if complete {
                 self.controls.remove(control);
+            }
+            // What wrote nothing needs no acknowledgement, and must not be waited for. What was written in part is lost
+            // with this packet; the rest is still wanted.
+            if writer.len() > before {
+                draft.controls |= control;
             }
         }
     }
@@ -210,7 +211,9 @@ impl<H: Handshake> Session<'_, H> {
     /// pointless counts as written.
     fn write_control(&mut self, control: Controls, writer: &mut FrameWriter<'_>, draft: &mut Draft) -> bool {
         match control {
-            Controls::CONNECTION_WINDOW => writer.window_update(None, self.connection_window.advance()),
+            Controls::CONNECTION_WINDOW => {
+                writer.window_update(None, self.connection_window.advance().min(MAX_CONNECTION_OFFSET))
+            }
             Controls::STREAM_WINDOW => self.write_stream_windows(writer, draft),
             Controls::REKEY_OFFER => self.write_rekey(false, writer),
             Controls::REKEY_ANSWER => self.write_rekey(true, writer),
@@ -227,10 +230,11 @@ impl<H: Handshake> Session<'_, H> {
                 continue;
             }
             let Some(stream) = self.streams.get_mut(index) else { continue };
-            let (id, limit) = (stream.id, stream.receive.window.advance());
+            let (id, limit) = (stream.id, stream.receive.window.advance().min(MAX_STREAM_OFFSET));
             if !writer.window_update(Some(id), limit) {
                 return false;
             }
+            draft.controls |= Controls::STREAM_WINDOW;
             self.window_streams &= !(1 << index);
             draft.window_streams |= 1 << index;
         }
@@ -254,7 +258,8 @@ impl<H: Handshake> Session<'_, H> {
             self.recovery.cwnd_limited = true;
             return None;
         }
-        if self.recovery.sent.room() <= RESERVED_RECORDS {
+        // A probe may use the reserve: it is what gets records back.
+        if self.recovery.sent.room() <= RESERVED_RECORDS && !probing {
             return None;
         }
         if !may_depart && !probing {

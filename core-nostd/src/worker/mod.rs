@@ -58,7 +58,8 @@ pub struct Turn {
     pub received: usize,
     /// Runs of datagrams sent.
     pub sent: usize,
-    /// The next timer, if any runs. It may lie in the past: then turn again at once.
+    /// The next timer, if any runs. It may lie in the past, or be now where a session has more to send than one turn
+    /// lets it: then turn again at once.
     pub next_timeout: Option<Instant>,
 }
 
@@ -71,6 +72,8 @@ pub struct Worker<'a, A: Acceptor> {
     replies: Deque<Reply, REPLY_CAPACITY>,
     /// Which session sends first in the next turn.
     rotation: usize,
+    /// Whether a session used its share of the last turn up, and so may have more to send at once.
+    has_more: bool,
     drawn: u64,
     rejects: RejectCounters,
 }
@@ -89,6 +92,7 @@ impl<'a, A: Acceptor> Worker<'a, A> {
             slots: SlotTable::new(slots),
             replies: Deque::new(),
             rotation: 0,
+            has_more: false,
             drawn: 0,
             rejects: RejectCounters::default(),
         }
@@ -146,7 +150,8 @@ impl<'a, A: Acceptor> Worker<'a, A> {
         self.fire_timers(now, app);
         let sent = self.send_replies(device) + self.transmit(now, device, app);
         self.slots.reap();
-        Turn { received, sent, next_timeout: self.next_timeout() }
+        let next_timeout = if self.has_more { Some(now) } else { self.next_timeout() };
+        Turn { received, sent, next_timeout }
     }
 
     fn on_run(&mut self, now: Instant, run: Received<'_>, app: &mut impl Application<A::Handshake>) {
@@ -190,9 +195,12 @@ impl<'a, A: Acceptor> Worker<'a, A> {
         let mut sent = 0;
         let count = self.slots.capacity();
         self.rotation = (self.rotation + 1) % count.max(1);
+        self.has_more = false;
         for place in 0..count {
             let Some(session) = self.slots.at_mut((self.rotation + place) % count) else { continue };
-            sent += transmit_session(now, session, device, app);
+            let runs = transmit_session(now, session, device, app);
+            self.has_more |= runs == RUNS_PER_SESSION;
+            sent += runs;
             // Closing, or finding the peer unreachable, is an event too.
             drain_events(now, session, &[], app);
         }

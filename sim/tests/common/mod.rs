@@ -84,7 +84,7 @@ impl<'a> Pair<'a> {
         for id in [self.a, self.b] {
             let now = self.run.now();
             let host = self.run.host(id);
-            for (session, flow) in host.app().flows() {
+            for (session, flow) in host.app().flows().take(8) {
                 text += &format!(
                     "\n{:?} {session:?}: closed {:?}, outgoing {:?}, ",
                     host.address(),

@@ -1,0 +1,180 @@
+//! What a path does to datagrams, and what a session makes of it: reordered, doubled, damaged, replayed, lost for good.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use common::{MIB, Pair, link, listener, ms, secs, sender};
+use wirehaul_core::{
+    time::Duration,
+    wire::{PacketKind, Reject},
+};
+use wirehaul_sim::{checks, host::Arena, link::LinkConfig};
+
+/// BBR-7: a path that delays single datagrams is learned: once the thresholds have adapted, hardly anything is sent
+/// twice, and the window does not suffer.
+#[test]
+fn reordering_does_not_cause_a_flood_of_retransmissions() {
+    for (by, seed) in [(2, 1), (10, 2), (30, 3)] {
+        let arena = Arena::new();
+        let path = LinkConfig { reorder_ppm: 100_000, reorder_by: ms(by), ..link(50, ms(20)) };
+        let mut pair = Pair::new(&arena, seed, sender(1, &[16 * MIB]), listener(2), path.clone(), path);
+        let took = pair.complete(secs(30));
+        let stats = pair.run.stats(pair.a, pair.call);
+        let per_mille = stats.spurious_losses * 1_000 / stats.sent_packets;
+        assert!(per_mille < 5, "{per_mille} per mille sent twice at {by} ms\n{}", pair.describe());
+        // 16 MiB at 50 Mbit/s are 2.7 s.
+        assert!(took < ms(4_500), "{} ms at {by} ms of reordering\n{}", took.as_millis(), pair.describe());
+    }
+}
+
+/// BBR-7: a window reduced for packets that were only late is given back.
+#[test]
+fn a_reduction_for_packets_that_were_only_late_is_undone() {
+    let arena = Arena::new();
+    let mut pair = Pair::new(&arena, 1, sender(1, &[64 * MIB]), listener(2), link(50, ms(20)), link(50, ms(20)));
+    pair.run.for_span(secs(2));
+    let before = pair.run.stats(pair.a, pair.call);
+    // For a tenth of a second a few datagrams are overtaken by all that follow within 15 ms.
+    let there = pair.there;
+    let config = pair.run.network().link(there).config_mut();
+    (config.reorder_ppm, config.reorder_by) = (20_000, ms(15));
+    pair.run.for_span(ms(100));
+    pair.run.network().link(there).config_mut().reorder_ppm = 0;
+    pair.run.for_span(ms(200));
+    let after = pair.run.stats(pair.a, pair.call);
+    assert!(after.spurious_losses > before.spurious_losses, "nothing was taken for lost: {after:?}");
+    assert!(after.congestion_episodes > before.congestion_episodes);
+    let spurious = after.spurious_losses - before.spurious_losses;
+    assert_eq!(after.lost_packets - before.lost_packets, spurious, "nothing was really lost");
+    assert!(after.cwnd_bytes >= before.cwnd_bytes * 95 / 100, "{} -> {}", before.cwnd_bytes, after.cwnd_bytes);
+}
+
+#[test]
+fn duplicates_are_refused_and_change_nothing() {
+    let arena = Arena::new();
+    let path = LinkConfig { duplicate_ppm: 300_000, ..link(50, ms(10)) };
+    let mut pair = Pair::new(&arena, 1, sender(1, &[4 * MIB]), listener(2), path.clone(), path);
+    pair.complete(secs(10));
+    let (b, there) = (pair.b, pair.there);
+    let doubled = pair.run.network().link(there).stats().duplicated.datagrams;
+    let (_, session) = pair.run.host(b).worker().sessions().next().unwrap();
+    let stats = session.stats();
+    assert!(doubled > 500);
+    // The last few may still be on their way.
+    assert!(stats.rejects.get(Reject::Replayed) + 5 >= doubled && stats.rejects.get(Reject::Replayed) <= doubled);
+    let sender = pair.run.stats(pair.a, pair.call);
+    let dropped = pair.run.network().link(there).stats().dropped_total().datagrams;
+    assert_eq!((sender.spurious_losses, sender.lost_packets), (0, dropped));
+}
+
+/// FRAME-4, SEC-2: damage is noticed, counted by the rule that it breaks, and costs no more than a loss.
+#[test]
+fn corrupted_and_truncated_datagrams_are_refused_and_counted() {
+    for seed in 0..5 {
+        let arena = Arena::new();
+        let path = LinkConfig { corrupt_ppm: 20_000, truncate_ppm: 20_000, ..link(50, ms(10)) };
+        let mut pair = Pair::new(&arena, seed, sender(1, &[2 * MIB]), listener(2), path.clone(), path);
+        pair.complete(secs(30));
+        pair.run.for_span(ms(100));
+        for (host, link) in [(pair.a, pair.back), (pair.b, pair.there)] {
+            let stats = pair.run.network().link(link).stats();
+            let damaged = stats.corrupted + stats.truncated;
+            let worker = pair.run.host(host).worker();
+            let at_sessions: u64 = worker.sessions().map(|(_, session)| session.stats().rejects.total()).sum();
+            let counted = worker.rejects().total() + at_sessions;
+            // A datagram cut to nothing is no datagram; one both cut and corrupted counts once.
+            assert!(counted <= damaged && counted * 100 >= damaged * 85, "{counted} of {damaged}");
+        }
+    }
+}
+
+/// SEC-2: a recording of a whole session, played again while it lives and after it ended, does nothing but count.
+#[test]
+fn a_replayed_session_changes_nothing() {
+    let arena = Arena::new();
+    let mut a = sender(1, &[MIB]);
+    a.session.rekey_packets = 200;
+    // Nothing is lost: a packet that never came would be as good the second time.
+    let path = LinkConfig { buffer_bytes: None, ..link(50, ms(10)) };
+    let mut pair = Pair::new(&arena, 1, a, listener(2), path.clone(), path);
+    pair.run.network().record();
+    pair.complete(secs(10));
+    // Let the last ACKs come home.
+    pair.run.for_span(secs(1));
+    let recording = pair.run.network().recorded().to_vec();
+    let before = (pair.run.stats(pair.a, pair.call), bytes_received(&mut pair));
+    let now = pair.run.now();
+    for (index, datagram) in recording.iter().enumerate() {
+        pair.run.network().inject(now + Duration::from_micros(10 * index as u64), datagram.clone());
+    }
+    pair.run.for_span(ms(100));
+    assert_eq!(bytes_received(&mut pair), before.1);
+    let after = pair.run.stats(pair.a, pair.call);
+    assert_eq!((after.received_packets, after.epochs), (before.0.received_packets, before.0.epochs));
+    assert!(after.rejects.get(Reject::Replayed) + after.rejects.get(Reject::Forged) > 100);
+    assert!(checks::promises(&pair.run).is_ok());
+
+    // After the session's end: sealed packets are for nobody, and an old INIT opens a half session at most.
+    let now = pair.run.now();
+    let call = pair.call;
+    let a = pair.a;
+    pair.run.host(a).session(call).unwrap().close(now, wirehaul_core::session::CloseCode::DONE, "");
+    pair.run.for_span(secs(5));
+    let b = pair.b;
+    assert_eq!(pair.run.host(b).worker().session_count(), 0);
+    let now = pair.run.now();
+    recording.into_iter().for_each(|datagram| pair.run.network().inject(now, datagram));
+    pair.run.for_span(ms(100));
+    let worker = pair.run.host(b).worker();
+    assert!(worker.rejects().get(Reject::NotForUs) > 100);
+    assert!(worker.sessions().all(|(_, session)| !session.is_established()));
+    pair.run.for_span(secs(10));
+    assert_eq!(pair.run.host(b).worker().session_count(), 0);
+    assert_eq!(bytes_received(&mut pair), before.1);
+}
+
+fn bytes_received(pair: &mut Pair<'_>) -> u64 {
+    let b = pair.b;
+    pair.run.host(b).app().flows().map(|(_, flow)| flow.received_bytes()).sum()
+}
+
+/// An outage in the middle, shorter than the idle time-out: the transfer goes on by itself soon after.
+#[test]
+fn an_outage_is_survived() {
+    let arena = Arena::new();
+    let start = wirehaul_sim::run::Run::new(&arena, 0).now();
+    let outages = vec![(start + ms(500), start + ms(4_500))];
+    let path = LinkConfig { outages, ..link(50, ms(20)) };
+    let mut pair = Pair::new(&arena, 1, sender(1, &[8 * MIB]), listener(2), path.clone(), path);
+    let took = pair.complete(secs(30));
+    assert!(took > secs(4) && took < secs(12), "{} ms", took.as_millis());
+}
+
+/// Nothing but the direction of the ACKs fails: what is left is told by the next one that comes through.
+#[test]
+fn lost_acknowledgements_are_made_up_for() {
+    let arena = Arena::new();
+    let back = LinkConfig { loss_ppm: 500_000, ..link(50, ms(20)) };
+    let mut pair = Pair::new(&arena, 1, sender(1, &[8 * MIB]), listener(2), link(50, ms(20)), back);
+    let took = pair.complete(secs(30));
+    assert!(took < secs(5), "{} ms\n{}", took.as_millis(), pair.describe());
+}
+
+/// Packets that arrive before the handshake is through at the other end are lost, not harmful.
+#[test]
+fn data_that_overtakes_the_handshake_is_sent_again() {
+    let arena = Arena::new();
+    let start = wirehaul_sim::run::Run::new(&arena, 0).now();
+    // FINISH leaves after one round trip, with the first data right behind it: only it is lost.
+    let outages = vec![(start + ms(35), start + Duration::from_micros(40_500))];
+    let there = LinkConfig { outages, ..link(50, ms(20)) };
+    let mut pair = Pair::new(&arena, 1, sender(1, &[MIB]), listener(2), there, link(50, ms(20)));
+    pair.run.network().record();
+    pair.complete(secs(5));
+    let b = pair.b;
+    let session = pair.run.only_session(b).stats();
+    assert!(session.rejects.get(Reject::UnexpectedPacket) > 0, "no data came before FINISH");
+    let sent = pair.run.network().recorded();
+    assert!(sent.iter().filter(|datagram| datagram.bytes[0] == PacketKind::Finish as u8).count() >= 2);
+}
