@@ -22,13 +22,15 @@ pub struct Pacer {
     /// Of the last division, in units of 1 / rate nanoseconds.
     remainder: u128,
     rate: Option<Rate>,
+    scheduled: Duration,
+    forgiven: Duration,
 }
 
 impl Pacer {
     /// A pacer without a rate: everything may leave at once (BBR-5).
     #[must_use]
     pub const fn unlimited() -> Self {
-        Self { next: Instant::ZERO, remainder: 0, rate: None }
+        Self { next: Instant::ZERO, remainder: 0, rate: None, scheduled: Duration::ZERO, forgiven: Duration::ZERO }
     }
 
     /// Sets the rate from now on; `None` is unlimited. What was sent before keeps its place in the schedule.
@@ -59,21 +61,33 @@ impl Pacer {
         rate.bytes_in(QUANTUM_TIME).max(2 * datagram_bytes).min(MAX_QUANTUM_BYTES.max(2 * datagram_bytes))
     }
 
-    /// Records that `bytes` leave at `now` as one burst.
+    /// How much time the schedule covered, and how much of it was lost because a run that only the pacer held back left
+    /// more than a quantum late: their ratio is by how much the mean rate fell short of what was asked for.
+    #[must_use]
+    pub const fn kept_and_lost(&self) -> (Duration, Duration) {
+        (self.scheduled, self.forgiven)
+    }
+
+    /// Records that `bytes` leave at `now` as one burst; `held` says that only the pacer kept them from leaving earlier.
     ///
     /// A sender that comes late keeps its place in the schedule and so catches up, but by no more than one quantum;
     /// time lost beyond that is forgiven, so that a pause is not followed by a flood.
-    pub fn on_sent(&mut self, now: Instant, bytes: u64, datagram_bytes: u64) {
+    pub fn on_sent(&mut self, now: Instant, bytes: u64, datagram_bytes: u64, held: bool) {
         let Some(rate) = self.rate else { return };
         let credit = rate.time_for(self.quantum(datagram_bytes));
         if self.next + credit < now {
+            if held {
+                self.forgiven = self.forgiven + now.saturating_since(self.next);
+            }
             self.next = now;
             self.remainder = 0;
         }
         let bits = u128::from(rate.as_bits_per_sec().max(1));
         let total = u128::from(bytes) * BIT_NANOS_PER_BYTE + self.remainder;
         self.remainder = total % bits;
-        self.next += Duration::from_nanos(u64::try_from(total / bits).unwrap_or(u64::MAX));
+        let spacing = Duration::from_nanos(u64::try_from(total / bits).unwrap_or(u64::MAX));
+        self.next += spacing;
+        self.scheduled = self.scheduled + spacing;
     }
 }
 
@@ -94,7 +108,7 @@ mod tests {
         let packets = 1_000_000u64;
         for _ in 0..packets {
             let now = pacer.next_departure();
-            pacer.on_sent(now, 1472, 1472);
+            pacer.on_sent(now, 1472, 1472, true);
         }
         let ideal = u128::from(packets) * 1472 * BIT_NANOS_PER_BYTE / 7_000_000_001;
         assert_eq!(u128::from(pacer.next_departure().as_nanos()), ideal);
@@ -107,14 +121,17 @@ mod tests {
         let quantum = pacer.quantum(1472);
         assert_eq!(quantum, 2944);
         let quantum_time = Duration::from_nanos(quantum * 1000);
-        pacer.on_sent(Instant::ZERO, quantum, 1472);
+        pacer.on_sent(Instant::ZERO, quantum, 1472, true);
         assert_eq!(pacer.next_departure(), Instant::ZERO + quantum_time);
         let late = Instant::ZERO + quantum_time.mul_ratio(3, 2);
-        pacer.on_sent(late, quantum, 1472);
+        pacer.on_sent(late, quantum, 1472, true);
         assert_eq!(pacer.next_departure(), Instant::ZERO + quantum_time.saturating_mul(2));
         let much_later = Instant::ZERO + Duration::from_secs(60);
-        pacer.on_sent(much_later, quantum, 1472);
+        pacer.on_sent(much_later, quantum, 1472, true);
         assert_eq!(pacer.next_departure(), much_later + quantum_time);
+        let (scheduled, lost) = pacer.kept_and_lost();
+        assert_eq!(scheduled, quantum_time.saturating_mul(3));
+        assert_eq!(lost, much_later.saturating_since(Instant::ZERO + quantum_time.saturating_mul(2)));
     }
 
     /// BBR-5.
@@ -122,7 +139,7 @@ mod tests {
     fn without_a_rate_nothing_waits() {
         let mut pacer = Pacer::unlimited();
         for _ in 0..100 {
-            pacer.on_sent(Instant::from_nanos(5), 64_000, 1472);
+            pacer.on_sent(Instant::from_nanos(5), 64_000, 1472, true);
         }
         assert_eq!(pacer.next_departure(), Instant::ZERO);
         assert_eq!(pacer.quantum(1472), MAX_QUANTUM_BYTES);

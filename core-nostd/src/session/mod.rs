@@ -266,6 +266,8 @@ impl<'a, H: Handshake> Session<'a, H> {
     pub fn stats(&self) -> Stats {
         Stats {
             srtt: self.recovery.rtt.smoothed().unwrap_or_default(),
+            paced: self.pacer.kept_and_lost().0,
+            paced_lost: self.pacer.kept_and_lost().1,
             min_rtt: self.recovery.rtt.min(),
             cwnd_bytes: self.congestion_window(),
             inflight_bytes: self.recovery.inflight_bytes(),

@@ -27,10 +27,10 @@ pub struct Stats {
     pub congestion_episodes: u64,
     /// Packets that arrived with a congestion mark.
     pub ce_packets: u64,
-    /// Spacing that the pacer asked for before runs that it alone held back, in all.
-    pub paced_spacing: Duration,
-    /// By how much those runs left later than the pacer allowed, in all.
-    pub paced_lateness: Duration,
+    /// Time that the pacer's schedule covered.
+    pub paced: Duration,
+    /// Of that, what was lost because a run that only the pacer held back left too late to be made up for.
+    pub paced_lost: Duration,
     /// Smoothed round-trip time; zero before the first sample.
     pub srtt: Duration,
     /// Lowest round-trip time; zero before the first sample.
@@ -46,12 +46,12 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Mean lateness of the runs that the pacer held back, in parts per million of the spacing that it asked for;
-    /// `None` where it held none back.
+    /// By how much the mean rate fell short of what the pacer asked for, in parts per million; `None` without pacing.
     #[must_use]
     pub fn pacing_error_ppm(&self) -> Option<u64> {
-        let late = u128::from(self.paced_lateness.as_nanos()) * 1_000_000;
-        late.checked_div(u128::from(self.paced_spacing.as_nanos())).map(|ppm| u64::try_from(ppm).unwrap_or(u64::MAX))
+        let lost = u128::from(self.paced_lost.as_nanos()) * 1_000_000;
+        let all = u128::from(self.paced.as_nanos()) + u128::from(self.paced_lost.as_nanos());
+        lost.checked_div(all).map(|ppm| u64::try_from(ppm).unwrap_or(u64::MAX))
     }
 
     /// Share of stream bytes that were sent more than once, in parts per million.

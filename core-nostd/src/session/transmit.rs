@@ -89,7 +89,7 @@ impl<H: Handshake> Session<'_, H> {
         let may_depart = self.pacer.next_departure() <= now;
         let quantum = usize::try_from(self.pacer.quantum(size as u64) / size as u64).unwrap_or(usize::MAX);
         let segments = if may_depart { max_segments.min(quantum.max(1)) } else { 1 };
-        let held_until = self.paced_until.take();
+        let held = self.paced_until.take().is_some();
         let (mut used, mut paced_bytes) = (0, 0);
         for datagram in out.chunks_mut(size).take(segments) {
             let Some((len, eliciting)) = self.compose(now, source, datagram, may_depart) else { break };
@@ -100,11 +100,7 @@ impl<H: Handshake> Session<'_, H> {
             }
         }
         if paced_bytes > 0 {
-            if let (Some(held_until), Some(rate)) = (held_until.filter(|at| *at <= now), self.pacer.rate()) {
-                self.stats.paced_lateness = self.stats.paced_lateness + now.saturating_since(held_until);
-                self.stats.paced_spacing = self.stats.paced_spacing + rate.time_for(paced_bytes);
-            }
-            self.pacer.on_sent(now, paced_bytes, size as u64);
+            self.pacer.on_sent(now, paced_bytes, size as u64, held);
         }
         (used > 0).then_some((used, size.min(used)))
     }

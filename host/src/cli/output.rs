@@ -128,7 +128,7 @@ impl Summary<'_> {
         };
         let pacing = match self.stats.pacing_error_ppm() {
             Some(ppm) => format!("{}.{:02}%", ppm / 10_000, ppm % 10_000 / 100),
-            None => "none held back".to_owned(),
+            None => "none (not paced)".to_owned(),
         };
         let resent = self.stats.resent_ppm();
         format!(
@@ -184,7 +184,8 @@ fn show_json(stop: &AtomicBool, progress: &Progress) {
         std::thread::park_timeout(REDRAW);
         ticks += 1;
         let done = progress.done();
-        if ticks % JSON_EVERY != 0 || progress.stage() == Stage::Over || stop.load(Ordering::Relaxed) {
+        let idle = matches!(progress.stage(), Stage::Waiting | Stage::Over);
+        if ticks % JSON_EVERY != 0 || idle || stop.load(Ordering::Relaxed) {
             continue;
         }
         let rate = Rate::from_bytes_over(done.saturating_sub(last), wirehaul_core::time::Duration::from_secs(1));

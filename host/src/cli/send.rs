@@ -80,7 +80,7 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
     let callee = callee_of(destination, &store)?;
     let progress = Arc::new(Progress::default());
     let view = ProgressView::start(output, &progress);
-    let cargo = load(source, output, &progress)?;
+    let cargo = load(source, args.transfer.seed, output, &progress)?;
     let mut config = config_for(&args.transfer);
     let local = if callee.addresses.iter().any(SocketAddr::is_ipv6) { "[::]:0" } else { "0.0.0.0:0" };
     let local = local.parse().map_err(|_| StartError::Failure(Failure::Rule("no local address")))?;
@@ -147,9 +147,9 @@ fn callee_of(destination: Destination, store: &KeyStore) -> Result<Callee, Start
     }
 }
 
-fn load(source: Source, output: OutputArgs, progress: &Progress) -> Result<Cargo, Failure> {
+fn load(source: Source, seed: u64, output: OutputArgs, progress: &Progress) -> Result<Cargo, Failure> {
     match source {
-        Source::Generated(bytes) => Ok(Cargo::Generated { bytes }),
+        Source::Generated(bytes) => Ok(Cargo::Generated { bytes, seed }),
         Source::Paths(paths) => load_files(&paths, output, progress),
     }
 }

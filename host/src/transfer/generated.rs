@@ -11,11 +11,12 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// The generator; there is only one stream.
+    /// The generator of the stream with this seed.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(seed: u64) -> Self {
         let mut table = vec![0; PERIOD as usize + MAX_FILL_BYTES];
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        // An xorshift must not start from zero, which the low bit sees to.
+        let mut state = (seed ^ 0x9e37_79b9_7f4a_7c15) | 1;
         for byte in &mut table[..PERIOD as usize] {
             // An xorshift: not random enough for anything but looking unlike zeros.
             state ^= state << 13;
@@ -36,19 +37,13 @@ impl Generator {
     }
 }
 
-impl Default for Generator {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn bytes_depend_on_their_offset_alone() {
-        let generator = Generator::new();
+        let generator = Generator::new(7);
         let (mut whole, mut part) = ([0; 4000], [0; 1000]);
         generator.fill(PERIOD - 2000, &mut whole);
         generator.fill(PERIOD - 500, &mut part);

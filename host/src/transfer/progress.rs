@@ -14,8 +14,10 @@ pub struct Progress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Stage {
+    /// Nobody has come yet.
+    Waiting = 0,
     /// Looking at the files to send.
-    Listing = 0,
+    Listing = 6,
     /// The handshake.
     Connecting = 1,
     /// The two ends agree on what is to be sent; the receiver may be comparing what it has.
@@ -29,13 +31,14 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 6] =
-        [Self::Listing, Self::Connecting, Self::Comparing, Self::Moving, Self::Finishing, Self::Over];
+    const ALL: [Self; 7] =
+        [Self::Waiting, Self::Listing, Self::Connecting, Self::Comparing, Self::Moving, Self::Finishing, Self::Over];
 
     /// The stage in words.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Waiting => "waiting",
             Self::Listing => "listing",
             Self::Connecting => "connecting",
             Self::Comparing => "comparing",

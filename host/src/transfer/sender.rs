@@ -48,6 +48,8 @@ pub enum Cargo {
     Generated {
         /// How many.
         bytes: u64,
+        /// Which.
+        seed: u64,
     },
 }
 
@@ -134,7 +136,7 @@ impl Sender {
     ) -> Self {
         let data = match &cargo {
             Cargo::Files { .. } => Data::Blocks(Outgoing::default()),
-            Cargo::Generated { .. } => Data::Generated(Generator::new()),
+            Cargo::Generated { seed, .. } => Data::Generated(Generator::new(*seed)),
         };
         progress.set_stage(Stage::Connecting);
         Self {
@@ -191,7 +193,7 @@ impl Sender {
                     files: u64::from(manifest.files()),
                 }
             }
-            Cargo::Generated { bytes } => {
+            Cargo::Generated { bytes, .. } => {
                 session.provide(DATA, *bytes, true);
                 Hello { content: Content::Generated, total_bytes: *bytes, files: 0 }
             }
