@@ -43,6 +43,8 @@ pub enum Command {
     Send(SendArgs),
     /// Receive files, after printing the ticket to send them with
     Recv(RecvArgs),
+    /// Receive for good, from hosts whose keys are trusted
+    Serve(ServeArgs),
     /// Show or make this host's key, and trust the keys of others
     Key(KeyArgs),
 }
@@ -313,6 +315,23 @@ impl RecvArgs {
     }
 }
 
+impl Listen {
+    /// Every address of this host, at the default port and no other: what peers without a ticket expect.
+    #[must_use]
+    pub fn default_port() -> Self {
+        Self { address: SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), DEFAULT_PORT), or_any_port: false }
+    }
+}
+
+/// Arguments of `wirehaul serve`.
+#[derive(Debug, Args)]
+#[command(after_help = help::ending(help::SERVE))]
+pub struct ServeArgs {
+    /// The configuration, in TOML: dir (where files go), listen, overwrite
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
 /// An address for the ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advertised {
@@ -322,7 +341,7 @@ pub struct Advertised {
     pub port: Option<u16>,
 }
 
-fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     if let Some(address) = parse_address(text) {
         return Ok(SocketAddr::new(address.ip, address.port.unwrap_or(DEFAULT_PORT)));
     }

@@ -13,6 +13,7 @@ use wirehaul_core::session::Stats;
 use wirehaul_core::wire::RejectCounters;
 
 use super::args::OutputArgs;
+use super::exit::Exit;
 use super::units::format_size;
 use crate::transfer::failure::Failure;
 use crate::transfer::message::Outcome;
@@ -57,6 +58,28 @@ pub fn remark(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "wirehaul: {text}");
 }
 
+/// Says why a command did not start; with `--json` its last line is a summary all the same.
+pub fn not_started(command: &'static str, message: &str, exit: Exit, output: OutputArgs) -> Exit {
+    remark(message);
+    if output.json {
+        let failure = Failure::NotStarted { message: message.to_owned(), exit_code: exit.code() };
+        let summary = Summary {
+            command,
+            bytes: 0,
+            seconds: 0.0,
+            transport: "none",
+            io: "none",
+            outcome: None,
+            verified: false,
+            stats: &Stats::default(),
+            stray: &RejectCounters::default(),
+            failure: Some(&failure),
+        };
+        line(&summary.to_json().to_string());
+    }
+    exit
+}
+
 impl Summary<'_> {
     /// Prints the summary as the user asked for it.
     pub fn print(&self, output: OutputArgs) {
@@ -74,11 +97,6 @@ impl Summary<'_> {
         if let Some(failure) = self.failure {
             remark(&failure.to_string());
         }
-    }
-
-    /// Prints the summary for scripts, and nothing for people.
-    pub fn print_json_only(&self) {
-        line(&self.to_json().to_string());
     }
 
     fn gbit_per_s(&self) -> f64 {

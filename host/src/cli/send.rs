@@ -8,13 +8,13 @@ use std::sync::atomic::AtomicBool;
 use thiserror::Error;
 use wirehaul_core::crypto::HandshakeError;
 use wirehaul_core::limits::default_datagram_bytes;
-use wirehaul_core::session::{Config, Stats};
+use wirehaul_core::session::Config;
 use wirehaul_core::wire::RejectCounters;
 use wirehaul_core::worker::Worker;
 
 use super::args::{Destination, OutputArgs, SendArgs, SendError, Sending, Source};
 use super::exit::Exit;
-use super::output::{ProgressView, Summary, remark};
+use super::output::{ProgressView, Summary, not_started, remark};
 use super::session::{config_for, stop_flag};
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, NoiseHandshake, Psk, PublicKey, StaticKey};
@@ -63,13 +63,7 @@ struct Callee {
 pub fn run(args: &SendArgs, output: OutputArgs) -> Exit {
     match try_run(args, output) {
         Ok(exit) => exit,
-        Err(error) => {
-            remark(&error.to_string());
-            if output.json {
-                print_failed_start(&error);
-            }
-            error.exit()
-        }
+        Err(error) => not_started("send", &error.to_string(), error.exit(), output),
     }
 }
 
@@ -176,10 +170,8 @@ fn report(
     output: OutputArgs,
     generated: Option<u64>,
 ) -> Exit {
-    let (outcome, stats, seconds, failure) = match sent.into_result() {
-        Ok((outcome, stats, seconds)) => (Some(outcome), stats, seconds, None),
-        Err((failure, outcome, stats, seconds)) => (outcome, stats, seconds, Some(failure)),
-    };
+    let (stats, seconds) = (sent.stats.clone(), sent.seconds);
+    let (outcome, failure) = sent.into_parts();
     let summary = Summary {
         command: "send",
         bytes: outcome.as_ref().map_or(0, |outcome| outcome.stored_bytes),
@@ -194,24 +186,6 @@ fn report(
     };
     summary.print(output);
     failure.map_or(Exit::Done, |failure| Exit::of_code(failure.exit_code()))
-}
-
-/// With `--json` the last line is a summary, even where nothing was started.
-fn print_failed_start(error: &StartError) {
-    let failure = Failure::NotStarted { message: error.to_string(), exit_code: error.exit().code() };
-    let summary = Summary {
-        command: "send",
-        bytes: 0,
-        seconds: 0.0,
-        transport: "none",
-        io: "none",
-        outcome: None,
-        verified: false,
-        stats: &Stats::default(),
-        stray: &RejectCounters::default(),
-        failure: Some(&failure),
-    };
-    summary.print_json_only();
 }
 
 impl StartError {

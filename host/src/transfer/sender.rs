@@ -433,18 +433,16 @@ impl Role for Sender {
 }
 
 impl Sent {
-    /// The failure that the whole transfer amounts to, if it does.
-    ///
-    /// # Errors
-    /// What went wrong, if anything did.
-    pub fn into_result(self) -> Result<(Outcome, Stats, f64), (Failure, Option<Outcome>, Stats, f64)> {
+    /// The failure that the whole transfer amounts to, if it does: a result that names problems is one.
+    #[must_use]
+    pub fn into_parts(self) -> (Option<Outcome>, Option<Failure>) {
         match self.outcome {
             Ok(outcome) if outcome.conflicts + outcome.failures > 0 => {
                 let incomplete = Incomplete { conflicts: outcome.conflicts, failures: outcome.failures };
-                Err((Failure::Incomplete(incomplete), Some(outcome), self.stats, self.seconds))
+                (Some(outcome), Some(Failure::Incomplete(incomplete)))
             }
-            Ok(outcome) => Ok((outcome, self.stats, self.seconds)),
-            Err(failure) => Err((failure, None, self.stats, self.seconds)),
+            Ok(outcome) => (Some(outcome), None),
+            Err(failure) => (None, Some(failure)),
         }
     }
 }

@@ -18,6 +18,15 @@ pub(super) const RECV: &str = "  wirehaul recv                                 i
   wirehaul recv --advertise 203.0.113.5:7420    behind a NAT that forwards that port
   wirehaul recv --discard                       for a speed test, with `wirehaul send --generate`";
 
+pub(super) const SERVE: &str = "  wirehaul serve --config /etc/wirehaul.toml    until it is stopped
+
+A configuration:
+  dir = \"/srv/inbox\"
+  listen = \"[::]:7420\"       # left out: every address, port 7420
+  overwrite = false            # left out: false
+
+Hosts are let in by their keys: `wirehaul key trust NAME KEY` on this host.";
+
 pub(super) const KEY: &str =
     "  wirehaul key show                             this host's public key, for others to trust
   wirehaul key trust backup.example whk1...     from now on, the host of that name has this key

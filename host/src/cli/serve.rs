@@ -1,0 +1,115 @@
+//! `wirehaul serve`: a receiver that runs for good, for peers whose keys are known.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use thiserror::Error;
+use wirehaul_core::session::Config;
+
+use super::args::{Listen, OutputArgs, ServeArgs, parse_listen};
+use super::exit::Exit;
+use super::output::not_started;
+use super::receiving::{Receiving, StartError};
+use crate::crypto::local_suites;
+
+/// The file behind `--config`. Unknown keys are mistakes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServeConfig {
+    /// Files go below this directory.
+    dir: PathBuf,
+    /// Where to listen; every address, port 7420, where it is left out.
+    listen: Option<String>,
+    /// Replace files that differ.
+    #[serde(default)]
+    overwrite: bool,
+}
+
+/// Why serving did not start.
+#[derive(Debug, Error)]
+enum ServeError {
+    #[error("cannot read the configuration {}: {source}", .path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("the configuration {} is wrong: {message}", .path.display())]
+    Malformed { path: PathBuf, message: String },
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// Runs `wirehaul serve`.
+pub fn run(args: &ServeArgs, output: OutputArgs) -> Exit {
+    try_run(args, output).unwrap_or_else(|error| {
+        let exit = match &error {
+            ServeError::Read { .. } | ServeError::Malformed { .. } => Exit::Usage,
+            ServeError::Start(error) => error.exit(),
+        };
+        not_started("serve", &error.to_string(), exit, output)
+    })
+}
+
+fn try_run(args: &ServeArgs, output: OutputArgs) -> Result<Exit, ServeError> {
+    let receiving = load(&args.config)?;
+    // Being stopped is how a server ends, and no failure of it.
+    Ok(match receiving.run(output)? {
+        Exit::Interrupted => Exit::Done,
+        exit => exit,
+    })
+}
+
+fn load(path: &Path) -> Result<Receiving, ServeError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ServeError::Read { path: path.to_path_buf(), source })?;
+    let malformed = |message: String| ServeError::Malformed { path: path.to_path_buf(), message };
+    let config: ServeConfig = toml::from_str(&text).map_err(|error| malformed(error.to_string()))?;
+    let listen = match &config.listen {
+        None => Listen::default_port(),
+        Some(text) => {
+            let address = parse_listen(text).map_err(|error| malformed(format!("listen: {error}")))?;
+            Listen { address, or_any_port: false }
+        }
+    };
+    Ok(Receiving {
+        listen,
+        dir: Some(config.dir),
+        overwrite: config.overwrite,
+        once: false,
+        ticket: None,
+        config: Config { suites: local_suites(), ..Config::default() },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load_text(text: &str) -> Result<Receiving, ServeError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("serve.toml");
+        std::fs::write(&path, text).unwrap();
+        load(&path)
+    }
+
+    #[test]
+    fn a_configuration_needs_a_directory_and_no_more() {
+        let receiving = load_text("dir = \"/srv/in\"").unwrap();
+        assert_eq!(receiving.dir.as_deref(), Some(Path::new("/srv/in")));
+        assert_eq!(receiving.listen.address.port(), 7420);
+        assert!(!receiving.listen.or_any_port && receiving.ticket.is_none() && !receiving.once);
+        let receiving = load_text("dir = \".\"\nlisten = \"127.0.0.1:9000\"\noverwrite = true").unwrap();
+        assert_eq!(receiving.listen.address.to_string(), "127.0.0.1:9000");
+        assert!(receiving.overwrite);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, said) in [
+            ("", "dir"),
+            ("dir = 5", "dir"),
+            ("dir = \".\"\nlisten = \"nowhere\"", "listen"),
+            ("dir = \".\"\noverwite = true", "overwite"),
+        ] {
+            let error = load_text(text).err().unwrap().to_string();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+        assert!(matches!(load(Path::new("/nowhere/serve.toml")), Err(ServeError::Read { .. })));
+    }
+}
