@@ -338,12 +338,14 @@ fn paths_in(source: &str, module: &[&str]) -> Vec<String> {
 fn the_scanner_sees_every_way_to_write_an_import() {
     let list = "use crate::{time::{Duration, Instant as T}, wire, session::*, cubic::Cubic};";
     assert_eq!(paths_in(list, &["pacer"]), ["time::Duration", "time::Instant", "wire", "session", "cubic::Cubic"]);
-    assert_eq!(paths_in("use super::{super::session::Session, ack};", &["wire", "frame"]), ["session::Session", "wire::ack"]);
-    assert_eq!(paths_in("fn f() -> crate::session::Stats { self::g(super::h) }", &["a", "b"]), [
-        "session::Stats",
-        "a::b::g",
-        "a::h"
-    ]);
+    assert_eq!(
+        paths_in("use super::{super::session::Session, ack};", &["wire", "frame"]),
+        ["session::Session", "wire::ack"]
+    );
+    assert_eq!(
+        paths_in("fn f() -> crate::session::Stats { self::g(super::h) }", &["a", "b"]),
+        ["session::Stats", "a::b::g", "a::h"]
+    );
     assert_eq!(paths_in("pub(in crate::transfer) x: u8, pub(super) y: u8", &["transfer", "job"]), ["transfer"]);
 }
 
