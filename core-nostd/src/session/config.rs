@@ -5,23 +5,26 @@ use crate::{congestion::ControllerKind, crypto::SuiteSet, limits, rate::Rate, ti
 /// Settings of a session.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Largest datagram to send, in bytes of UDP payload. The peer's own bound applies too.
+    /// Largest datagram to send, in bytes of UDP payload: 1200 to 9000; what is outside is taken as the nearer of the two.
+    /// The peer's own bound applies too.
     pub datagram_bytes: usize,
     /// The AEADs that this end runs fast.
     pub suites: SuiteSet,
     /// What the application above is; both ends must say the same.
     pub application: u8,
-    /// The session ends after this long without a packet from the peer.
+    /// The session ends after this long without a packet from the peer: 100 ms to an hour, else no handshake is
+    /// possible. The shorter of both ends' counts.
     pub idle_timeout: Duration,
     /// The handshake is given up after this long.
     pub handshake_timeout: Duration,
     /// An idle session sends a sign of life this often; it must be well below the idle time-out.
     pub keepalive: Duration,
-    /// This end acknowledges no later than this after a packet that needs it.
+    /// This end acknowledges no later than this after a packet that needs it: a second at most, else no
+    /// handshake is possible.
     pub max_ack_delay: Duration,
-    /// Flow-control window of the connection and of each stream at the start, in bytes.
+    /// Flow-control window of the connection and of each stream at the start, in bytes: 1 to 2^48.
     pub initial_window_bytes: u64,
-    /// How far a window may grow: the bound on the memory that a sender can make this end hold.
+    /// How far a window may grow, in bytes: the bound on the memory that a sender can make this end hold.
     pub max_window_bytes: u64,
     /// The congestion controller.
     pub controller: ControllerKind,

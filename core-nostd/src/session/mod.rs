@@ -289,7 +289,8 @@ impl<'a, H: Handshake> Session<'a, H> {
         self.streams.find(id).is_none() && self.open_stream_slot(id, now).is_some()
     }
 
-    /// Says that the application has bytes of the stream up to `end`, and whether that is all there will be.
+    /// Says that the application has bytes of the stream up to offset `end` (2^48 at most; what is beyond is cut off), and
+    /// whether that is all there will be. An `end` below an earlier one counts as that one; after `fin` nothing changes.
     ///
     /// [`Source::fill`] is asked for them when they may leave. `false` where the stream is not open.
     pub fn provide(&mut self, id: StreamId, end: u64, fin: bool) -> bool {
@@ -301,7 +302,8 @@ impl<'a, H: Handshake> Session<'a, H> {
         true
     }
 
-    /// Says that the application is done with `bytes` more of the stream, so that the peer may send as many again.
+    /// Says that the application is done with `bytes` more of the stream, so that the peer may send as many again. Each
+    /// byte of [`Event::Data`] is to be consumed once, in any order.
     pub fn consume(&mut self, id: StreamId, bytes: u64, now: Instant) {
         let min_rtt = self.recovery.rtt.min();
         self.connection_window.consume(bytes);
@@ -317,13 +319,14 @@ impl<'a, H: Handshake> Session<'a, H> {
         }
     }
 
-    /// Changes the cap on the send rate; `None` takes it away.
+    /// Changes the cap on the send rate, packet headers included; `None` takes it away.
     pub fn set_rate_cap(&mut self, cap: Option<crate::rate::Rate>) {
         self.config.rate_cap = cap;
         self.update_pacing_rate();
     }
 
-    /// Closes the session: a CLOSE with `code` and `reason` goes out, and the owner hears [`Event::Closed`].
+    /// Closes the session: a CLOSE with `code` and the first [`MAX_REASON_BYTES`] of `reason` goes out, and the owner
+    /// hears [`Event::Closed`]. Before the handshake is through nothing goes out; a session that is closed stays as it is.
     pub fn close(&mut self, now: Instant, code: CloseCode, reason: &str) {
         match self.phase {
             Phase::Established => {

@@ -41,7 +41,7 @@ impl Rtt {
         self.smoothed
     }
 
-    /// The smoothed round-trip time, or [`INITIAL_RTT`].
+    /// The smoothed round-trip time, or 100 ms before the first sample.
     #[must_use]
     pub fn smoothed_or_initial(&self) -> Duration {
         self.smoothed.unwrap_or(INITIAL_RTT)

@@ -5,13 +5,13 @@ use crate::{time::Duration, wire::RejectCounters};
 /// What a session counted and measured; bytes are those of whole datagrams unless said otherwise.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
-    /// Datagrams and bytes sent.
+    /// Datagrams sent, those of the handshake included.
     pub sent_packets: u64,
-    /// See `sent_packets`.
+    /// Bytes of these datagrams.
     pub sent_bytes: u64,
-    /// Datagrams and bytes that authenticated and kept every rule.
+    /// Datagrams that authenticated and kept every rule.
     pub received_packets: u64,
-    /// See `received_packets`.
+    /// Bytes of these datagrams.
     pub received_bytes: u64,
     /// Stream bytes sent for the first time.
     pub stream_bytes_sent: u64,
@@ -37,7 +37,7 @@ pub struct Stats {
     pub min_rtt: Duration,
     /// Congestion window in bytes.
     pub cwnd_bytes: u64,
-    /// Bytes in flight.
+    /// Bytes of datagrams on their way: neither acknowledged nor given up.
     pub inflight_bytes: u64,
     /// Key changes since the handshake.
     pub epochs: u32,

@@ -53,7 +53,7 @@ impl Wake {
     }
 }
 
-/// As many threads as serve a machine of this many CPUs: file work mostly waits, or hashes.
+/// How many threads serve this machine: as many as it has CPUs, 2 to 4. File work mostly waits, or hashes.
 pub fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 4)
 }

@@ -121,12 +121,13 @@ pub struct Sent {
     pub outcome: Result<Outcome, Failure>,
     /// The session's figures.
     pub stats: Stats,
-    /// From the handshake's end to the receiver's last word.
+    /// From the handshake's end to the receiver's last word; zero where it did not come to that.
     pub seconds: f64,
 }
 
 impl Sender {
-    /// A sender whose sessions to `addresses` were started; the first to answer is used.
+    /// A sender whose sessions to `addresses` were started, one each; the first to answer is used, the others are closed.
+    /// `idle_secs` is the sessions' idle time-out, for messages.
     pub fn new(
         cargo: Cargo,
         engine: ThreadEngine<TransferJob>,

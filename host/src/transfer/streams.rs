@@ -45,7 +45,7 @@ impl Outbox {
         self.bytes.len() - self.dead
     }
 
-    /// Copies the stream's bytes from `offset` on.
+    /// Copies the stream's bytes from `offset` on; they were pushed and are not acknowledged.
     pub fn fill(&self, offset: u64, out: &mut [u8]) {
         let start = usize::try_from(offset.saturating_sub(self.base)).unwrap_or(usize::MAX);
         if let Some(bytes) = self.bytes.get(start..start.saturating_add(out.len())) {
@@ -73,7 +73,11 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Takes bytes in; hands what is in order now to `sink`, and returns how many bytes that were.
+    /// Takes in bytes that belong at `offset` of the stream, each byte once; hands what is in order now to `sink`, and
+    /// returns how many bytes that were.
+    ///
+    /// # Errors
+    /// What `sink` refuses with; the stream is of no use after that.
     pub fn receive<E>(
         &mut self,
         offset: u64,
