@@ -194,6 +194,9 @@ impl<'a> Host<'a> {
         for (session, flow) in self.app.flows().take(8) {
             text += &format!("\n  {session:?}: connected {}, closed {:?}", flow.connected_at.is_some(), flow.closed);
             text += &format!(", sends {:?}", flow.outgoing);
+            if let Some(stats) = &flow.last_stats {
+                text += &format!(", ended with epoch {} and rejects {}", stats.epochs, counted(&stats.rejects));
+            }
             text += &format!(", got {} B in {} ended streams", flow.received_bytes(), flow.finished_streams());
         }
         for (id, session) in self.worker.sessions() {
