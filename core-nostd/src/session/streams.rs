@@ -276,9 +276,10 @@ impl<'a> StreamTable<'a> {
     /// Gives the storage back, every slot free.
     pub(super) fn into_storage(self) -> &'a mut [StreamSlot<'a>] {
         for slot in self.slots.iter_mut() {
-            if let StreamSlot::Open(stream) = core::mem::replace(slot, StreamSlot::Moving) {
-                *slot = StreamSlot::Free(stream.into_storage());
-            }
+            *slot = match core::mem::replace(slot, StreamSlot::Moving) {
+                StreamSlot::Open(stream) => StreamSlot::Free(stream.into_storage()),
+                other => other,
+            };
         }
         self.slots
     }
