@@ -91,11 +91,23 @@ impl<'a> RangeSet<'a> {
     }
 
     /// Whether `start..end` can be added: it touches or overlaps a range that is there, or there is room for one more.
+    ///
+    /// The last slot is kept for the range that begins at zero. So what continues the prefix always fits, and a set that
+    /// is filled from below never comes to a stop, however little storage it has.
     #[must_use]
     pub fn has_room_for(&self, start: u64, end: u64) -> bool {
         let first = self.as_slice().partition_point(|range| range.end < start);
         let touches = self.as_slice().get(first).is_some_and(|range| range.start <= end);
-        touches || start >= end || !self.is_full()
+        let kept = usize::from(start > 0 && self.prefix() == 0);
+        touches || start >= end || self.len + kept < self.slots.len()
+    }
+
+    /// Adds `start..end` as [`RangeSet::insert`] does, but only where [`RangeSet::has_room_for`] says so.
+    ///
+    /// # Errors
+    /// [`Full`] where there is no room.
+    pub fn insert_from_below(&mut self, start: u64, end: u64) -> Result<u64, Full> {
+        if self.has_room_for(start, end) { self.insert(start, end) } else { Err(Full) }
     }
 
     /// Removes everything.
@@ -308,12 +320,24 @@ mod tests {
         let mut slots = [Range::default(); 2];
         let mut set = set(&mut slots);
         assert_eq!(set.insert(0, 1), Ok(1));
-        assert!(set.has_room_for(10, 20));
+        assert!(set.has_room_for(10, 20), "zero has its slot already");
         assert_eq!(set.insert(10, 20), Ok(10));
         for (start, end, fits) in [(1, 5, true), (8, 10, true), (20, 21, true), (2, 9, false), (21, 30, false)] {
             assert_eq!(set.has_room_for(start, end), fits, "{start}..{end}");
         }
         assert_eq!(set.insert(1, 5), Ok(4));
+    }
+
+    #[test]
+    fn the_last_slot_is_kept_for_what_begins_at_zero() {
+        let mut slots = [Range::default(); 2];
+        let mut set = set(&mut slots);
+        assert_eq!(set.insert_from_below(10, 20), Ok(10));
+        assert_eq!(set.insert_from_below(30, 40), Err(Full));
+        assert_eq!(set.insert_from_below(15, 30), Ok(10));
+        assert_eq!(set.insert_from_below(0, 5), Ok(5));
+        assert_eq!(set.insert_from_below(5, 7), Ok(2));
+        assert_eq!(set.as_slice(), [Range { start: 0, end: 7 }, Range { start: 10, end: 30 }]);
     }
 
     #[test]

@@ -6,8 +6,9 @@ use bumpalo::Bump;
 use wirehaul_core::{
     crypto::{Suite, SuiteSet},
     ranges::Range,
-    session::{CloseReason, Config, SentPacket, Session, Storage, StreamSlot, StreamStorage},
+    session::{CloseReason, Config, SentPacket, Session, Stats, Storage, StreamSlot, StreamStorage},
     time::Instant,
+    wire::RejectCounters,
     worker::{NoRoom, SessionId, SessionSlot, Worker},
 };
 
@@ -186,6 +187,29 @@ impl<'a> Host<'a> {
         self.app.flow(id).and_then(|flow| flow.closed).map(|(reason, _)| reason)
     }
 
+    /// How the host and its sessions stand, for people; of ended sessions the first few.
+    #[must_use]
+    pub fn describe(&mut self, now: Instant) -> String {
+        let mut text = format!("\nhost {}: rejects {}", self.address(), counted(self.worker.rejects()));
+        for (session, flow) in self.app.flows().take(8) {
+            text += &format!("\n  {session:?}: connected {}, closed {:?}", flow.connected_at.is_some(), flow.closed);
+            text += &format!(", sends {:?}", flow.outgoing);
+            if let Some(stats) = &flow.last_stats {
+                text += &format!(", ended with epoch {} and rejects {}", stats.epochs, counted(&stats.rejects));
+            }
+            text += &format!(", got {} B in {} ended streams", flow.received_bytes(), flow.finished_streams());
+        }
+        for (id, session) in self.worker.sessions() {
+            let due = session.poll_timeout().map(|at| at.saturating_since(now));
+            let Stats { rejects, .. } = session.stats();
+            let stats = Stats { rejects: RejectCounters::new(), ..session.stats() };
+            let figures = format!("{stats:?}");
+            let figures = figures.split(", rejects:").next().unwrap_or_default();
+            text += &format!("\n  {id:?} lives: due in {due:?}, rejects {}, {figures}", counted(&rejects));
+        }
+        text
+    }
+
     /// When it wants its next turn, mail aside.
     #[must_use]
     pub const fn wake_at(&self) -> Option<Instant> {
@@ -210,6 +234,11 @@ impl<'a> Host<'a> {
         self.wake_at = timers.into_iter().flatten().min();
         HostTurn { received: turn.received, sent: turn.sent }
     }
+}
+
+fn counted(rejects: &RejectCounters) -> String {
+    let counted: Vec<_> = rejects.iter().filter(|(_, count)| *count > 0).collect();
+    format!("{counted:?}")
 }
 
 fn storage(arena: &Arena, room: Room) -> Storage<'_> {

@@ -6,7 +6,7 @@
 //! link     one direction of a path, and its faults          network  links joined, datagrams on their way
 //! endpoint the core's Device over the network               bulk     an application that knows what it should get
 //! host     worker + application + endpoint                  run      from event to event
-//! checks   what must hold whatever the scenario
+//! checks   what must hold whatever the scenario            swarm    scenarios drawn at random
 //! ```
 //! A run is a function of its scenario and its seed: the same pair gives the same trace hash (SIM-3).
 
@@ -20,3 +20,4 @@ pub mod link;
 pub mod network;
 pub mod rng;
 pub mod run;
+pub mod swarm;

@@ -200,6 +200,13 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// How every host and session stands, for people who look for the cause of a failure.
+    #[must_use]
+    pub fn describe(&mut self) -> String {
+        let now = self.now;
+        self.hosts.iter_mut().map(|host| host.describe(now)).collect()
+    }
+
     fn next_at(&self) -> Option<Instant> {
         let timers = self.hosts.iter().filter_map(Host::wake_at);
         timers.chain(self.network.next_at()).min().map(|at| at.max(self.now))

@@ -7,6 +7,10 @@
 //!   FINISH, then data     ------------------>  both established
 //! ```
 //!
+//! INIT and RESPONSE carry the sender's parameters and its index, encrypted. The index also stands in the clear, to answer
+//! a message that is refused; nothing else relies on that one, since anybody on the path could alter it and so send all
+//! further packets astray.
+//!
 //! The initiator sends INIT again until RESPONSE comes, and FINISH again until something sealed comes. The responder
 //! only ever answers.
 
@@ -27,6 +31,8 @@ use crate::{
 
 /// Longest Noise message of the handshake: two public keys, two tags and the parameters are well below.
 const MAX_NOISE_BYTES: usize = 256;
+/// What INIT and RESPONSE carry: the parameters, and the sender's index.
+const PAYLOAD_BYTES: usize = TransportParameters::BYTES + 4;
 /// First wait for an answer; it doubles each time.
 const FIRST_RESEND: Duration = Duration::from_millis(200);
 const MAX_RESEND: Duration = Duration::from_secs(2);
@@ -78,12 +84,18 @@ impl<H: Handshake> Incoming<H> {
     pub fn open(mut handshake: H, init: &InitBody<'_>, config: &Config, datagram_bytes: usize) -> Result<Self, Reject> {
         let mut payload = [0; MAX_NOISE_BYTES];
         let len = handshake.read_message(init.noise, &mut payload).map_err(reject_of)?;
-        let parameters = TransportParameters::parse(payload.get(..len).unwrap_or(&[]))?;
+        let (parameters, peer_index) = parse_payload(payload.get(..len).unwrap_or(&[]))?;
         if parameters.application != config.application {
             return Err(Reject::WrongApplication);
         }
         let suite = config.suites.best_common(parameters.suites).ok_or(Reject::NoCommonSuite)?;
-        Ok(Self { handshake, parameters, suite, peer_index: init.sender_index, datagram_bytes })
+        Ok(Self { handshake, parameters, suite, peer_index, datagram_bytes })
+    }
+
+    /// The index by which the peer wants to be addressed, as it said under encryption.
+    #[must_use]
+    pub const fn peer_index(&self) -> u32 {
+        self.peer_index
     }
 }
 
@@ -234,7 +246,7 @@ impl<'a, H: Handshake> Session<'a, H> {
                 return Err(reject_of(error));
             }
         };
-        let parameters = TransportParameters::parse(payload.get(..len).unwrap_or(&[]))?;
+        let (parameters, peer_index) = parse_payload(payload.get(..len).unwrap_or(&[]))?;
         // Not just any that the responder has: it must be one that this end offered.
         let chosen = parameters.chosen_suite.filter(|suite| self.config.suites.contains(*suite));
         let suite = chosen.ok_or(Reject::ParametersSuites)?;
@@ -243,7 +255,7 @@ impl<'a, H: Handshake> Session<'a, H> {
         let keys = self.handshake.first_keys(suite).map_err(reject_of)?;
         self.connecting.message = Vec::from_slice(message.get(..len).unwrap_or(&[])).unwrap_or_default();
         self.epochs = Some(Epochs::new(keys, now));
-        self.peer_index = response.sender_index;
+        self.peer_index = peer_index;
         self.adopt(&parameters);
         self.sample_handshake_rtt(now);
         self.connecting.go_on(Step::Finish);
@@ -312,6 +324,14 @@ impl<'a, H: Handshake> Session<'a, H> {
         }
     }
 
+    fn own_payload(&self, chosen_suite: Option<Suite>) -> Option<[u8; PAYLOAD_BYTES]> {
+        let mut payload = [0; PAYLOAD_BYTES];
+        let (parameters, index) = payload.split_at_mut(TransportParameters::BYTES);
+        parameters.copy_from_slice(&self.own_parameters(chosen_suite).to_bytes()?);
+        index.copy_from_slice(&self.local_index.to_be_bytes());
+        Some(payload)
+    }
+
     fn own_parameters(&self, chosen_suite: Option<Suite>) -> TransportParameters {
         let bounded = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
         TransportParameters {
@@ -369,8 +389,8 @@ impl<'a, H: Handshake> Session<'a, H> {
 
     fn write_init(&mut self, body: &mut [u8]) -> Option<usize> {
         if self.connecting.message.is_empty() {
-            let parameters = self.own_parameters(None).to_bytes()?;
-            self.connecting.message = self.write_noise(&parameters)?;
+            let payload = self.own_payload(None)?;
+            self.connecting.message = self.write_noise(&payload)?;
         }
         let init = InitBody {
             sender_index: self.local_index,
@@ -383,8 +403,8 @@ impl<'a, H: Handshake> Session<'a, H> {
 
     fn write_response(&mut self, body: &mut [u8]) -> Option<usize> {
         if self.connecting.message.is_empty() {
-            let parameters = self.own_parameters(self.connecting.suite).to_bytes()?;
-            self.connecting.message = self.write_noise(&parameters)?;
+            let payload = self.own_payload(self.connecting.suite)?;
+            self.connecting.message = self.write_noise(&payload)?;
         }
         ResponseBody { sender_index: self.local_index, noise: &self.connecting.message }.write(body)
     }
@@ -411,6 +431,16 @@ impl<'a, H: Handshake> Session<'a, H> {
             connecting.due = true;
             connecting.resend_at = None;
         }
+    }
+}
+
+/// Parameters and index, as [`Session::own_payload`] wrote them.
+fn parse_payload(payload: &[u8]) -> Result<(TransportParameters, u32), Reject> {
+    let (parameters, index) = payload.split_last_chunk().ok_or(Reject::ParametersLength)?;
+    let parameters = TransportParameters::parse(parameters)?;
+    match u32::from_be_bytes(*index) {
+        0 => Err(Reject::SenderIndexZero),
+        index => Ok((parameters, index)),
     }
 }
 

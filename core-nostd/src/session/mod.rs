@@ -67,11 +67,11 @@ use streams::StreamTable;
 /// Events that can wait between two datagrams: those of one packet's stream frames, one acknowledgement per stream, and
 /// one each of [`Event::Connected`], [`Event::GoingAway`] and [`Event::Closed`].
 const EVENT_CAPACITY: usize = 64;
-const _: () = assert!(MAX_DATA_FRAMES * (MAX_DATA_PIECES + 1) + MAX_STREAMS + 3 <= EVENT_CAPACITY);
+const _: () = assert!(MAX_DATA_PIECES + MAX_DATA_FRAMES + MAX_STREAMS + 3 <= EVENT_CAPACITY);
 /// Frames that one packet may hold beyond which it is refused, so that its events are sure to find room.
 const MAX_DATA_FRAMES: usize = 8;
-/// Pieces into which one DATA frame may fall around bytes that are already there.
-const MAX_DATA_PIECES: usize = 4;
+/// Pieces into which the DATA frames of one packet may fall around bytes that are already there.
+const MAX_DATA_PIECES: usize = 32;
 /// A closed session answers stray packets with CLOSE again for this many probe time-outs (RFC 9000 section 10.2).
 const DRAIN_PROBE_TIMEOUTS: u64 = 3;
 

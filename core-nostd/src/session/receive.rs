@@ -28,6 +28,8 @@ struct Summary {
     ack_now: bool,
     /// Streams that a frame of the packet has changed: a second frame would be checked against what no longer is.
     touched: Vec<StreamId, MAX_DATA_FRAMES>,
+    /// Pieces into which their bytes fall around those that are already there.
+    data_pieces: usize,
     /// The stream that the packet opens.
     new_stream: Option<StreamId>,
     /// By how much the packet would raise what the peer has sent over all streams.
@@ -192,11 +194,14 @@ impl<H: Handshake> Session<'_, H> {
         }
         let Some(stream) = self.streams.find(id).and_then(|index| self.streams.get(index)) else {
             summary.new_bytes += end;
+            summary.data_pieces += 1;
             let within = end <= self.config.initial_window_bytes;
             return if within { self.check_new_stream(id, summary) } else { Err(Reject::FlowControl) };
         };
         summary.new_bytes += end.saturating_sub(stream.receive.highest);
-        stream.receive.check(start, end, fin, MAX_DATA_PIECES)
+        let left = MAX_DATA_PIECES.saturating_sub(summary.data_pieces);
+        summary.data_pieces += stream.receive.check(start, end, fin, left)?;
+        Ok(())
     }
 
     fn check_new_stream(&self, id: StreamId, summary: &mut Summary) -> Result<(), Reject> {
@@ -282,7 +287,7 @@ impl<H: Handshake> Session<'_, H> {
             let from = (at as u64 + (new.start - start)) as u16;
             let event = Event::Data { stream: id, offset: new.start, start: from, end: from + new.len() as u16 };
             let full = events.push_back(event).is_err();
-            debug_assert!(!full, "at most MAX_DATA_FRAMES * MAX_DATA_PIECES events");
+            debug_assert!(!full, "at most MAX_DATA_PIECES events");
         });
     }
 

@@ -31,6 +31,16 @@ pub enum StreamSlot<'a> {
     Moving,
 }
 
+impl StreamSlot<'_> {
+    /// Whether a stream can work in this slot: one range for what lies at its start, and one for what lies ahead.
+    fn is_enough(&self) -> bool {
+        match self {
+            Self::Free(storage) => [&storage.received, &storage.acked, &storage.lost].iter().all(|set| set.len() >= 2),
+            Self::Open(_) | Self::Moving => false,
+        }
+    }
+}
+
 /// Storage for what a stream must remember out of order.
 #[derive(Debug)]
 pub struct StreamStorage<'a> {
@@ -92,9 +102,10 @@ impl Storage<'_> {
     /// Whether a session can work in this storage at all.
     ///
     /// # Errors
-    /// [`TooSmall`] below 64 packets, 8 gaps or one stream, or above [`MAX_STREAMS`].
+    /// [`TooSmall`] below 64 packets, 8 gaps, one stream, or two gaps in a stream, or above [`MAX_STREAMS`].
     pub fn check(&self) -> Result<(), TooSmall> {
         let enough = self.sent.len() >= 64 && self.acked_packets.len() >= 8 && self.received_packets.len() >= 8;
-        if enough && !self.streams.is_empty() && self.streams.len() <= MAX_STREAMS { Ok(()) } else { Err(TooSmall) }
+        let streams = (1..=MAX_STREAMS).contains(&self.streams.len()) && self.streams.iter().all(StreamSlot::is_enough);
+        if enough && streams { Ok(()) } else { Err(TooSmall) }
     }
 }

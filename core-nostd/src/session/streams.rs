@@ -104,7 +104,7 @@ impl SendHalf<'_> {
     /// The peer has `range`; returns whether the run from zero grew.
     pub(super) fn on_acked(&mut self, range: Range) -> bool {
         let before = self.acked.prefix();
-        if self.acked.insert(range.start, range.end).is_err() {
+        if self.acked.insert_from_below(range.start, range.end).is_err() {
             // No room to remember it: sending the bytes once more is cheaper than losing count.
             self.on_lost(range, false);
             return false;
@@ -130,6 +130,14 @@ impl SendHalf<'_> {
         }
     }
 
+    /// The first bytes that the peer has not acknowledged, `limit` of them at most, must be sent again.
+    pub(super) fn on_prefix_missing(&mut self, limit: u64) {
+        let sent = Range { start: self.acked.prefix(), end: self.next };
+        if let Some(missing) = self.acked.gaps(sent.start, sent.end).next() {
+            self.lost.insert_or_widen(missing.start, missing.end.min(missing.start + limit));
+        }
+    }
+
     /// Everything below this is with the peer.
     pub(super) fn acked_prefix(&self) -> u64 {
         self.acked.prefix()
@@ -137,8 +145,9 @@ impl SendHalf<'_> {
 }
 
 impl ReceiveHalf<'_> {
-    /// Whether `start..end` may arrive: flow control, final size, and room to remember a gap.
-    pub(super) fn check(&self, start: u64, end: u64, fin: bool, max_pieces: usize) -> Result<(), Reject> {
+    /// Whether `start..end` may arrive: flow control, final size, and room to remember a gap. Returns into how many new
+    /// pieces it falls, `max_pieces` at most.
+    pub(super) fn check(&self, start: u64, end: u64, fin: bool, max_pieces: usize) -> Result<usize, Reject> {
         if end > self.window.limit() {
             return Err(Reject::FlowControl);
         }
@@ -147,13 +156,13 @@ impl ReceiveHalf<'_> {
             None if fin && end < self.highest => return Err(Reject::FinalSize),
             _ => {}
         }
-        if self.received.last().is_none_or(|last| last.end == start) {
-            return Ok(());
+        if self.received.last().map_or(start == 0, |last| last.end == start) {
+            return Ok(1);
         }
         // What joins a range that is there needs no room: else a full set could never be filled up again.
         let pieces = self.received.gaps(start, end).take(max_pieces + 1).count();
         let fits = pieces == 0 || self.received.has_room_for(start, end);
-        if fits && pieces <= max_pieces { Ok(()) } else { Err(Reject::RangesFull) }
+        if fits && pieces <= max_pieces { Ok(pieces) } else { Err(Reject::RangesFull) }
     }
 
     /// Records `start..end` and shows each part of it that is new to `sink`.
@@ -267,9 +276,10 @@ impl<'a> StreamTable<'a> {
     /// Gives the storage back, every slot free.
     pub(super) fn into_storage(self) -> &'a mut [StreamSlot<'a>] {
         for slot in self.slots.iter_mut() {
-            if let StreamSlot::Open(stream) = core::mem::replace(slot, StreamSlot::Moving) {
-                *slot = StreamSlot::Free(stream.into_storage());
-            }
+            *slot = match core::mem::replace(slot, StreamSlot::Moving) {
+                StreamSlot::Open(stream) => StreamSlot::Free(stream.into_storage()),
+                other => other,
+            };
         }
         self.slots
     }

@@ -6,7 +6,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use super::{SessionId, Worker};
+use super::Worker;
 use crate::{
     crypto::Acceptor,
     device::{Device, Ecn, Transmit},
@@ -64,7 +64,7 @@ impl<A: Acceptor> Worker<'_, A> {
         {
             self.reply(remote, peer_index, Content::Refused(refusal));
         }
-        outcome.map(|_| ())
+        outcome
     }
 
     fn let_in(
@@ -73,18 +73,22 @@ impl<A: Acceptor> Worker<'_, A> {
         remote: SocketAddr,
         init: &InitBody<'_>,
         datagram_bytes: usize,
-    ) -> Result<SessionId, Reject> {
+    ) -> Result<(), Reject> {
         let handshake = self.acceptor.accept(&init.psk_id).ok_or(Reject::UnknownPsk)?;
         let mut config = self.config.clone();
         config.datagram_bytes = config.datagram_bytes.min(crate::limits::default_datagram_bytes(remote.ip()));
         let incoming = Incoming::open(handshake, init, &config, datagram_bytes)?;
+        // The index in the clear may have been altered; this one was not, and may show that the INIT is a repetition.
+        if let Some(session) = self.slots.iter_mut().find(|session| session.answers(remote, incoming.peer_index())) {
+            session.on_repeated_init(datagram_bytes);
+            return Ok(());
+        }
         let index = self.draw_index().ok_or(Reject::SessionsFull)?;
         self.slots
             .fill(index, |storage| {
                 Session::respond(config, incoming, remote, index, storage, now).map_err(|_| super::NoRoom)
             })
-            .map_err(|_| Reject::SessionsFull)?;
-        Ok(SessionId(index))
+            .map_err(|_| Reject::SessionsFull)
     }
 
     fn check_cookie(&mut self, now: Instant, remote: SocketAddr, init: &InitBody<'_>) -> Result<(), Reject> {

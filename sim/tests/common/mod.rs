@@ -80,34 +80,7 @@ impl<'a> Pair<'a> {
 
     /// How both ends stand, for a failed assertion.
     pub fn describe(&mut self) -> String {
-        let mut text = String::new();
-        for id in [self.a, self.b] {
-            let now = self.run.now();
-            let host = self.run.host(id);
-            for (session, flow) in host.app().flows().take(8) {
-                text += &format!(
-                    "\n{:?} {session:?}: closed {:?}, outgoing {:?}, ",
-                    host.address(),
-                    flow.closed,
-                    flow.outgoing
-                );
-                text += &format!("received {} in {} ended streams", flow.received_bytes(), flow.finished_streams());
-            }
-            text += &format!(
-                "\nworker rejects: {:?}",
-                host.worker().rejects().iter().filter(|(_, n)| *n > 0).collect::<Vec<_>>()
-            );
-            for (session, state) in host.worker().sessions() {
-                let stats = state.stats();
-                let rejects: Vec<_> = stats.rejects.iter().filter(|(_, n)| *n > 0).collect();
-                text += &format!(
-                    "\n{session:?} timeout in {:?} {stats:?}",
-                    state.poll_timeout().map(|at| at.saturating_since(now))
-                );
-                text += &format!("\n rejects {rejects:?}");
-            }
-        }
-        text
+        self.run.describe()
     }
 }
 
