@@ -112,23 +112,19 @@ rejects! {
     UnknownPeer, "unknown_peer", "the peer's static key is one that this end accepts";
     CookieInvalid, "cookie_invalid", "a cookie is fresh and made by this end for the address that shows it";
     NoCommonSuite, "no_common_suite", "both ends share an AEAD";
-    NoCommonVersion, "no_common_version", "both ends share a wire version";
     WrongApplication, "wrong_application", "both ends speak of the same application";
     SessionsFull, "sessions_full", "there is room for another session";
     SessionClosed, "session_closed", "the session is still open";
     Amplification, "amplification", "an unvalidated address gets at most 3x what it sent";
     AckOfUnsent, "ack_of_unsent", "an ACK names only packets that were sent";
-    EcnInvalid, "ecn_invalid", "an ACK's count of congestion marks does not shrink, nor exceed what was sent";
     FlowControl, "flow_control", "data stays within the limits that this end granted";
     StreamLimit, "stream_limit", "no more streams are open than this end allows";
     StreamUnknown, "stream_unknown", "a frame's stream is open";
     StreamRepeated, "stream_repeated", "a packet has at most one DATA, STREAM_CLOSE or STREAM_RESET per stream, and 8 in all";
-    StreamState, "stream_state", "a frame comes in a stream state that allows it";
     FinalSize, "final_size", "a stream's final size stays as first told, and no data lies beyond it";
     RangesFull, "ranges_full", "there is room to remember another gap";
     RekeyUnexpected, "rekey_unexpected", "a REKEY frame is for the next epoch and in its turn";
     PathUnknown, "path_unknown", "a packet comes by a path that is known or may be probed";
-    PathRateLimited, "path_rate_limited", "paths change no more often than allowed";
     PathResponseUnexpected, "path_response_unexpected", "a PATH_RESPONSE answers a challenge that is under way";
 }
 

@@ -283,7 +283,7 @@ pub struct RecvArgs {
     /// Write below this directory
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub dir: PathBuf,
-    /// Leave after the first transfer that is complete
+    /// Leave after the first transfer; one that is cut off is awaited again
     #[arg(long)]
     pub once: bool,
     /// Replace files that exist and differ

@@ -27,7 +27,7 @@ use crate::transfer::keys::{KeyError, KeyStore};
 use crate::transfer::progress::{Progress, Stage};
 use crate::transfer::sender::{Cargo, Sender, Sent};
 use crate::transfer::source::FileSource;
-use crate::transfer::walk::walk;
+use crate::transfer::walk::{Skipped, walk};
 use crate::udp::{Options, UdpDevice};
 
 /// File jobs under way at once.
@@ -151,10 +151,11 @@ fn load(source: Source, seed: u64, output: OutputArgs, progress: &Progress) -> R
 fn load_files(paths: &[PathBuf], output: OutputArgs, progress: &Progress) -> Result<Cargo, Failure> {
     progress.set_stage(Stage::Listing);
     let walked = walk(paths)?;
-    for skipped in &walked.skipped {
-        if skipped.is_failure() || output.verbose > 0 {
-            remark(&skipped.to_string());
-        }
+    let named = |skipped: &&Skipped| skipped.is_failure() || output.verbose > 0;
+    walked.skipped.iter().filter(named).for_each(|skipped| remark(&skipped.to_string()));
+    let unnamed = walked.skipped.len() - walked.skipped.iter().filter(named).count();
+    if unnamed > 0 && !output.quiet {
+        remark(&format!("{unnamed} sockets, devices or links that lead out of the tree are not sent; -v names them"));
     }
     let manifest = Arc::new(walked.manifest);
     let source = Arc::new(FileSource::new(Arc::clone(&manifest), walked.roots));

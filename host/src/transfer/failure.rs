@@ -69,17 +69,23 @@ pub enum Failure {
     Busy,
     /// The peer was there and is silent now.
     #[error(
-        "the peer is gone: nothing was heard from it for {0} s. What arrived is kept; run the same command again to resume"
+        "the peer is gone: nothing was heard from it for {0} s. What arrived is kept: send again to resume, with the new ticket if the receiver was started anew"
     )]
     PeerGone(u64),
     /// The peer stopped.
-    #[error("the peer stopped the transfer. What arrived is kept; run the same command again to resume")]
+    #[error(
+        "the peer stopped the transfer. What arrived is kept: send again to resume, with the new ticket if the receiver was started anew"
+    )]
     PeerStopped,
     /// The peer closed the session for a reason of the wire.
-    #[error("the peer closed the session (code {0}). What arrived is kept; run the same command again to resume")]
+    #[error(
+        "the peer closed the session (code {0}). What arrived is kept: send again to resume, with the new ticket if the receiver was started anew"
+    )]
     PeerClosed(u16),
     /// This end was stopped by its user.
-    #[error("stopped. What arrived is kept; run the same command again to resume")]
+    #[error(
+        "stopped. What arrived is kept: send again to resume, with the new ticket if the receiver was started anew"
+    )]
     Interrupted,
     /// The receiver refused.
     #[error("the receiver refused: {reason}")]

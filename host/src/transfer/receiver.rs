@@ -39,7 +39,7 @@ pub struct ReceiverOptions {
     pub target: Option<Target>,
     /// Replace files that differ.
     pub overwrite: bool,
-    /// End after the first transfer, however it ends.
+    /// End after the first transfer that came to a result. One that was cut off is awaited again.
     pub once: bool,
     /// The idle time-out, for messages.
     pub idle_secs: u64,
@@ -523,7 +523,10 @@ impl Receiver {
         let transfer = self.transfers.swap_remove(place);
         self.held_up.retain(|job| job.transfer != transfer.id);
         let (ended_at, outcome) = match transfer.ended {
-            Some((at, outcome)) => (at, outcome),
+            Some((at, outcome)) => {
+                self.over |= self.options.once;
+                (at, outcome)
+            }
             None => (now, Err(Failure::of_close(reason, &[transfer.remote], self.options.idle_secs))),
         };
         self.finished.push(Received {
@@ -535,7 +538,6 @@ impl Receiver {
             seconds: ended_at.saturating_since(transfer.connected_at).as_nanos() as f64 / 1e9,
             bytes: transfer.data_bytes,
         });
-        self.over |= self.options.once;
     }
 
     fn collect(&mut self, now: Instant, worker: &mut HostWorker<'_>) -> bool {
