@@ -10,7 +10,7 @@ use std::time::Instant as Wall;
 use wirehaul::io::FileEngine;
 use wirehaul::io::threads::{ThreadEngine, default_threads};
 use wirehaul::transfer::job::{TransferDone, TransferJob};
-use wirehaul::transfer::plan::{MAX_BLOCK_BYTES, Plan};
+use wirehaul::transfer::plan::Plan;
 use wirehaul::transfer::source::{FileSource, RootMerger};
 use wirehaul::transfer::store::{Store, StoreOptions, Target};
 use wirehaul::transfer::walk::walk;
@@ -68,13 +68,13 @@ fn measure(source: &Path, target: &Path, threads: usize) {
     let mut merger = RootMerger::new();
     // Reads may overtake each other; the file hash needs them in order.
     let (mut next, mut waiting) = (0, std::collections::BTreeMap::new());
-    let mut spare: Vec<Vec<u8>> = Vec::new();
+    let mut spare: Vec<wirehaul::io::buffer::Buffer> = Vec::new();
     let mut data_s = 0.0;
     let mut ended = false;
     while !store.is_finished() {
         while engine.in_flight() + waiting.len() < DEPTH && plan.peek().is_some() {
             let block = plan.next().unwrap();
-            let buf = spare.pop().unwrap_or_else(|| Vec::with_capacity(MAX_BLOCK_BYTES));
+            let buf = spare.pop().unwrap_or_else(|| wirehaul::io::buffer::Buffer::new());
             assert!(engine.submit(TransferJob::read(source.clone(), block, buf)).is_ok());
         }
         if !ended && plan.peek().is_none() && engine.in_flight() == 0 {

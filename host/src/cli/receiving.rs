@@ -32,6 +32,8 @@ use crate::udp::{BindError, Options, UdpDevice};
 
 /// File jobs under way at once.
 const ENGINE_JOBS: usize = 128;
+/// Threads that write at least: a direct write waits for the device, and another chunk can be hashed meanwhile.
+const WRITE_THREADS: usize = 4;
 /// Transfers at once.
 const MAX_SESSIONS: usize = 16;
 /// Addresses that fit into a ticket.
@@ -98,7 +100,7 @@ impl Receiving {
             once: self.once,
             idle_secs: self.config.idle_timeout.as_millis() / 1000,
         };
-        let engine = ThreadEngine::new(default_threads(), ENGINE_JOBS).map_err(Failure::from)?;
+        let engine = ThreadEngine::new(default_threads().max(WRITE_THREADS), ENGINE_JOBS).map_err(Failure::from)?;
         let io = engine.name();
         let progress = Arc::new(Progress::default());
         let mut memory = WorkerMemory::new(MAX_SESSIONS, SessionSize::RECEIVER);

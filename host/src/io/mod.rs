@@ -3,6 +3,7 @@
 //! A packet thread never waits for a disk: it submits jobs, goes on with its packets, and collects what is done. Jobs
 //! own their buffers and give them back, so no buffer is shared and none is freed while the system still uses it.
 
+pub mod buffer;
 pub mod threads;
 
 use std::os::fd::BorrowedFd;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::plan::{Block, Plan};
+use crate::io::buffer::Buffer;
 
 /// A block that is being put together, or was handed on.
 #[derive(Debug)]
@@ -11,7 +12,7 @@ struct Assembly {
     len: u32,
     filled: u32,
     block: Option<Block>,
-    bytes: Vec<u8>,
+    bytes: Buffer,
 }
 
 /// The part of the data stream that is being put together. Flow control bounds it.
@@ -24,7 +25,7 @@ pub struct Incoming {
     planned_end: u64,
     assemblies: VecDeque<Assembly>,
     recent: usize,
-    spare: Vec<Vec<u8>>,
+    spare: Vec<Buffer>,
 }
 
 /// The peer sent more than the round has.
@@ -49,7 +50,7 @@ impl Incoming {
         &mut self,
         offset: u64,
         bytes: &[u8],
-        mut complete: impl FnMut(Block, Vec<u8>),
+        mut complete: impl FnMut(Block, Buffer),
     ) -> Result<(), BeyondPlan> {
         let end = offset + bytes.len() as u64;
         self.plan_until(end)?;
@@ -62,7 +63,7 @@ impl Incoming {
             let count = (assembly.len as usize - from).min(rest.len());
             if assembly.bytes.is_empty() {
                 assembly.bytes = self.spare.pop().unwrap_or_default();
-                assembly.bytes.resize(assembly.len as usize, 0);
+                assembly.bytes.resize(assembly.len as usize);
             }
             assembly.bytes[from..from + count].copy_from_slice(&rest[..count]);
             assembly.filled += count as u32;
@@ -82,7 +83,7 @@ impl Incoming {
     }
 
     /// Takes a buffer back for the next block.
-    pub fn recycle(&mut self, buffer: Vec<u8>) {
+    pub fn recycle(&mut self, buffer: Buffer) {
         if self.spare.len() < 8 + self.assemblies.len() {
             self.spare.push(buffer);
         }
@@ -94,7 +95,7 @@ impl Incoming {
             let block = self.plan.as_mut().and_then(Iterator::next).ok_or(BeyondPlan)?;
             let (start, len) = (self.base + block.stream_offset, block.len);
             self.planned_end = start + u64::from(len);
-            self.assemblies.push_back(Assembly { start, len, filled: 0, block: Some(block), bytes: Vec::new() });
+            self.assemblies.push_back(Assembly { start, len, filled: 0, block: Some(block), bytes: Buffer::new() });
         }
         Ok(())
     }

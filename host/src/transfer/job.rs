@@ -6,6 +6,7 @@ use super::plan::Block;
 use super::source::{BlockSource, SourceError};
 use super::store::{BlockSink, CommitFault, CommitGroup, CommitReport, FinishJob, FinishReport, PieceOutcome};
 use crate::io::Job;
+use crate::io::buffer::Buffer;
 
 /// One job of a transfer.
 pub enum TransferJob {
@@ -16,7 +17,7 @@ pub enum TransferJob {
         /// Which block.
         block: Block,
         /// Filled; made as long as the block.
-        buf: Vec<u8>,
+        buf: Buffer,
     },
     /// Verifies and stores a block at the receiver.
     Write {
@@ -25,7 +26,7 @@ pub enum TransferJob {
         /// Which block.
         block: Block,
         /// As long as the block.
-        buf: Vec<u8>,
+        buf: Buffer,
     },
     /// Gives finished files their names.
     Commit(CommitGroup),
@@ -35,12 +36,12 @@ pub enum TransferJob {
 
 impl TransferJob {
     /// The job that fills `block`; `buf` is any buffer to be used again.
-    pub fn read(source: Arc<dyn BlockSource>, block: Block, buf: Vec<u8>) -> Self {
+    pub fn read(source: Arc<dyn BlockSource>, block: Block, buf: Buffer) -> Self {
         Self::Read { source, block, buf }
     }
 
     /// The job that stores `buf`, which holds `block`.
-    pub fn write(sink: Arc<dyn BlockSink>, block: Block, buf: Vec<u8>) -> Self {
+    pub fn write(sink: Arc<dyn BlockSink>, block: Block, buf: Buffer) -> Self {
         Self::Write { sink, block, buf }
     }
 }
@@ -53,7 +54,7 @@ pub enum TransferDone {
         /// Which block.
         block: Block,
         /// Its bytes.
-        buf: Vec<u8>,
+        buf: Buffer,
         /// The pieces that could not be read, by place in the block.
         failures: Vec<(usize, SourceError)>,
     },
@@ -64,7 +65,7 @@ pub enum TransferDone {
         /// What became of each piece.
         outcomes: Vec<PieceOutcome>,
         /// For reuse.
-        buf: Vec<u8>,
+        buf: Buffer,
     },
     /// A group is committed.
     Commit(CommitReport),
@@ -79,7 +80,7 @@ impl Job for TransferJob {
         match self {
             Self::Read { source, block, buf } => {
                 // Bytes that the block does not overwrite do not exist, so what was there need not be wiped.
-                buf.resize(block.len as usize, 0);
+                buf.resize(block.len as usize);
                 let failures = source.read_block(block, buf);
                 TransferDone::Read { block: take_block(block), buf: std::mem::take(buf), failures }
             }
@@ -99,8 +100,8 @@ impl Job for TransferJob {
     fn abandon(&mut self) -> TransferDone {
         match self {
             Self::Read { block, buf, .. } => {
-                buf.clear();
-                buf.resize(block.len as usize, 0);
+                buf.resize(block.len as usize);
+                buf.fill(0);
                 let failures = (0..block.pieces.len()).map(|at| (at, SourceError::Internal)).collect();
                 TransferDone::Read { block: take_block(block), buf: std::mem::take(buf), failures }
             }

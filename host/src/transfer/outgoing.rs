@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::plan::Block;
+use crate::io::buffer::Buffer;
 
 /// Blocks that may be ready or being read, and not yet sent: enough to hide a disk's latency.
 const READ_AHEAD_BLOCKS: usize = 12;
@@ -15,7 +16,7 @@ struct Held {
     start: u64,
     len: u32,
     /// `None` while it is being read.
-    bytes: Option<Vec<u8>>,
+    bytes: Option<Buffer>,
     /// Until it was passed on by [`Outgoing::advance`].
     block: Option<Block>,
 }
@@ -32,7 +33,7 @@ pub struct Outgoing {
     recent: usize,
     /// Stream offset up to which bytes were asked for.
     asked_end: u64,
-    spare: Vec<Vec<u8>>,
+    spare: Vec<Buffer>,
 }
 
 impl Outgoing {
@@ -45,15 +46,15 @@ impl Outgoing {
     }
 
     /// Reserves the place of a block that begins at `start` of the stream; returns a buffer to read it into.
-    pub fn reserve(&mut self, start: u64, block: &Block) -> Vec<u8> {
+    pub fn reserve(&mut self, start: u64, block: &Block) -> Buffer {
         self.held.push_back(Held { start, len: block.len, bytes: None, block: None });
         let mut buffer = self.spare.pop().unwrap_or_default();
-        buffer.resize(block.len as usize, 0);
+        buffer.resize(block.len as usize);
         buffer
     }
 
     /// The block that begins at `start` was read.
-    pub fn fulfil(&mut self, start: u64, block: Block, bytes: Vec<u8>) {
+    pub fn fulfil(&mut self, start: u64, block: Block, bytes: Buffer) {
         let index = self.held.partition_point(|held| held.start < start);
         if let Some(held) = self.held.get_mut(index).filter(|held| held.start == start) {
             held.bytes = Some(bytes);

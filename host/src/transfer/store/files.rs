@@ -12,6 +12,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::direct::Direct;
 use super::staging::{Target, journal_name, key_of, part_name};
 use crate::transfer::dirs::{DirCache, open_dir};
 use crate::transfer::journal::{Journal, read_at, write_all_at};
@@ -85,6 +86,7 @@ type Fault = (&'static str, Errno);
 #[derive(Debug)]
 struct OpenFile {
     fd: OwnedFd,
+    direct: Option<Direct>,
     /// `None` for a file under its own name.
     journal: Option<Journal>,
     /// Made by this run: where nothing was written there are zeros.
@@ -217,15 +219,19 @@ impl StoreFiles {
             return self.create_small(piece.file, data, u64::from(piece.len));
         }
         let file = self.open_partial(piece.file)?;
-        if !piece.is_hole {
+        let direct = |direct: &Direct| direct.write(data, piece.file_offset());
+        let written = file.direct.as_ref().map_or(Ok(false), direct).map_err(|errno| ("write", errno))?;
+        if !piece.is_hole && !written {
             write_all_at(&file.fd, data, piece.file_offset()).map_err(|errno| ("write", errno))?;
-        } else if !file.fresh {
+        } else if piece.is_hole && !file.fresh {
             erase(&file.fd, piece.file_offset(), piece.len).map_err(|errno| ("write", errno))?;
         }
         if let Some(journal) = &file.journal {
             journal.put(piece.chunk, cv).map_err(|errno| ("write the journal of", errno))?;
         }
-        start_writeback(&file.fd, piece.chunk);
+        if !written {
+            start_writeback(&file.fd, piece.chunk);
+        }
         Ok(())
     }
 
@@ -279,7 +285,7 @@ impl StoreFiles {
     }
 
     fn open_final(&self, file: u32) -> Result<Arc<OpenFile>, Fault> {
-        self.cached(file, || Ok(OpenFile { fd: self.open_by_name(file)?, journal: None, fresh: false }))
+        self.cached(file, || Ok(OpenFile { fd: self.open_by_name(file)?, direct: None, journal: None, fresh: false }))
     }
 
     fn open_partial(&self, file: u32) -> Result<Arc<OpenFile>, Fault> {
@@ -288,8 +294,18 @@ impl StoreFiles {
             let opened = if fresh { self.create_partial(file) } else { self.reopen_partial(file) };
             let (fd, journal) = opened.map_err(|errno| ("create", errno))?;
             self.set_place(file, Place::Staged);
-            Ok(OpenFile { fd, journal: Some(journal), fresh })
+            let direct = self.open_direct(file, &fd, fresh);
+            Ok(OpenFile { fd, direct, journal: Some(journal), fresh })
         })
+    }
+
+    /// A sparse file is left to the page cache: reserving its space would fill its holes.
+    fn open_direct(&self, file: u32, fd: &OwnedFd, fresh: bool) -> Option<Direct> {
+        if self.manifest.is_sparse(file) {
+            return None;
+        }
+        let (part, _) = self.staged_names(file);
+        Direct::open(self.target.staging(), &part, fd, self.manifest.file_size(file).unwrap_or(0), fresh)
     }
 
     fn create_partial(&self, file: u32) -> Result<(OwnedFd, Journal), Errno> {

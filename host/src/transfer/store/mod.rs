@@ -10,6 +10,7 @@
 //! until [`Store::is_finished`], and [`Store::close`] sums up.
 
 mod commit;
+mod direct;
 mod error;
 mod examine;
 mod files;
@@ -32,6 +33,7 @@ use super::manifest::{Manifest, chunk_count};
 use super::plan::{Block, Piece};
 use super::tree::Hash;
 use super::want::{PieceMode, Want};
+use crate::io::buffer::Buffer;
 use files::Place;
 
 /// A group of files is committed when it has this many,
@@ -159,7 +161,7 @@ impl Store {
     }
 
     /// The job that stores `buf`, which is as long as `block`.
-    pub fn write_job(&mut self, block: Block, buf: Vec<u8>) -> TransferJob {
+    pub fn write_job(&mut self, block: Block, buf: Buffer) -> TransferJob {
         for piece in block.pieces.iter().filter(|piece| piece.root_follows) {
             let Some(range) = piece.root_range() else { continue };
             if let Some(bytes) = buf.get(range)
@@ -173,7 +175,7 @@ impl Store {
     }
 
     /// Takes the outcome of a job. Gives back its buffer, if it had one.
-    pub fn on_done(&mut self, done: TransferDone) -> Option<Vec<u8>> {
+    pub fn on_done(&mut self, done: TransferDone) -> Option<Buffer> {
         match done {
             TransferDone::Write { block, outcomes, buf } => {
                 self.blocks_under_way -= 1;

@@ -64,7 +64,7 @@ impl Pair {
     }
 }
 
-type Tamper = Box<dyn FnMut(&Block, &mut Vec<u8>)>;
+type Tamper = Box<dyn FnMut(&Block, &mut Buffer)>;
 
 /// One transfer, block by block.
 struct Run {
@@ -137,7 +137,7 @@ impl Run {
                 }
                 blocks_left -= 1;
                 let TransferDone::Read { block, mut buf, .. } =
-                    self.do_job(TransferJob::read(self.source.clone(), block, Vec::new()))
+                    self.do_job(TransferJob::read(self.source.clone(), block, Buffer::new()))
                 else {
                     panic!("a read gives a read")
                 };
@@ -509,7 +509,7 @@ fn a_group_is_committed_by_age_and_not_before() {
     pair.put("a", b"1");
     let mut run = Run::new(&pair, false);
     let block = Plan::new(run.store.manifest().clone(), Arc::new(run.want.clone())).next().unwrap();
-    let TransferDone::Read { block, buf, .. } = run.do_job(TransferJob::read(run.source.clone(), block, Vec::new()))
+    let TransferDone::Read { block, buf, .. } = run.do_job(TransferJob::read(run.source.clone(), block, Buffer::new()))
     else {
         panic!("a read gives a read")
     };
