@@ -1,0 +1,25 @@
+//! The real binary, both ends of it, over real sockets: what a user sees.
+//!
+//! Tests that need root or namespaces skip without them; `WIREHAUL_REQUIRE=net` makes a skip a failure. With
+//! `WIREHAUL_TEST_FULL=1` the long tests run at their full size.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![expect(clippy::disallowed_methods, reason = "a test waits for real processes, and so reads the clock")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod conflicts;
+mod damage;
+mod disk;
+mod greeting;
+mod hostile;
+mod interrupt;
+mod keys;
+mod load;
+mod namespaces;
+mod output;
+mod rate;
+mod resume;
+mod sources;
+mod trees;
