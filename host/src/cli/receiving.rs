@@ -14,7 +14,7 @@ use wirehaul_core::worker::{Application, SessionId, Worker};
 
 use super::args::{Advertised, Listen, OutputArgs};
 use super::exit::Exit;
-use super::output::{ProgressView, Summary, line, remark};
+use super::output::{ProgressView, Summary, line, not_started, remark};
 use super::session::stop_flag;
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, NoRandomness, NoiseHandshake};
@@ -122,7 +122,8 @@ impl Receiving {
         drive(Clock::start(), &mut device, &mut worker, &mut reporting, &stop).map_err(Failure::Wait)?;
         drop(view);
         reporting.report(worker.rejects());
-        Ok(reporting.last.unwrap_or(Exit::Interrupted))
+        let idle = || not_started("recv", "stopped before anything was sent here", Exit::Interrupted, output);
+        Ok(reporting.last.unwrap_or_else(idle))
     }
 
     /// The ticket is the first line of stdout, so that a script can read it; what to do with it goes to stderr.

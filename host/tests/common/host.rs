@@ -86,16 +86,21 @@ impl Scene {
 
     /// Starts a receiver with `--json` on a free port of the loopback device.
     pub fn recv(&self, arguments: &[&str]) -> Receiver {
-        self.try_recv(&[&["--listen", "127.0.0.1:0"], arguments].concat())
+        self.recv_on("127.0.0.1:0", arguments)
+    }
+
+    /// The same on an address of its own.
+    pub fn recv_on(&self, listen: &str, arguments: &[&str]) -> Receiver {
+        self.start_recv(&[&["--listen", listen], arguments].concat())
     }
 
     /// Starts a receiver with `--json` whose ticket names `relay`.
     pub fn recv_behind(&self, relay: &Relay, arguments: &[&str]) -> Receiver {
         let (listen, advertise) = (relay.receiver().to_string(), relay.address().to_string());
-        self.try_recv(&[&["--listen", &listen, "--advertise", &advertise], arguments].concat())
+        self.start_recv(&[&["--listen", &listen, "--advertise", &advertise], arguments].concat())
     }
 
-    fn try_recv(&self, arguments: &[&str]) -> Receiver {
+    fn start_recv(&self, arguments: &[&str]) -> Receiver {
         let mut command = self.receiver.wirehaul();
         command.arg("recv").arg("--json").args(arguments);
         if !arguments.contains(&"--discard") && !arguments.contains(&"--dir") {
@@ -128,7 +133,8 @@ impl Scene {
     #[track_caller]
     pub fn assert_no_leftovers(&self) {
         let staging = self.to(".wirehaul");
-        let left: Vec<_> = std::fs::read_dir(&staging).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
+        let left: Vec<_> =
+            std::fs::read_dir(&staging).into_iter().flatten().map(|entry| entry.unwrap().path()).collect();
         assert!(!staging.exists(), "left behind: {left:?}");
     }
 }

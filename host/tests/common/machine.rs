@@ -104,6 +104,9 @@ impl Link {
         let (left, right) = (Namespace::new(), Namespace::new());
         left.ip(&["link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", &right.name]);
         for (host, end) in [(&left, 1), (&right, 2)] {
+            // Like IPv4 addresses, those of IPv6 are to outlive a link that goes down.
+            let setting = "echo 1 > /proc/sys/net/ipv6/conf/wire/keep_addr_on_down";
+            run("ip", &["netns", "exec", &host.name, "sh", "-c", setting]);
             host.ip(&["address", "add", &format!("10.74.0.{end}/24"), "dev", "wire"]);
             host.ip(&["address", "add", &format!("fd74::{end}/64"), "dev", "wire", "nodad"]);
             host.ip(&["link", "set", "lo", "up"]);

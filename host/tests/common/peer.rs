@@ -117,7 +117,8 @@ impl Application<NoiseHandshake> for Hostile {
             Event::Data { stream: CONTROL, offset, start, end } => {
                 let (decoder, messages) = (&mut self.decoder, &mut self.answer.messages);
                 let bytes = &datagram[usize::from(start)..usize::from(end)];
-                let taken = self.inbox.receive(offset, bytes, |bytes| decoder.push(bytes, |m| messages.push(m))).unwrap();
+                let taken =
+                    self.inbox.receive(offset, bytes, |bytes| decoder.push(bytes, |m| messages.push(m))).unwrap();
                 session.consume(CONTROL, taken, now);
                 if messages.iter().any(|message| matches!(message, Message::Refused { .. } | Message::Result(_))) {
                     session.close(now, CloseCode::DONE, "");

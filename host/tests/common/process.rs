@@ -153,7 +153,8 @@ impl Process {
     /// VmHWM only ever grows, so the last look before the end is the peak, but for what the last moment adds.
     fn sample_memory(&mut self) {
         let Ok(status) = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())) else { return };
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        let peak =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
         self.peak_rss_kib = self.peak_rss_kib.max(peak.unwrap_or(0));
     }
 

@@ -66,7 +66,6 @@ pub struct Relay {
 struct Control {
     silent: AtomicBool,
     stop: AtomicBool,
-    faults: Mutex<Faults>,
     totals: Mutex<Totals>,
 }
 
@@ -76,9 +75,9 @@ impl Relay {
         let receiver = own_loopback_address();
         let front = Port::bind();
         let address = front.socket.local_addr().unwrap();
-        let control = Arc::new(Control { faults: Mutex::new(faults), ..Control::default() });
+        let control = Arc::new(Control::default());
         let shared = Arc::clone(&control);
-        let thread = std::thread::spawn(move || Work::new(front, receiver, seed, shared).run());
+        let thread = std::thread::spawn(move || Work::new(front, receiver, seed, faults, shared).run());
         Self { address, receiver, control, thread: Some(thread) }
     }
 
@@ -95,11 +94,6 @@ impl Relay {
     /// Lets nothing through, or lets it through again.
     pub fn set_silent(&self, silent: bool) {
         self.control.silent.store(silent, Ordering::Relaxed);
-    }
-
-    /// Changes the faults from now on.
-    pub fn set_faults(&self, faults: Faults) {
-        *self.control.faults.lock().unwrap() = faults;
     }
 
     /// What it did so far.
@@ -165,13 +159,14 @@ struct Work {
     receiver: SocketAddr,
     clients: Vec<Client>,
     seed: u64,
+    faults: Faults,
     control: Arc<Control>,
     buffers: Vec<u8>,
 }
 
 impl Work {
-    fn new(front: Port, receiver: SocketAddr, seed: u64, control: Arc<Control>) -> Self {
-        Self { front, receiver, clients: Vec::new(), seed, control, buffers: vec![0; RECEIVE_BUFFERS << 16] }
+    fn new(front: Port, receiver: SocketAddr, seed: u64, faults: Faults, control: Arc<Control>) -> Self {
+        Self { front, receiver, clients: Vec::new(), seed, faults, control, buffers: vec![0; RECEIVE_BUFFERS << 16] }
     }
 
     fn run(mut self) {
@@ -193,12 +188,12 @@ impl Work {
 
     fn faults(&self) -> Faults {
         let lossy = Faults { drop_ppm: 1_000_000, ..Faults::default() };
-        if self.control.silent.load(Ordering::Relaxed) { lossy } else { *self.control.faults.lock().unwrap() }
+        if self.control.silent.load(Ordering::Relaxed) { lossy } else { self.faults }
     }
 
     fn pass_on_from_senders(&mut self) -> bool {
         let faults = self.faults();
-        let Self { front, clients, buffers, seed, receiver, control } = self;
+        let Self { front, clients, buffers, seed, receiver, control, .. } = self;
         let mut totals = Totals::default();
         let some = receive(front, buffers, |from, stride, bytes| {
             let known = clients.iter().position(|client| client.address == from);
@@ -223,7 +218,8 @@ impl Work {
         for client in clients {
             let (direction, to) = (&mut client.to_sender, client.address);
             some |= receive(&client.back, buffers, |_, stride, bytes| {
-                direction.pass_on(bytes, stride, &faults, &mut totals, &mut |run, segment| front.send(to, run, segment));
+                direction
+                    .pass_on(bytes, stride, &faults, &mut totals, &mut |run, segment| front.send(to, run, segment));
             });
         }
         control.totals.lock().unwrap().add(&totals);

@@ -45,7 +45,10 @@ fn what_differs_is_kept_unless_the_receiver_overwrites() {
             assert!(finished.stderr.contains(name), "{name}: {}", finished.output());
         }
         let summary = finished.summary();
-        assert_eq!((&summary["conflicts"], &summary["files"], &summary["exit_code"]), (&3.into(), &1.into(), &3.into()));
+        assert_eq!(
+            (&summary["conflicts"], &summary["files"], &summary["exit_code"]),
+            (&3.into(), &1.into(), &3.into())
+        );
     }
     assert_eq!(["longer", "other"].map(|name| tree::hash(&scene.to(name))).as_slice(), kept);
     tree::assert_same_file(&scene.from("new"), &scene.to("new"));

@@ -84,7 +84,8 @@ fn a_target_that_is_missing_or_no_directory_is_said_at_once() {
     }
     // Scripts get their summary in any case.
     let dir = scene.to("missing");
-    let received = scene.receiver.run(["recv".as_ref(), "--json".as_ref(), "--dir".as_ref(), dir.as_os_str()]).expect(4);
+    let received =
+        scene.receiver.run(["recv".as_ref(), "--json".as_ref(), "--dir".as_ref(), dir.as_os_str()]).expect(4);
     assert_eq!(received.summary()["exit_code"], 4);
 }
 

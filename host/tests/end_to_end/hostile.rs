@@ -104,7 +104,9 @@ fn links_in_the_target_are_not_followed() {
         assert_eq!(fs::read(outside.join("victim")).unwrap(), b"untouched");
     }
     // With --overwrite a link in the place of a file gives way to the file; what it led to does not change.
-    assert!(scene.to("file").symlink_metadata().unwrap().is_file() && scene.to("new").symlink_metadata().unwrap().is_file());
+    assert!(
+        scene.to("file").symlink_metadata().unwrap().is_file() && scene.to("new").symlink_metadata().unwrap().is_file()
+    );
     assert!(scene.to("dir").is_symlink());
 }
 

@@ -81,8 +81,17 @@ fn text_has_the_ticket_alone_on_the_first_line_and_one_summary() {
     for (finished, verb) in [(&sent, "sent"), (&received, "received")] {
         let summary = finished.stdout.lines().rev().take(2).collect::<Vec<_>>().join(" ");
         // XFER-7: bytes, seconds, Gbit/s, transport, I/O, retransmitted, smoothed RTT, pacing error.
-        for words in [verb, " s, ", "Gbit/s", "every hash verified", "transport udp", "io sync", "retransmitted", "srtt", "pacing error"]
-        {
+        for words in [
+            verb,
+            " s, ",
+            "Gbit/s",
+            "every hash verified",
+            "transport udp",
+            "io sync",
+            "retransmitted",
+            "srtt",
+            "pacing error",
+        ] {
             assert!(summary.contains(words), "no `{words}`: {}", finished.output());
         }
     }

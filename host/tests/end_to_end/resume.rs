@@ -36,20 +36,20 @@ fn kill_and_resume(trial: u64) -> (u64, u64) {
     data::write_small_files(&scene.from("small"), rng.next(), 60, 8192);
     let mut kills = 0;
     loop {
-        let receiver = scene.recv(&[]);
+        let is_last = kills > rng.below(2);
+        let receiver = scene.recv(if is_last { &["--once"] } else { &[] });
         // 6 MiB at 400 Mbit/s take 130 ms: a kill within the first 150 ms lands anywhere, start and end included.
         let send = scene.start_send(&["large", "small"], &receiver.ticket, &["--rate", "400mbit"]);
-        if kills < 1 + rng.below(2) {
+        if !is_last {
             std::thread::sleep(Duration::from_millis(5 + rng.below(145)));
             kills += u64::from(kill_one(&mut rng, receiver, send));
             continue;
         }
         let sent = send.wait().expect(0);
         let summary = sent.summary();
-        tree::assert_same(&scene.from(""), &scene.to(""));
-        receiver.process.signal(Signal::SIGTERM);
         let received = receiver.process.wait().expect(0);
         assert_eq!(received.summary()["verified"], true, "trial {trial}: {}", received.output());
+        tree::assert_same(&scene.from(""), &scene.to(""));
         scene.assert_no_leftovers();
         return (kills, summary["resumed_bytes"].as_u64().unwrap());
     }

@@ -53,7 +53,11 @@ fn an_unreadable_file_is_named_and_the_others_arrive() {
     let sent = send_unprivileged(&scene, "dir", &receiver).expect(1);
     let received = receiver.process.wait().expect(1);
     for finished in [&sent, &received] {
-        assert!(finished.stderr.contains("dir/m: ") && finished.stderr.contains("dir/small: "), "{}", finished.output());
+        assert!(
+            finished.stderr.contains("dir/m: ") && finished.stderr.contains("dir/small: "),
+            "{}",
+            finished.output()
+        );
         assert!(finished.stderr.contains("ermission"), "{}", finished.output());
         let summary = finished.summary();
         assert_eq!((&summary["failures"], &summary["files"], &summary["exit_code"]), (&2.into(), &2.into(), &1.into()));
