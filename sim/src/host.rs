@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use bumpalo::Bump;
 use wirehaul_core::{
     crypto::{Suite, SuiteSet},
+    device::Ecn,
     ranges::Range,
     session::{CloseReason, Config, SentPacket, Session, Stats, Storage, StreamSlot, StreamStorage},
     time::Instant,
-    wire::RejectCounters,
-    worker::{NoRoom, SessionId, SessionSlot, Worker},
+    wire::{Reject, RejectCounters},
+    worker::{Application, NoRoom, SessionId, SessionSlot, Worker},
 };
 
 use crate::{
@@ -179,6 +180,20 @@ impl<'a> Host<'a> {
     pub fn session(&mut self, id: SessionId) -> Option<&mut Session<'a, SimHandshake>> {
         self.wake_at = Some(Instant::ZERO);
         self.worker.session(id)
+    }
+
+    /// Hands a datagram to a session past the socket and the worker, and what comes of it to the application.
+    ///
+    /// # Errors
+    /// What the session says, or [`Reject::NotForUs`] where there is no such session.
+    pub fn hand_in(&mut self, now: Instant, id: SessionId, datagram: &mut [u8]) -> Result<(), Reject> {
+        let session = self.worker.session(id).ok_or(Reject::NotForUs)?;
+        let remote = session.remote();
+        let outcome = session.handle_datagram(now, remote, Ecn::NotEct, datagram);
+        while let Some(event) = session.poll_event() {
+            self.app.on_event(now, id, session, event, datagram);
+        }
+        outcome
     }
 
     /// How the session ended, if it has.

@@ -57,7 +57,7 @@ fn the_same_seed_gives_the_same_trace_and_another_seed_another() {
     let again: Vec<_> = (0..5).map(report).collect();
     assert_eq!(first, again);
     let mut hashes: Vec<_> = first.iter().map(|report| report.as_ref().map(|(hash, _)| *hash)).collect();
-    hashes.sort_by_key(|hash| hash.clone().unwrap_or(0));
+    hashes.sort_by_key(|hash| hash.unwrap_or(0));
     hashes.dedup();
     assert_eq!(hashes.len(), 5);
 }
