@@ -5,6 +5,7 @@
 
 pub mod buffer;
 pub mod threads;
+mod wake;
 
 use std::os::fd::BorrowedFd;
 

@@ -1,15 +1,15 @@
 //! The engine of ordinary threads and blocking calls (URING-2): what every system can run.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rustix::event::{EventfdFlags, eventfd};
 use thiserror::Error;
 
+use super::wake::Signal;
 use super::{FileEngine, Job};
 
 /// Why the engine could not start.
@@ -36,8 +36,8 @@ pub struct ThreadEngine<J: Job> {
 
 /// The sleeping consumer's alarm.
 struct Wake {
-    event: OwnedFd,
-    /// The consumer sleeps or is about to; whoever clears it writes the event.
+    signal: Signal,
+    /// The consumer sleeps or is about to; whoever clears it raises the signal.
     armed: AtomicBool,
 }
 
@@ -47,8 +47,7 @@ impl Wake {
         // queue. So at least one of the two sees the other.
         fence(Ordering::SeqCst);
         if self.armed.load(Ordering::Relaxed) && self.armed.swap(false, Ordering::Relaxed) {
-            // It can only fail when the counter is full, and then the descriptor is readable already.
-            let _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
+            self.signal.raise();
         }
     }
 }
@@ -65,9 +64,8 @@ impl<J: Job> ThreadEngine<J> {
     /// The system refuses a descriptor or a thread.
     pub fn new(threads: usize, capacity: usize) -> Result<Self, ThreadsError> {
         let capacity = capacity.max(1);
-        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-            .map_err(|errno| ThreadsError::Wake(errno.into()))?;
-        let wake = Arc::new(Wake { event, armed: AtomicBool::new(false) });
+        let signal = Signal::new().map_err(ThreadsError::Wake)?;
+        let wake = Arc::new(Wake { signal, armed: AtomicBool::new(false) });
         let (jobs, job_queue) = bounded(capacity);
         let (done_queue, done) = bounded(capacity);
         let mut engine = Self { jobs: Some(jobs), done, wake, in_flight: 0, capacity, threads: Vec::new() };
@@ -124,13 +122,13 @@ impl<J: Job> FileEngine<J> for ThreadEngine<J> {
     fn prepare_wait(&mut self) -> bool {
         self.wake.armed.store(true, Ordering::Relaxed);
         // Take away what woke the caller last. If this swallows a newer signal, its job is in the queue already.
-        let _ = rustix::io::read(&self.wake.event, &mut [0_u8; 8]);
+        self.wake.signal.clear();
         fence(Ordering::SeqCst);
         !self.done.is_empty()
     }
 
     fn wake_fd(&self) -> BorrowedFd<'_> {
-        self.wake.event.as_fd()
+        self.wake.signal.fd()
     }
 
     fn name(&self) -> &'static str {

@@ -13,6 +13,7 @@ mod journal;
 pub mod keys;
 pub mod manifest;
 pub mod message;
+mod os;
 pub mod outgoing;
 pub mod path;
 pub mod plan;

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{Advice, CWD, FileType, Mode, OFlags, fadvise, fstat, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 use thiserror::Error;
 
 use super::dirs::{DirCache, open_dir};
 use super::manifest::{CHUNK_BYTES, Kind, Manifest};
+use super::os;
 use super::plan::{Block, Piece};
 use super::tree::{FAILED, Hash, TreeHasher, ZERO_CHUNK, chunk_cv};
 
@@ -128,8 +129,7 @@ impl FileSource {
             Some(file) => file,
             None => {
                 let file = Arc::new(self.open_file(piece.file)?);
-                // Only a hint: doubles the read-ahead.
-                let _ = fadvise(&*file, 0, None, Advice::Sequential);
+                os::advise_sequential(&file);
                 file
             }
         };

@@ -1,13 +1,11 @@
 //! The sender's arguments as a manifest (XFER-2, XFER-6): one pass over the directories, no file is read.
 
 use std::collections::BTreeMap;
-use std::ffi::CStr;
-use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, SeekFrom, Stat, openat, readlinkat, seek, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, SeekFrom, Stat, openat, readlinkat, seek, statat};
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -16,10 +14,8 @@ use super::manifest::{
     CHUNK_BYTES, HoleRun, Kind, Manifest, ManifestBuilder, ManifestError, ManifestRule, Meta, Timestamp, check_target,
     chunk_count,
 };
+use super::os;
 use super::path::{Escaped, MAX_COMPONENTS, RelPath};
-
-/// Bytes of directory entries taken per system call.
-const DIR_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Why there is nothing to send. All of these are usage errors (exit code 2) but the last.
 #[derive(Debug, Error)]
@@ -284,19 +280,7 @@ fn open_file(dir: impl AsFd, name: &[u8]) -> Result<OwnedFd, Errno> {
 /// The names in `dir` in descending order of their bytes; on an error, those read so far.
 fn sorted_names(dir: &OwnedFd) -> (Vec<Box<[u8]>>, Result<(), Errno>) {
     let mut names = Vec::<Box<[u8]>>::new();
-    let mut buffer = vec![MaybeUninit::uninit(); DIR_BUFFER_BYTES];
-    let mut entries = RawDir::new(dir, &mut buffer);
-    let mut result = Ok(());
-    while let Some(entry) = entries.next() {
-        match entry.as_ref().map(|entry| CStr::to_bytes(entry.file_name())) {
-            Ok(b"." | b"..") => {}
-            Ok(name) => names.push(name.into()),
-            Err(errno) => {
-                result = Err(*errno);
-                break;
-            }
-        }
-    }
+    let result = os::for_each_name(dir, |name| names.push(name.into()));
     names.sort_unstable_by(|a, b| b.cmp(a));
     (names, result)
 }

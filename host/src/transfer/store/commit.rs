@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{
-    AtFlags, FileType, RenameFlags, Timestamps, fchmod, fdatasync, fsync, futimens, linkat, renameat, renameat_with,
-    statat, symlinkat, syncfs, unlinkat, utimensat,
+    AtFlags, FileType, Mode, Timestamps, fchmod, futimens, renameat, statat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
 use super::error::{Conflict, EntryError};
 use super::files::{StoreFiles, permissions, times};
 use crate::transfer::manifest::{Kind, chunk_count};
+use crate::transfer::os;
 use crate::transfer::tree::Hash;
 
 /// From this many small files on, one `syncfs` is cheaper than a sync each.
@@ -104,25 +104,27 @@ impl CommitGroup {
         }
         let fd = self.files.open_staged(item.file).map_err(system("open"))?;
         self.files.set_meta(&fd, item.file).map_err(|(operation, errno)| CommitFault::System(operation, errno))?;
-        fdatasync(&fd).map_err(system("sync"))
+        os::sync_data(&fd).map_err(system("sync"))
     }
 
     fn sync_small(&self, results: &mut [Result<(), CommitFault>]) {
         let is_small = |at: &usize| self.items[*at].root.is_none() && results[*at].is_ok();
         let small: Vec<usize> = (0..self.items.len()).filter(is_small).collect();
         let mut fail = |at: usize, errno: Errno| results[at] = Err(CommitFault::System("sync", errno));
-        if small.len() >= SYNCFS_FROM {
-            if let Err(errno) = syncfs(self.files.target.staging()) {
+        if os::HAS_SYNCFS && small.len() >= SYNCFS_FROM {
+            if let Err(errno) = os::syncfs(self.files.target.staging()) {
                 small.iter().for_each(|&at| fail(at, errno));
             }
             return;
         }
         for at in small {
-            match self.files.open_staged(self.items[at].file).and_then(fdatasync) {
-                // A mode that forbids its owner to read it: sync all instead.
-                Err(Errno::ACCESS) => syncfs(self.files.target.staging()).unwrap_or_else(|errno| fail(at, errno)),
-                other => other.unwrap_or_else(|errno| fail(at, errno)),
-            }
+            let file = self.items[at].file;
+            let synced = match self.files.open_staged(file).and_then(os::sync_data) {
+                // A mode that forbids its owner to read it.
+                Err(Errno::ACCESS) => os::sync_unopened(self.files.target.staging(), &self.files.staged_names(file).0),
+                other => other,
+            };
+            synced.unwrap_or_else(|errno| fail(at, errno));
         }
     }
 
@@ -136,14 +138,10 @@ impl CommitGroup {
     fn sync_dirs(&self, dirs: &BTreeSet<Option<u32>>) -> Result<(), CommitFault> {
         for dir in dirs {
             let synced = match dir {
-                Some(dir) => self.files.dir(*dir).and_then(fsync),
-                None => fsync(self.files.target.root()),
+                Some(dir) => self.files.dir(*dir).and_then(os::sync_dir),
+                None => os::sync_dir(self.files.target.root()),
             };
-            match synced {
-                // The file system cannot sync directories: its renames are then synced with the files or not at all.
-                Ok(()) | Err(Errno::INVAL) => {}
-                Err(errno) => return Err(CommitFault::System("sync the directory of", errno)),
-            }
+            synced.map_err(system("sync the directory of"))?;
         }
         Ok(())
     }
@@ -160,12 +158,7 @@ fn put_in_place(
     let renamed = if overwrite {
         renameat(staging, staged, &dir, name)
     } else {
-        match renameat_with(staging, staged, &dir, name, RenameFlags::NOREPLACE) {
-            // The file system has no RENAME_NOREPLACE: a hard link refuses an existing name just as atomically.
-            Err(Errno::INVAL | Errno::NOSYS) => linkat(staging, staged, &dir, name, AtFlags::empty())
-                .and_then(|()| unlinkat(staging, staged, AtFlags::empty())),
-            other => other,
-        }
+        os::rename_no_replace(staging, staged, &dir, name)
     };
     match renamed {
         Ok(()) => Ok(()),
@@ -209,11 +202,16 @@ impl FinishJob {
             }
         }
         if !report.done.is_empty()
-            && let Err(errno) = syncfs(self.files.target.staging())
+            && let Err(errno) = self.sync()
         {
             report.faults.extend(report.done.drain(..).map(|entry| (entry, CommitFault::System("sync", errno))));
         }
         report
+    }
+
+    /// Makes links and directories last. Without `syncfs` each directory was synced as it was finished.
+    fn sync(&self) -> Result<(), Errno> {
+        if os::HAS_SYNCFS { os::syncfs(self.files.target.staging()) } else { os::sync_dir(self.files.target.root()) }
     }
 
     fn link(&self, entry: u32) -> Result<(), CommitFault> {
@@ -241,7 +239,8 @@ impl FinishJob {
         let times: Timestamps = times(meta);
         futimens(&*dir, &times).map_err(system("set the time of"))?;
         // Last, since it may take away the permission to go on.
-        fchmod(&*dir, rustix::fs::Mode::from(u32::from(permissions(meta)))).map_err(system("set the mode of"))
+        fchmod(&*dir, Mode::from_raw_mode(permissions(meta).into())).map_err(system("set the mode of"))?;
+        if os::HAS_SYNCFS { Ok(()) } else { os::sync_dir(&dir).map_err(system("sync")) }
     }
 }
 

@@ -6,10 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{
-    Advice, AtFlags, FallocateFlags, Mode, OFlags, Timespec, Timestamps, chmodat, fadvise, fallocate, fchmod,
-    ftruncate, futimens, openat, unlinkat,
-};
+use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, chmodat, fchmod, ftruncate, futimens, openat, unlinkat};
 use rustix::io::Errno;
 
 use super::direct::Direct;
@@ -17,6 +14,7 @@ use super::staging::{Target, journal_name, key_of, part_name};
 use crate::transfer::dirs::{DirCache, open_dir};
 use crate::transfer::journal::{Journal, read_at, write_all_at};
 use crate::transfer::manifest::{CHUNK_BYTES, Manifest, Meta};
+use crate::transfer::os;
 use crate::transfer::plan::{Block, Piece};
 use crate::transfer::tree::{FAILED, Hash, ZERO_CHUNK, chunk_cv};
 use crate::transfer::want::PieceMode;
@@ -181,7 +179,7 @@ impl StoreFiles {
         let meta = self.manifest.entry(file).meta;
         let mode = permissions(meta);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let create = || openat(self.target.staging(), part.as_str(), flags, Mode::from(u32::from(mode)));
+        let create = || openat(self.target.staging(), part.as_str(), flags, Mode::from_raw_mode(mode.into()));
         let fd = match create() {
             Err(Errno::EXIST) => {
                 unlinkat(self.target.staging(), part.as_str(), AtFlags::empty()).map_err(|errno| ("replace", errno))?;
@@ -195,7 +193,7 @@ impl StoreFiles {
             ftruncate(&fd, len).map_err(|errno| ("write", errno))?;
         }
         if mode & self.umask != 0 {
-            fchmod(&fd, Mode::from(u32::from(mode))).map_err(|errno| ("set the mode of", errno))?;
+            fchmod(&fd, Mode::from_raw_mode(mode.into())).map_err(|errno| ("set the mode of", errno))?;
         }
         futimens(&fd, &times(meta)).map_err(|errno| ("set the time of", errno))
     }
@@ -274,7 +272,7 @@ impl StoreFiles {
     /// Gives an open file its final mode and time.
     pub(super) fn set_meta(&self, fd: &OwnedFd, file: u32) -> Result<(), Fault> {
         let meta = self.manifest.entry(file).meta;
-        fchmod(fd, Mode::from(u32::from(permissions(meta)))).map_err(|errno| ("set the mode of", errno))?;
+        fchmod(fd, Mode::from_raw_mode(permissions(meta).into())).map_err(|errno| ("set the mode of", errno))?;
         futimens(fd, &times(meta)).map_err(|errno| ("set the time of", errno))
     }
 
@@ -400,8 +398,7 @@ fn same_on_disk(fd: &OwnedFd, piece: &Piece, cv: &Hash) -> Result<bool, Fault> {
 
 /// Makes a range read as zeros, without taking space where the file system can.
 fn erase(fd: &OwnedFd, offset: u64, len: u32) -> Result<(), Errno> {
-    let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    match fallocate(fd, mode, offset, u64::from(len)) {
+    match os::punch_hole(fd, offset, u64::from(len)) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_all_at(fd, &ZERO_CHUNK[..len as usize], offset),
         other => other,
     }
@@ -413,8 +410,7 @@ fn start_writeback(fd: &OwnedFd, chunk: u64) {
     if chunk % WRITEBACK_CHUNKS == WRITEBACK_CHUNKS - 1 {
         // Twice the distance: what was still being written the last time can be dropped now.
         let first = (chunk + 1).saturating_sub(2 * WRITEBACK_CHUNKS);
-        let len = std::num::NonZeroU64::new((chunk + 1 - first) * CHUNK_BYTES);
-        let _ = fadvise(fd, first * CHUNK_BYTES, len, Advice::DontNeed);
+        os::advise_once(fd, first * CHUNK_BYTES, (chunk + 1 - first) * CHUNK_BYTES);
     }
 }
 

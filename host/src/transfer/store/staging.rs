@@ -1,17 +1,17 @@
 //! The target directory and the staging directory `.wirehaul` in it.
 
 use std::collections::HashSet;
-use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RawDir, flock, fstat, mkdirat, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::error::StoreError;
 use crate::transfer::dirs::open_dir;
 use crate::transfer::manifest::Manifest;
+use crate::transfer::os;
 use crate::transfer::path::RESERVED_NAME;
 
 const LOCK_NAME: &str = "lock";
@@ -109,11 +109,7 @@ fn keys_in(staging: &OwnedFd) -> Result<HashSet<Key>, Errno> {
     let mut keys = HashSet::new();
     // A descriptor of its own, so that reading starts at the front.
     let dir = open_dir(staging, c".")?;
-    let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
-    let mut entries = RawDir::new(&dir, &mut buffer);
-    while let Some(entry) = entries.next() {
-        keys.extend(parse_key(entry?.file_name().to_bytes()));
-    }
+    os::for_each_name(&dir, |name| keys.extend(parse_key(name)))?;
     Ok(keys)
 }
 
