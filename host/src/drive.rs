@@ -19,6 +19,10 @@ const MAX_SLEEP: Duration = Duration::from_millis(250);
 /// How long a stopped worker goes on, so that its last packets leave.
 const STOP_GRACE: Duration = Duration::from_millis(500);
 
+/// A turn that comes this much after the one before means that this process was not running: a suspended machine, a
+/// virtual machine that was paused, Ctrl-Z.
+const AWAY: Duration = Duration::from_secs(2);
+
 /// An application that runs on a worker thread.
 pub trait Role: Application<NoiseHandshake> {
     /// Does the application's own work: finished file jobs, new ones, messages. Never waits. Returns whether there was
@@ -54,8 +58,13 @@ pub fn drive(
     stop: &AtomicBool,
 ) -> std::io::Result<()> {
     let mut stopping: Option<Instant> = None;
+    let mut last_turn = clock.now();
     loop {
         let now = clock.now();
+        if now.saturating_since(last_turn) > AWAY {
+            worker.sessions().for_each(|(_, session)| session.on_absence(now));
+        }
+        last_turn = now;
         let turn = worker.turn(now, device, role);
         let pumped = role.pump(now, worker);
         if stopping.is_none() && stop.load(Ordering::Relaxed) {

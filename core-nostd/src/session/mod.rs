@@ -347,6 +347,12 @@ impl<'a, H: Handshake> Session<'a, H> {
         }
     }
 
+    /// The owner was not running until `now`: what it did not hear meanwhile says nothing about the peer, which gets the
+    /// whole idle time-out anew.
+    pub fn on_absence(&mut self, now: Instant) {
+        self.heard_at = now;
+    }
+
     /// When [`Session::handle_timeout`] or [`Session::poll_transmit`] should be called next, if nothing else happens
     /// before. Any call that takes `&mut self` may change it.
     #[must_use]

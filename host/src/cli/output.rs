@@ -202,8 +202,13 @@ fn show_json(stop: &AtomicBool, progress: &Progress) {
         std::thread::park_timeout(REDRAW);
         ticks += 1;
         let done = progress.done();
+        if ticks % JSON_EVERY != 0 {
+            continue;
+        }
+        // Held until the line is out, so that none comes behind the summary of the last transfer.
+        let _stdout = std::io::stdout().lock();
         let idle = matches!(progress.stage(), Stage::Waiting | Stage::Over);
-        if ticks % JSON_EVERY != 0 || idle || stop.load(Ordering::Relaxed) {
+        if idle || stop.load(Ordering::Relaxed) {
             continue;
         }
         let rate = Rate::from_bytes_over(done.saturating_sub(last), wirehaul_core::time::Duration::from_secs(1));

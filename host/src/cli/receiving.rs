@@ -106,6 +106,8 @@ impl Receiving {
         let mut memory = WorkerMemory::new(MAX_SESSIONS, SessionSize::RECEIVER);
         let mut streams = Vec::new();
         let mut slots = memory.slots::<NoiseHandshake>(&mut streams);
+        // Before the ticket is out: whoever reads it may stop this receiver at once.
+        let stop = stop_flag();
         if let Some(advertise) = &self.ticket {
             let ticket = Ticket::new(identity.public(), ticket_addresses(advertise, device.local_addr())?)?;
             acceptor.accept_ticket(ticket.secret());
@@ -114,7 +116,6 @@ impl Receiving {
             self.announce_listening(output, &device);
         }
         let mut worker = Worker::new(self.config, acceptor, true, &mut slots);
-        let stop = stop_flag();
         let view = ProgressView::start(output, &progress);
         let transport = device.transport_name();
         let receiver = Receiver::new(options, engine, progress);

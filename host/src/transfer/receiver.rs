@@ -529,6 +529,9 @@ impl Receiver {
             }
             None => (now, Err(Failure::of_close(reason, &[transfer.remote], self.options.idle_secs))),
         };
+        if self.transfers.is_empty() {
+            self.progress.set_stage(Stage::Waiting);
+        }
         self.finished.push(Received {
             peer: transfer.peer,
             remote: transfer.remote,

@@ -88,3 +88,20 @@ fn a_calling_sender_ends_at_once() {
     assert!(sent.seconds < 3.5, "{} s", sent.seconds);
     assert_eq!(sent.stderr.lines().count(), 1, "{}", sent.output());
 }
+
+/// A machine that sleeps, or a virtual one that is paused: both ends were away, longer than they wait for each other.
+#[test]
+fn ends_that_were_both_suspended_go_on() {
+    let _guard = shared();
+    let scene = Scene::new();
+    let (receiver, send) = under_way(&scene);
+    for signal in [Signal::SIGSTOP, Signal::SIGCONT] {
+        receiver.process.signal(signal);
+        send.signal(signal);
+        if signal == Signal::SIGSTOP {
+            std::thread::sleep(Duration::from_secs(17));
+        }
+    }
+    send.wait().expect(0);
+    tree::assert_same_file(&scene.from("file"), &scene.to("file"));
+}

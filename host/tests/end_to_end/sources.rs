@@ -47,7 +47,7 @@ fn an_unreadable_file_is_named_and_the_others_arrive() {
     }
     data::write_file(&scene.from("dir/small"), 1, 10);
     for name in ["m", "small"] {
-        fs::set_permissions(scene.from(&format!("dir/{name}")), Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(scene.from(&format!("dir/{name}")), Permissions::from_mode(0o000)).unwrap();
     }
     let receiver = scene.recv(&["--once"]);
     let sent = send_unprivileged(&scene, "dir", &receiver).expect(1);
@@ -77,7 +77,7 @@ fn an_unreadable_directory_is_named_and_the_rest_arrives() {
     fs::create_dir_all(scene.from("dir/closed")).unwrap();
     fs::write(scene.from("dir/closed/inside"), b"unseen").unwrap();
     fs::write(scene.from("dir/open"), b"seen").unwrap();
-    fs::set_permissions(scene.from("dir/closed"), Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(scene.from("dir/closed"), Permissions::from_mode(0o000)).unwrap();
     let receiver = scene.recv(&["--once"]);
     let sent = send_unprivileged(&scene, "dir", &receiver).expect(1);
     receiver.process.wait().expect(0);
