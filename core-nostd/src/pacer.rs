@@ -70,16 +70,20 @@ impl Pacer {
 
     /// Records that `bytes` leave at `now` as one burst; `held` says that only the pacer kept them from leaving earlier.
     ///
-    /// A sender that comes late keeps its place in the schedule and so catches up, but by no more than one quantum;
-    /// time lost beyond that is forgiven, so that a pause is not followed by a flood.
+    /// A sender that comes late keeps its place in the schedule and so catches up, but by no more than one quantum; time
+    /// lost beyond that is forgiven. A pause longer than a quantum gives no credit at all, so that it is not followed by
+    /// a flood.
     pub fn on_sent(&mut self, now: Instant, bytes: u64, datagram_bytes: u64, held: bool) {
         let Some(rate) = self.rate else { return };
         let credit = rate.time_for(self.quantum(datagram_bytes));
         if self.next + credit < now {
+            // A timer that fired late must not cost more than what is beyond the quantum: where timers are always late,
+            // the rate would never be reached.
+            let place = if held { now - credit } else { now };
             if held {
-                self.forgiven = self.forgiven + now.saturating_since(self.next);
+                self.forgiven = self.forgiven + place.saturating_since(self.next);
             }
-            self.next = now;
+            self.next = place;
             self.remainder = 0;
         }
         let bits = u128::from(rate.as_bits_per_sec().max(1));
@@ -127,11 +131,17 @@ mod tests {
         pacer.on_sent(late, quantum, 1472, true);
         assert_eq!(pacer.next_departure(), Instant::ZERO + quantum_time.saturating_mul(2));
         let much_later = Instant::ZERO + Duration::from_secs(60);
+        // A timer that was far too late: one quantum is made up for, and the rest of the time is lost.
         pacer.on_sent(much_later, quantum, 1472, true);
-        assert_eq!(pacer.next_departure(), much_later + quantum_time);
+        assert_eq!(pacer.next_departure(), much_later);
         let (scheduled, lost) = pacer.kept_and_lost();
         assert_eq!(scheduled, quantum_time.saturating_mul(3));
-        assert_eq!(lost, much_later.saturating_since(Instant::ZERO + quantum_time.saturating_mul(2)));
+        assert_eq!(lost, much_later.saturating_since(Instant::ZERO + quantum_time.saturating_mul(3)));
+        // A pause, in which there was nothing to send, gives no credit.
+        let pause = much_later + Duration::from_secs(60);
+        pacer.on_sent(pause, quantum, 1472, false);
+        assert_eq!(pacer.next_departure(), pause + quantum_time);
+        assert_eq!(pacer.kept_and_lost().1, lost);
     }
 
     /// BBR-5.

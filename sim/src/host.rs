@@ -8,7 +8,7 @@ use wirehaul_core::{
     device::Ecn,
     ranges::Range,
     session::{CloseReason, Config, SentPacket, Session, Stats, Storage, StreamSlot, StreamStorage},
-    time::Instant,
+    time::{Duration, Instant},
     wire::{Reject, RejectCounters},
     worker::{Application, NoRoom, SessionId, SessionSlot, Worker},
 };
@@ -19,7 +19,7 @@ use crate::{
     crypto::{Identity, SimAcceptor, SimHandshake, Work},
     endpoint::Endpoint,
     network::Network,
-    rng::{Purpose, Seed},
+    rng::{Purpose, Seed, Stream},
 };
 
 /// The memory of a run's sessions. It is freed when the run is over.
@@ -49,6 +49,8 @@ pub struct HostConfig {
     pub room: Room,
     /// How many datagrams its socket sends in one call.
     pub max_segments: usize,
+    /// By up to how much it wakes late from a timer, as a real host does that sleeps.
+    pub wake_lateness: Duration,
     /// Its keys.
     pub identity: Identity,
     /// What its application does.
@@ -93,6 +95,7 @@ impl HostConfig {
             sessions: 4,
             room: Room::default(),
             max_segments: 44,
+            wake_lateness: Duration::ZERO,
             identity: Identity::new(u64::from(number)),
             plan: Plan::default(),
         }
@@ -109,6 +112,8 @@ pub struct Host<'a> {
     app: Bulk,
     endpoint: Endpoint,
     wake_at: Option<Instant>,
+    wake_lateness: Duration,
+    random: Stream,
 }
 
 /// What a turn of a host did.
@@ -135,6 +140,8 @@ impl<'a> Host<'a> {
             app: Bulk::new(config.plan, Content::of(u64::from(config.address.port()))),
             endpoint: Endpoint::new(config.address, config.max_segments),
             wake_at: None,
+            wake_lateness: config.wake_lateness,
+            random: seed.stream(component, Purpose::Wake),
         }
     }
 
@@ -245,7 +252,10 @@ impl<'a> Host<'a> {
             }
         });
         let turn = worker.turn(now, &mut endpoint.attach(network, now), app);
-        let timers = [turn.next_timeout, app.next_meal(), endpoint.has_mail().then_some(now)];
+        // A timer that is due already needs no sleep, and so comes in time.
+        let late = self.random.below(self.wake_lateness.as_nanos() + 1);
+        let woken = |at| if at <= now { at } else { at + Duration::from_nanos(late) };
+        let timers = [turn.next_timeout.map(woken), app.next_meal(), endpoint.has_mail().then_some(now)];
         self.wake_at = timers.into_iter().flatten().min();
         HostTurn { received: turn.received, sent: turn.sent }
     }

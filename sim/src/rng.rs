@@ -39,6 +39,8 @@ pub enum Purpose {
     Scenario = 9,
     /// Bytes thrown at a session.
     Fuzz = 10,
+    /// By how much a host comes late to its timers.
+    Wake = 11,
 }
 
 impl Seed {

@@ -215,6 +215,7 @@ fn draw_host(random: &mut Stream, number: u16, rate: u64) -> HostConfig {
     };
     config.room = room;
     config.max_segments = *random.pick(&[1, 10, 44]);
+    config.wake_lateness = Duration::from_micros(*random.pick(&[0, 0, 100, 2_000]));
     config.plan = draw_plan(random, room.streams, rate);
     config
 }

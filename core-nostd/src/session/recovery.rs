@@ -10,6 +10,7 @@ use super::{
 use crate::{
     congestion::{AckSample, CongestionSample, Controller},
     crypto::Handshake,
+    limits::{MIN_DATAGRAM_BYTES, PACKET_OVERHEAD_BYTES},
     ranges::{Range, RangeSet},
     time::{Duration, Instant},
     wire::{AckFrame, Reject},
@@ -27,8 +28,8 @@ const PERSISTENT_CONGESTION_THRESHOLD: u64 = 3;
 /// Packets that a probe time-out sends past the congestion window (RFC 9002 section 6.2.4).
 const PROBES_PER_TIMEOUT: u8 = 2;
 const MAX_BACKOFF_SHIFT: u32 = 10;
-/// A probe repeats at least this much of what the peer misses first.
-const MIN_PREFIX_PROBE_BYTES: u64 = 1024;
+/// A probe repeats this much of what the peer misses first of each stream: a packet of the least size.
+const PREFIX_PROBE_BYTES: u64 = (MIN_DATAGRAM_BYTES - PACKET_OVERHEAD_BYTES) as u64;
 
 /// What was sent and has not been settled, and the timers that settle it.
 #[derive(Debug)]
@@ -398,12 +399,10 @@ impl<H: Handshake> Session<'_, H> {
             Some(packet) if packet.has_data || packet.controls.intersects(Controls::RELIABLE) => self.requeue(&packet),
             _ => self.controls |= Controls::PING,
         }
-        // A peer that is short of room for gaps takes only what continues its prefix. That need not be in the oldest
-        // packet: it may have been sent again since, and lost again.
-        if let Some(packet) = oldest.filter(|packet| packet.has_data)
-            && let Some(stream) = self.streams.get_mut(usize::from(packet.stream))
-        {
-            stream.send.on_prefix_missing(u64::from(packet.len).max(MIN_PREFIX_PROBE_BYTES));
+        // A peer that is short of room for gaps takes only what continues a prefix. That need not be in the oldest packet:
+        // it may have been sent again since, and lost again. And new bytes, which it refuses, must not go in its place.
+        for stream in self.streams.iter_mut() {
+            stream.send.on_prefix_missing(PREFIX_PROBE_BYTES);
         }
     }
 

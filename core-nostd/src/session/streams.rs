@@ -81,18 +81,20 @@ impl SendHalf<'_> {
         self.fin && !self.fin_sent && self.next == self.end
     }
 
-    /// The next bytes to send, at most `limit` of them, lost ones first; the second value says whether they are new.
-    ///
-    /// `connection_credit` bounds new bytes only: lost ones were paid for when they were first sent.
-    pub(super) fn peek(&self, limit: u64, connection_credit: u64) -> Option<(Range, bool)> {
-        if let Some(lost) = self.lost.first() {
-            return Some((Range { start: lost.start, end: lost.end.min(lost.start + limit) }, false));
-        }
-        let end = self.end.min(self.limit).min(self.next.saturating_add(limit.min(connection_credit)));
-        (self.next < end).then_some((Range { start: self.next, end }, true))
+    /// The next bytes to send again, at most `limit` of them; none where only the end must be told. Flow control does not
+    /// bound them: they were paid for when they were first sent.
+    pub(super) fn peek_lost(&self, limit: u64) -> Option<Range> {
+        let lost = self.lost.first().map(|lost| Range { start: lost.start, end: lost.end.min(lost.start + limit) });
+        lost.or_else(|| self.fin_due().then_some(Range { start: self.end, end: self.end }))
     }
 
-    /// Records that the bytes which [`SendHalf::peek`] gave are on their way.
+    /// The next bytes to send for the first time, at most `limit` of them and within `connection_credit`.
+    pub(super) fn peek_new(&self, limit: u64, connection_credit: u64) -> Option<Range> {
+        let end = self.end.min(self.limit).min(self.next.saturating_add(limit.min(connection_credit)));
+        (self.next < end).then_some(Range { start: self.next, end })
+    }
+
+    /// Records that the bytes which [`SendHalf::peek_lost`] or [`SendHalf::peek_new`] gave are on their way.
     pub(super) fn sent(&mut self, range: Range, new: bool) {
         if new {
             self.next = range.end;

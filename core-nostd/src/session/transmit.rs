@@ -5,6 +5,7 @@ use super::{
     acks::MAX_ACK_RANGES,
     close::CloseCode,
     storage::{Fate, SentPacket},
+    streams::SendHalf,
 };
 use crate::{
     congestion::Controller,
@@ -244,7 +245,7 @@ impl<H: Handshake> Session<'_, H> {
         writer.rekey(&RekeyFrame { answer, epoch, public_key: &public_key })
     }
 
-    /// Picks the bytes for the next DATA frame, if one may leave: streams in the order of opening, lost bytes first.
+    /// Picks the bytes for the next DATA frame, if one may leave: lost bytes first, then streams in the order of opening.
     fn choose_data(&mut self, may_depart: bool, room: usize, cost: u64) -> Option<DraftData> {
         let probing = self.recovery.probes > 0;
         let fits = self.recovery.inflight_bytes() + cost <= self.congestion_window();
@@ -265,19 +266,19 @@ impl<H: Handshake> Session<'_, H> {
         Some(candidate)
     }
 
+    /// Lost bytes of any stream go before new ones of any: a probe that carried new bytes of the first stream would never
+    /// mend what the peer waits for in the second.
     fn candidate(&self, room: usize, credit: u64) -> Option<DraftData> {
-        for index in 0..self.streams.len() {
-            let Some(stream) = self.streams.get(index) else { continue };
-            if let Some((range, new)) = stream.send.peek(room as u64, credit) {
-                let fin = stream.send.fin && range.end == stream.send.end;
-                return Some(DraftData { index, range, new, fin });
-            }
-            if stream.send.fin_due() {
-                let end = stream.send.end;
-                return Some(DraftData { index, range: Range { start: end, end }, new: false, fin: true });
-            }
-        }
-        None
+        let room = room as u64;
+        let lost = self.first_stream(|send| send.peek_lost(room)).map(|found| (found, false));
+        let ((index, range), new) =
+            lost.or_else(|| self.first_stream(|send| send.peek_new(room, credit)).map(|found| (found, true)))?;
+        let send = &self.streams.get(index)?.send;
+        Some(DraftData { index, range, new, fin: send.fin && range.end == send.end })
+    }
+
+    fn first_stream(&self, peek: impl Fn(&SendHalf<'_>) -> Option<Range>) -> Option<(usize, Range)> {
+        (0..self.streams.len()).find_map(|index| Some((index, peek(&self.streams.get(index)?.send)?)))
     }
 
     fn write_data(
