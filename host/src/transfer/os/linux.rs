@@ -4,7 +4,9 @@ use std::mem::MaybeUninit;
 use std::num::NonZeroU64;
 
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Advice, FallocateFlags, RawDir, RenameFlags, fadvise, fallocate, renameat_with};
+use rustix::fs::{
+    Advice, FallocateFlags, Mode, OFlags, RawDir, RenameFlags, fadvise, fallocate, openat, renameat_with,
+};
 use rustix::io::Errno;
 
 pub(in crate::transfer) use rustix::fs::{fdatasync as sync_data, syncfs};
@@ -32,6 +34,16 @@ pub(in crate::transfer) fn rename_no_replace(
         Err(Errno::INVAL | Errno::NOSYS) => super::link_and_unlink(from, old, to, new),
         other => other,
     }
+}
+
+/// Takes the space of a file of this size from the file system.
+pub(in crate::transfer) fn reserve(fd: &OwnedFd, size_bytes: u64) -> Result<(), Errno> {
+    fallocate(fd, FallocateFlags::empty(), 0, size_bytes)
+}
+
+/// Opens a file to be written past the page cache.
+pub(in crate::transfer) fn open_direct(dir: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
+    openat(dir, name, OFlags::WRONLY | OFlags::DIRECT | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Frees the space of a range, which then reads as zeros. [`Errno::OPNOTSUPP`] or [`Errno::NOSYS`]: not here.

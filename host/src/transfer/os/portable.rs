@@ -53,6 +53,16 @@ pub(in crate::transfer) fn rename_no_replace(
 }
 
 /// There is no call for it that all of them have: [`Errno::OPNOTSUPP`].
+pub(in crate::transfer) fn reserve(_: &OwnedFd, _: u64) -> Result<(), Errno> {
+    Err(Errno::OPNOTSUPP)
+}
+
+/// There is no flag for it that all of them have: [`Errno::OPNOTSUPP`].
+pub(in crate::transfer) fn open_direct(_: &OwnedFd, _: &str) -> Result<OwnedFd, Errno> {
+    Err(Errno::OPNOTSUPP)
+}
+
+/// There is no call for it that all of them have: [`Errno::OPNOTSUPP`].
 pub(in crate::transfer) fn punch_hole(_: &OwnedFd, _: u64, _: u64) -> Result<(), Errno> {
     Err(Errno::OPNOTSUPP)
 }

@@ -9,11 +9,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, openat};
 use rustix::io::Errno;
 
 use crate::io::buffer::Buffer;
 use crate::transfer::journal::write_all_at;
+use crate::transfer::os;
 
 /// Files from this size on are written directly: below, the page cache is as fast.
 const DIRECT_FROM_BYTES: u64 = 4 << 20;
@@ -33,12 +33,11 @@ impl Direct {
         if size_bytes < DIRECT_FROM_BYTES {
             return None;
         }
-        if fresh && fallocate(fd, FallocateFlags::empty(), 0, size_bytes).is_err() {
+        if fresh && os::reserve(fd, size_bytes).is_err() {
             // No such call, or no room for all of it: then as much as fits is received, and can be resumed.
             return None;
         }
-        let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = openat(staging, part, flags, Mode::empty()).ok()?;
+        let fd = os::open_direct(staging, part).ok()?;
         Some(Self { fd, refused: AtomicBool::new(false) })
     }
 
