@@ -125,18 +125,19 @@ pub struct Incomplete {
 
 impl std::fmt::Display for Incomplete {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let files = |count: u64| if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
+        let (conflicts, failures) = (files(self.conflicts), files(self.failures));
         match (self.conflicts, self.failures) {
-            (0, failures) => write!(f, "{failures} of the files could not be moved; the others are there"),
-            (conflicts, 0) => write!(
+            (0, _) => write!(f, "{failures} could not be moved; all others are there"),
+            (_, 0) => write!(
                 f,
-                "{conflicts} of the files exist at the receiver and differ: nothing was overwritten; start it with --overwrite to replace them"
+                "{conflicts} at the receiver differ and were not overwritten: `wirehaul recv --overwrite` replaces them"
             ),
-            (conflicts, failures) => {
-                write!(
-                    f,
-                    "{conflicts} of the files exist at the receiver and differ, and {failures} could not be moved"
-                )
-            }
+            (_, _) => write!(
+                f,
+                "{conflicts} at the receiver differ and were not overwritten (`wirehaul recv --overwrite` replaces them), \
+                 and {failures} could not be moved"
+            ),
         }
     }
 }

@@ -107,3 +107,25 @@ fn a_file_that_changed_between_two_runs_is_sent_anew() {
     scene.transfer(&["file"]);
     tree::assert_same_file(&scene.from("file"), &scene.to("file"));
 }
+
+/// The same with many small files, of which the dead transfer may be committing some while the new one looks at them.
+#[test]
+fn a_sender_restarted_at_once_never_meets_its_own_files_as_conflicts() {
+    let _guard = shared();
+    let mut rng = Rng::new(SEED);
+    for trial in 0..12 {
+        let scene = Scene::new();
+        data::write_small_files(&scene.from("many"), trial, 1500, 4096);
+        let receiver = scene.recv(&[]);
+        for signal in [Signal::SIGKILL, Signal::SIGINT, Signal::SIGKILL] {
+            let send = scene.start_send(&["many"], &receiver.ticket, &["--rate", "200mbit"]);
+            std::thread::sleep(Duration::from_millis(20 + rng.below(120)));
+            send.signal(signal);
+            send.wait();
+        }
+        scene.send(&["many"], &receiver.ticket, &[]).expect(0);
+        receiver.process.signal(Signal::SIGINT);
+        receiver.process.wait();
+        tree::assert_same(&scene.from(""), &scene.to(""));
+    }
+}

@@ -14,14 +14,13 @@ use rustix::io::Errno;
 
 use super::error::{Conflict, EntryError};
 use super::files::{StoreFiles, permissions, times};
+use super::staging::link_name;
 use crate::transfer::manifest::{Kind, chunk_count};
 use crate::transfer::os;
 use crate::transfer::tree::Hash;
 
 /// From this many small files on, one `syncfs` is cheaper than a sync each.
 const SYNCFS_FROM: usize = 16;
-/// The name in the staging directory that links are made under.
-const LINK_NAME: &str = "link.tmp";
 
 /// A file whose chunks are all on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,16 +218,18 @@ impl FinishJob {
         let Kind::Symlink { target } = view.kind else { return Ok(()) };
         let staging = self.files.target.staging();
         let dir = self.files.parent_dir(entry).map_err(system("open the directory of"))?;
-        match unlinkat(staging, LINK_NAME, AtFlags::empty()) {
+        let staged = link_name();
+        // A receiver that was killed may have left one of that name.
+        match unlinkat(staging, &staged, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(CommitFault::System("replace", errno)),
         }
-        symlinkat(target, staging, LINK_NAME).map_err(system("create"))?;
+        symlinkat(target, staging, &staged).map_err(system("create"))?;
         // Not every file system keeps times of links; a link without is still the link.
-        let _ = utimensat(staging, LINK_NAME, &times(view.meta), AtFlags::SYMLINK_NOFOLLOW);
-        let placed = put_in_place(staging, LINK_NAME, &dir, view.name, self.overwrite);
+        let _ = utimensat(staging, &staged, &times(view.meta), AtFlags::SYMLINK_NOFOLLOW);
+        let placed = put_in_place(staging, &staged, &dir, view.name, self.overwrite);
         if placed.is_err() {
-            let _ = unlinkat(staging, LINK_NAME, AtFlags::empty());
+            let _ = unlinkat(staging, &staged, AtFlags::empty());
         }
         placed
     }

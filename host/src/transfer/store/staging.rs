@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat, statat, unlinkat};
@@ -16,6 +17,8 @@ use crate::transfer::path::RESERVED_NAME;
 
 const LOCK_NAME: &str = "lock";
 const PART_SUFFIX: &str = ".part";
+const JOURNAL_SUFFIX: &str = ".journal";
+const LINK_SUFFIX: &str = ".link";
 /// How often the staging directory may vanish under us (the receiver before us removing it) before we give up.
 const LOCK_TRIES: u32 = 16;
 
@@ -98,6 +101,7 @@ impl Drop for Held {
     /// Removes the staging directory if no partial file is left in it.
     fn drop(&mut self) {
         if keys_in(&self.staging).is_ok_and(|keys| keys.is_empty()) {
+            remove_remains(&self.staging);
             // The lock is held on, so a receiver that opens the file meanwhile sees that it is gone and starts over.
             let _ = unlinkat(&self.staging, LOCK_NAME, AtFlags::empty());
             let _ = unlinkat(&self.root, RESERVED_NAME, AtFlags::REMOVEDIR);
@@ -111,6 +115,25 @@ fn keys_in(staging: &OwnedFd) -> Result<HashSet<Key>, Errno> {
     let dir = open_dir(staging, c".")?;
     os::for_each_name(&dir, |name| keys.extend(parse_key(name)))?;
     Ok(keys)
+}
+
+/// Removes what a receiver that was killed between two steps left beside its partial files: the journal of a file that
+/// has its name already, and a link that has not.
+fn remove_remains(staging: &OwnedFd) {
+    let mut remains = Vec::new();
+    let listed = open_dir(staging, c".").and_then(|dir| {
+        os::for_each_name(&dir, |name| {
+            if [JOURNAL_SUFFIX, LINK_SUFFIX].iter().any(|suffix| name.ends_with(suffix.as_bytes())) {
+                remains.push(name.to_vec());
+            }
+        })
+    });
+    // What cannot be listed or removed keeps the directory; it does no harm.
+    if listed.is_ok() {
+        for name in remains {
+            let _ = unlinkat(staging, name, AtFlags::empty());
+        }
+    }
 }
 
 fn is_still(dir: &OwnedFd, name: &[u8], fd: &OwnedFd) -> bool {
@@ -140,7 +163,13 @@ pub(super) fn part_name(key: &Key) -> String {
 
 /// The name of the journal of `key`.
 pub(super) fn journal_name(key: &Key) -> String {
-    name_of(key, ".journal")
+    name_of(key, JOURNAL_SUFFIX)
+}
+
+/// A name to make a link under, not used by any other transfer of this receiver.
+pub(super) fn link_name() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("{}{LINK_SUFFIX}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 fn name_of(key: &Key, suffix: &str) -> String {

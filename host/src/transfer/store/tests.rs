@@ -302,6 +302,20 @@ fn damaged_staging_files_never_damage_the_result() {
     }
 }
 
+/// Killed between the rename and what comes after it, or between making a link and naming it.
+#[test]
+fn what_a_killed_run_left_beside_its_files_is_removed() {
+    let pair = pair();
+    pair.put("large", &bytes(4 * CHUNK, 5));
+    pair.run(false);
+    let staging = pair.target.join(".wirehaul");
+    fs::create_dir(&staging).unwrap();
+    fs::write(staging.join("00112233445566778899aabbccddeeff.journal"), b"of a file that is done").unwrap();
+    symlink("nowhere", staging.join("0.link")).unwrap();
+    pair.run(false);
+    assert!(!staging.exists());
+}
+
 #[test]
 fn data_that_does_not_match_its_hash_is_wanted_again() {
     let pair = pair();
