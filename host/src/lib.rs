@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod clock;
 pub mod crypto;
+#[cfg(unix)]
 pub mod drive;
 pub mod io;
 pub mod memory;

@@ -2,14 +2,27 @@
 
 use wirehaul::cli::args::{Cli, Command};
 use wirehaul::cli::exit::Exit;
-use wirehaul::cli::{key, recv, send, serve};
+use wirehaul::cli::key;
+#[cfg(unix)]
+use wirehaul::cli::{recv, send, serve};
 
 fn main() -> Exit {
     let cli = Cli::of_process();
     match &cli.command {
+        #[cfg(unix)]
         Command::Send(args) => send::run(args, cli.output),
+        #[cfg(unix)]
         Command::Recv(args) => recv::run(args, cli.output),
+        #[cfg(unix)]
         Command::Serve(args) => serve::run(args, cli.output),
+        #[cfg(not(unix))]
+        Command::Send(_) | Command::Recv(_) | Command::Serve(_) => {
+            use std::io::Write as _;
+            let message = "wirehaul: this system cannot move files yet, only manage keys; use a Unix, such as Linux";
+            // Where nobody listens there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "{message}");
+            Exit::Device
+        }
         Command::Key(args) => key::run(args, cli.output, &mut std::io::stdout().lock(), &mut std::io::stderr().lock()),
     }
 }

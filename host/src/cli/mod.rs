@@ -3,10 +3,16 @@
 pub mod args;
 pub mod exit;
 pub mod key;
+#[cfg(unix)]
 pub mod output;
+#[cfg(unix)]
 pub mod receiving;
+#[cfg(unix)]
 pub mod recv;
+#[cfg(unix)]
 pub mod send;
+#[cfg(unix)]
 pub mod serve;
+#[cfg(unix)]
 mod session;
 pub mod units;

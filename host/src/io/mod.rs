@@ -4,9 +4,12 @@
 //! own their buffers and give them back, so no buffer is shared and none is freed while the system still uses it.
 
 pub mod buffer;
+#[cfg(unix)]
 pub mod threads;
+#[cfg(unix)]
 mod wake;
 
+#[cfg(unix)]
 use std::os::fd::BorrowedFd;
 
 /// A unit of file work.
@@ -22,6 +25,7 @@ pub trait Job: Send + 'static {
 }
 
 /// Runs jobs somewhere else than on the calling thread. Jobs may finish in any order.
+#[cfg(unix)]
 pub trait FileEngine<J: Job> {
     /// Starts `job`.
     ///

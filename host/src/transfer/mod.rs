@@ -2,29 +2,42 @@
 //!
 //! The sender walks its arguments ([`walk`]) into a [`manifest`]; the receiver examines its directory ([`store`]) and
 //! answers with a [`want`] list; from these two, both sides compute the same [`plan`] of the data stream.
+//!
+//! What touches files is for Unix alone: it goes through directories by descriptor and never through a symlink.
 
+#[cfg(unix)]
 mod dirs;
+#[cfg(unix)]
 pub mod failure;
 pub mod generated;
 pub mod incoming;
+#[cfg(unix)]
 pub mod intake;
+#[cfg(unix)]
 pub mod job;
+#[cfg(unix)]
 mod journal;
 pub mod keys;
 pub mod manifest;
 pub mod message;
+#[cfg(unix)]
 mod os;
 pub mod outgoing;
 pub mod path;
 pub mod plan;
 pub mod progress;
+#[cfg(unix)]
 pub mod receiver;
+#[cfg(unix)]
 pub mod sender;
+#[cfg(unix)]
 pub mod source;
+#[cfg(unix)]
 pub mod store;
 pub mod streams;
 pub mod ticket;
 pub mod tree;
 mod varint;
+#[cfg(unix)]
 pub mod walk;
 pub mod want;

@@ -1,9 +1,7 @@
 //! Names of files relative to the root of a transfer, valid by construction (XFER-3).
 
 use std::cmp::Ordering;
-use std::ffi::OsStr;
 use std::fmt;
-use std::os::unix::ffi::OsStrExt;
 
 use thiserror::Error;
 
@@ -69,11 +67,6 @@ impl RelPath {
     /// The path as bytes, components joined by `/`.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
-    }
-
-    /// The path for calls of the standard library.
-    pub fn as_os_str(&self) -> &OsStr {
-        OsStr::from_bytes(&self.0)
     }
 
     /// The components from the top down.
