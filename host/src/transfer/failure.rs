@@ -17,6 +17,8 @@ use crate::udp::BindError;
 pub const CLOSE_RULE: CloseCode = CloseCode(CloseCode::APPLICATION);
 /// CLOSE code: this end cannot go on, and has said why on the control stream.
 pub const CLOSE_GIVEN_UP: CloseCode = CloseCode(CloseCode::APPLICATION + 1);
+/// CLOSE code: a newer transfer of the same files has begun.
+pub const CLOSE_OVERTAKEN: CloseCode = CloseCode(CloseCode::APPLICATION + 2);
 
 /// Why a transfer did not end as it should.
 #[derive(Debug, Error)]
@@ -87,6 +89,9 @@ pub enum Failure {
         "stopped. What arrived is kept: send again to resume, with the new ticket if the receiver was started anew"
     )]
     Interrupted,
+    /// The receiver goes on with a newer transfer of the same files.
+    #[error("a newer transfer of the same files took over: it goes on with what arrived")]
+    Overtaken,
     /// The receiver refused.
     #[error("the receiver refused: {reason}")]
     Refused {
@@ -169,6 +174,7 @@ impl Failure {
             CloseReason::NoCommonSuite => Self::NoCommonSuite,
             CloseReason::Busy => Self::Busy,
             CloseReason::IdleTimeout => Self::PeerGone(idle_secs),
+            CloseReason::Local(CLOSE_OVERTAKEN) | CloseReason::Peer(CLOSE_OVERTAKEN) => Self::Overtaken,
             CloseReason::Local(_) => Self::Interrupted,
             CloseReason::Peer(CloseCode::UNKNOWN_PEER) => Self::UnknownHere,
             CloseReason::Peer(CloseCode::INTERRUPTED | CloseCode::DONE) => Self::PeerStopped,
@@ -185,7 +191,12 @@ impl Failure {
             Self::NotStarted { exit_code, .. } => *exit_code,
             Self::Bind(_) | Self::Randomness(_) | Self::Threads(_) | Self::Wait(_) => 4,
             Self::UnknownTicket | Self::UnknownHere | Self::WrongReceiver | Self::Rule(_) => 3,
-            Self::PeerGone(_) | Self::PeerStopped | Self::PeerClosed(_) | Self::Interrupted | Self::Busy => 5,
+            Self::PeerGone(_)
+            | Self::PeerStopped
+            | Self::PeerClosed(_)
+            | Self::Interrupted
+            | Self::Overtaken
+            | Self::Busy => 5,
             Self::Refused { class: RefusalClass::Policy, .. } => 3,
             Self::Refused { class: RefusalClass::Device, .. } => 4,
             Self::Refused { class: RefusalClass::Resumable, .. } => 5,

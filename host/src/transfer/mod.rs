@@ -16,6 +16,8 @@ pub mod intake;
 #[cfg(unix)]
 pub mod job;
 #[cfg(unix)]
+pub mod jobs;
+#[cfg(unix)]
 mod journal;
 pub mod keys;
 pub mod manifest;

@@ -14,10 +14,11 @@ use wirehaul_core::time::{Duration, Instant};
 use wirehaul_core::wire::StreamId;
 use wirehaul_core::worker::{Application, SessionId};
 
-use super::failure::{CLOSE_GIVEN_UP, CLOSE_RULE, Failure};
+use super::failure::{CLOSE_GIVEN_UP, CLOSE_OVERTAKEN, CLOSE_RULE, Failure};
 use super::incoming::Incoming;
 use super::intake::{Intake, IntakeError};
-use super::job::{TransferDone, TransferJob};
+use super::job::TransferDone;
+use super::jobs::{JobQueue, TaggedDone, TaggedJob, WorkDone};
 use super::manifest::Manifest;
 use super::message::{Content, Hello, MAX_PROBLEMS, Message, MessageDecoder, Outcome, RefusalClass};
 use super::plan::Plan;
@@ -27,7 +28,7 @@ use super::streams::{CONTROL, DATA, Inbox, MANIFEST, Outbox};
 use super::want::Want;
 use crate::crypto::{NoiseHandshake, PublicKey};
 use crate::drive::{HostWorker, Role};
-use crate::io::{FileEngine, Job, threads::ThreadEngine};
+use crate::io::threads::ThreadEngine;
 
 /// How long a receiver that has said its last word waits for the sender to hang up.
 const LAST_WORD_WAIT: Duration = Duration::from_secs(3);
@@ -64,59 +65,14 @@ pub struct Received {
     pub verified: bool,
 }
 
-/// A job of one of the transfers.
-pub struct TaggedJob {
-    transfer: SessionId,
-    work: Work,
-}
-
-enum Work {
-    Examine { target: Target, manifest: Arc<Manifest>, options: StoreOptions },
-    File(TransferJob),
-}
-
-/// What is left of a job.
-pub struct TaggedDone {
-    transfer: SessionId,
-    done: WorkDone,
-}
-
-enum WorkDone {
-    Examined(Box<Result<(Store, Want), StoreError>>),
-    File(TransferDone),
-    Abandoned,
-}
-
-impl Job for TaggedJob {
-    type Done = TaggedDone;
-
-    fn run(&mut self) -> TaggedDone {
-        let done = match &mut self.work {
-            Work::Examine { target, manifest, options } => {
-                WorkDone::Examined(Box::new(Store::examine(target.clone(), Arc::clone(manifest), *options)))
-            }
-            Work::File(job) => WorkDone::File(job.run()),
-        };
-        TaggedDone { transfer: self.transfer, done }
-    }
-
-    fn abandon(&mut self) -> TaggedDone {
-        let done = match &mut self.work {
-            Work::Examine { .. } => WorkDone::Abandoned,
-            Work::File(job) => WorkDone::File(job.abandon()),
-        };
-        TaggedDone { transfer: self.transfer, done }
-    }
-}
-
 /// The receiving end.
 pub struct Receiver {
     options: ReceiverOptions,
-    engine: ThreadEngine<TaggedJob>,
+    jobs: JobQueue,
     /// Few at a time, so a linear search finds them fastest.
     transfers: Vec<Transfer>,
-    /// Jobs that the engine had no room for.
-    held_up: std::collections::VecDeque<TaggedJob>,
+    /// Transfers that a newer one of the same files has taken over, whose sessions are to be closed.
+    overtaken: Vec<SessionId>,
     finished: Vec<Received>,
     progress: Arc<Progress>,
     over: bool,
@@ -150,7 +106,7 @@ enum TransferStage {
     /// The manifest is coming.
     Listing(Box<Intake>),
     /// The target directory is being looked at; data cannot come yet.
-    Examining,
+    Examining(Arc<Manifest>),
     /// Rounds of data.
     Storing(Box<Storing>),
     /// The last word was said.
@@ -186,9 +142,9 @@ impl Receiver {
     pub fn new(options: ReceiverOptions, engine: ThreadEngine<TaggedJob>, progress: Arc<Progress>) -> Self {
         Self {
             options,
-            engine,
+            jobs: JobQueue::new(engine),
             transfers: Vec::new(),
-            held_up: Default::default(),
+            overtaken: Vec::new(),
             finished: Vec::new(),
             progress,
             over: false,
@@ -268,16 +224,16 @@ impl Receiver {
             }
             TransferStage::Storing(storing) => {
                 let Storing { store, incoming, missing, outstanding, .. } = &mut **storing;
-                let (id, jobs) = (transfer.id, &mut self.held_up);
+                let (id, jobs) = (transfer.id, &mut self.jobs);
                 *missing = missing.saturating_sub(bytes.len() as u64);
                 incoming
                     .receive(offset, bytes, |block, buf| {
                         *outstanding += 1;
-                        jobs.push_back(TaggedJob { transfer: id, work: Work::File(store.write_job(block, buf)) });
+                        jobs.push(id, store.write_job(block, buf));
                     })
                     .map_err(|_| Failure::Rule("it sent more data than was asked for"))
             }
-            TransferStage::Listing(_) | TransferStage::Examining => {
+            TransferStage::Listing(_) | TransferStage::Examining(_) => {
                 Err(Failure::Rule("it sent data before it was asked for"))
             }
         }
@@ -380,12 +336,30 @@ impl Receiver {
     }
 
     fn examine(&mut self, place: usize, manifest: Manifest) {
-        let transfer = &mut self.transfers[place];
         let Some(target) = self.options.target.clone() else { return };
-        transfer.stage = TransferStage::Examining;
+        let manifest = Arc::new(manifest);
+        self.overtake(&manifest);
+        let transfer = &mut self.transfers[place];
+        transfer.stage = TransferStage::Examining(Arc::clone(&manifest));
         let options = StoreOptions { overwrite: self.options.overwrite };
-        let work = Work::Examine { target, manifest: Arc::new(manifest), options };
-        self.held_up.push_back(TaggedJob { transfer: transfer.id, work });
+        self.jobs.push_examination(transfer.id, target, manifest, options);
+    }
+
+    /// Ends the transfers that are storing a file of `manifest`: their sender was most likely killed, and is back before
+    /// it was missed. Two that write to the same partial files would only get into each other's way.
+    fn overtake(&mut self, manifest: &Manifest) {
+        for transfer in &mut self.transfers {
+            let theirs = match &transfer.stage {
+                TransferStage::Examining(theirs) => theirs,
+                TransferStage::Storing(storing) => storing.store.manifest(),
+                _ => continue,
+            };
+            if manifest.shares_a_file_with(theirs) {
+                transfer.stage = TransferStage::Ended;
+                self.jobs.forget(transfer.id);
+                self.overtaken.push(transfer.id);
+            }
+        }
     }
 
     fn on_examined(
@@ -395,6 +369,9 @@ impl Receiver {
         session: Peer<'_, '_>,
         examined: Result<(Store, Want), StoreError>,
     ) {
+        if !matches!(self.transfers[place].stage, TransferStage::Examining(_)) {
+            return;
+        }
         match examined {
             Err(error) => self.give_up(now, place, session, failure_of(&error)),
             Ok((store, want)) => {
@@ -460,7 +437,7 @@ impl Receiver {
         }
         let mut worked = false;
         while let Some(job) = storing.store.poll_job(now) {
-            self.held_up.push_back(TaggedJob { transfer: transfer.id, work: Work::File(job) });
+            self.jobs.push(transfer.id, job);
             worked = true;
         }
         if storing.store.is_finished() {
@@ -521,7 +498,7 @@ impl Receiver {
 
     fn on_closed(&mut self, now: Instant, place: usize, session: Peer<'_, '_>, reason: CloseReason) {
         let transfer = self.transfers.swap_remove(place);
-        self.held_up.retain(|job| job.transfer != transfer.id);
+        self.jobs.forget(transfer.id);
         let (ended_at, outcome) = match transfer.ended {
             Some((at, outcome)) => {
                 self.over |= self.options.once;
@@ -545,7 +522,7 @@ impl Receiver {
 
     fn collect(&mut self, now: Instant, worker: &mut HostWorker<'_>) -> bool {
         let mut worked = false;
-        while let Some(TaggedDone { transfer, done }) = self.engine.poll() {
+        while let Some(TaggedDone { transfer, done }) = self.jobs.poll() {
             worked = true;
             let Some(place) = self.place_of(transfer) else { continue };
             let Some(session) = worker.session(transfer) else { continue };
@@ -562,19 +539,18 @@ impl Receiver {
     }
 
     fn submit(&mut self) -> bool {
-        let mut worked = false;
-        while let Some(job) = self.held_up.pop_front() {
-            if let Err(job) = self.engine.submit(job) {
-                self.held_up.push_front(job);
-                break;
-            }
-            worked = true;
-        }
-        worked
+        let Self { jobs, transfers, .. } = self;
+        let has_ended = |transfer: &Transfer| matches!(transfer.stage, TransferStage::Ended);
+        jobs.submit(|id| transfers.iter().any(|transfer| transfer.id == id && !has_ended(transfer)))
     }
 
-    /// Hangs up on senders that do not hang up themselves after the last word.
+    /// Hangs up on senders that were overtaken, and on those that do not hang up themselves after the last word.
     fn hang_up(&mut self, now: Instant, worker: &mut HostWorker<'_>) {
+        for id in std::mem::take(&mut self.overtaken) {
+            if let Some(session) = worker.session(id) {
+                session.close(now, CLOSE_OVERTAKEN, "a newer transfer of the same files has begun");
+            }
+        }
         for transfer in &self.transfers {
             let Some((at, outcome)) = &transfer.ended else { continue };
             if *at + LAST_WORD_WAIT <= now
@@ -641,7 +617,7 @@ impl Role for Receiver {
     }
 
     fn prepare_wait(&mut self) -> (bool, BorrowedFd<'_>) {
-        (self.engine.prepare_wait(), self.engine.wake_fd())
+        (self.jobs.prepare_wait(), self.jobs.wake_fd())
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -129,3 +129,22 @@ fn a_sender_restarted_at_once_never_meets_its_own_files_as_conflicts() {
         tree::assert_same(&scene.from(""), &scene.to(""));
     }
 }
+
+/// The same files sent twice at once: the newer transfer goes on with what the older one brought.
+#[test]
+fn a_second_transfer_of_the_same_files_takes_over() {
+    let _guard = shared();
+    let scene = Scene::new();
+    data::write_file(&scene.from("file"), 1, 30 * MIB);
+    let receiver = scene.recv(&["--once"]);
+    let first = scene.start_send(&["file"], &receiver.ticket, &["--rate", "100mbit"]);
+    std::thread::sleep(Duration::from_millis(700));
+    let second = scene.send(&["file"], &receiver.ticket, &[]).expect(0);
+    assert!(second.summary()["resumed_bytes"].as_u64().unwrap() > 2 * MIB, "{}", second.output());
+    let first = first.wait().expect(5);
+    assert!(first.one_line().contains("took over"), "{}", first.output());
+    let received = receiver.process.wait().expect(0);
+    assert_eq!(received.events("summary").len(), 2, "{}", received.output());
+    tree::assert_same_file(&scene.from("file"), &scene.to("file"));
+    scene.assert_no_leftovers();
+}

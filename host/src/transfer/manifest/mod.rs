@@ -285,6 +285,27 @@ impl Manifest {
         }
     }
 
+    /// Whether both have a file of one path, length and time: then they share its partial file too.
+    pub fn shares_a_file_with(&self, other: &Self) -> bool {
+        let (mut left, mut right) = (0, 0);
+        let (mut left_path, mut right_path) = (Vec::new(), Vec::new());
+        while left < self.len() && right < other.len() {
+            self.path_into(left, &mut left_path);
+            other.path_into(right, &mut right_path);
+            let order = path::compare(&left_path, &right_path);
+            if order == Ordering::Equal {
+                let size_bytes = self.file_size(left);
+                let same_time = self.entry(left).meta.mtime == other.entry(right).meta.mtime;
+                if size_bytes.is_some() && size_bytes == other.file_size(right) && same_time {
+                    return true;
+                }
+            }
+            left += u32::from(order != Ordering::Greater);
+            right += u32::from(order != Ordering::Less);
+        }
+        false
+    }
+
     /// The path of the entry at `index` for people.
     pub fn display(&self, index: u32) -> String {
         let mut bytes = Vec::new();

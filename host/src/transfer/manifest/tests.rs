@@ -184,3 +184,26 @@ proptest! {
         let _ = decode(&bytes, 11);
     }
 }
+
+#[test]
+fn manifests_share_a_file_only_if_path_length_and_time_agree() {
+    let manifest = |entries: &[(&str, Kind<'_>, i64)]| {
+        let mut builder = ManifestBuilder::new();
+        for (path, kind, secs) in entries {
+            let meta = Meta { mtime: Timestamp { secs: *secs, nanos: 0 }, ..Meta::default() };
+            builder.push(path.as_bytes(), *kind, meta).unwrap();
+        }
+        builder.finish()
+    };
+    let ours = manifest(&[("a", Kind::Dir, 0), ("a/x", FILE, 1), ("b", FILE, 2), ("z", FILE, 3)]);
+    let shares = |entries: &[(&str, Kind<'_>, i64)]| {
+        let theirs = manifest(entries);
+        assert_eq!(ours.shares_a_file_with(&theirs), theirs.shares_a_file_with(&ours));
+        ours.shares_a_file_with(&theirs)
+    };
+    assert!(shares(&[("b", FILE, 2)]) && shares(&[("a", Kind::Dir, 5), ("a/w", FILE, 1), ("a/x", FILE, 1)]));
+    assert!(shares(&[("a-", FILE, 1), ("z", FILE, 3)]));
+    assert!(!shares(&[]) && !shares(&[("a", Kind::Dir, 0), ("c", FILE, 2)]));
+    assert!(!shares(&[("b", FILE, 9)]) && !shares(&[("b", Kind::File { size_bytes: 7 }, 2)]));
+    assert!(!shares(&[("b", link("z"), 2)]));
+}

@@ -1,0 +1,150 @@
+//! The jobs of all transfers of a receiver, on their way to the file threads and back.
+//!
+//! A transfer's look at the target directory must not meet a write or a rename of a transfer that has ended: a sender
+//! that was killed and started again would find its own files as conflicts. So examinations wait until every job of
+//! ended transfers is done.
+
+use std::collections::VecDeque;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use wirehaul_core::worker::SessionId;
+
+use super::job::{TransferDone, TransferJob};
+use super::manifest::Manifest;
+use super::store::{Store, StoreError, StoreOptions, Target};
+use super::want::Want;
+use crate::io::{FileEngine, Job, threads::ThreadEngine};
+
+/// A job of one of the transfers.
+pub struct TaggedJob {
+    transfer: SessionId,
+    work: Work,
+}
+
+enum Work {
+    Examine { target: Target, manifest: Arc<Manifest>, options: StoreOptions },
+    File(TransferJob),
+}
+
+/// What is left of a job.
+pub struct TaggedDone {
+    /// Whose job it was; that transfer may have ended.
+    pub transfer: SessionId,
+    /// What came of it.
+    pub done: WorkDone,
+}
+
+/// What came of a job.
+pub enum WorkDone {
+    /// The target directory was looked at.
+    Examined(Box<Result<(Store, Want), StoreError>>),
+    /// A store's job is done.
+    File(TransferDone),
+    /// Looking at the target directory failed in a way that it never should.
+    Abandoned,
+}
+
+impl Job for TaggedJob {
+    type Done = TaggedDone;
+
+    fn run(&mut self) -> TaggedDone {
+        let done = match &mut self.work {
+            Work::Examine { target, manifest, options } => {
+                WorkDone::Examined(Box::new(Store::examine(target.clone(), Arc::clone(manifest), *options)))
+            }
+            Work::File(job) => WorkDone::File(job.run()),
+        };
+        TaggedDone { transfer: self.transfer, done }
+    }
+
+    fn abandon(&mut self) -> TaggedDone {
+        let done = match &mut self.work {
+            Work::Examine { .. } => WorkDone::Abandoned,
+            Work::File(job) => WorkDone::File(job.abandon()),
+        };
+        TaggedDone { transfer: self.transfer, done }
+    }
+}
+
+/// The queue in front of the engine.
+pub struct JobQueue {
+    engine: ThreadEngine<TaggedJob>,
+    /// Jobs that the engine had no room for.
+    held_up: VecDeque<TaggedJob>,
+    examinations: Vec<TaggedJob>,
+    /// Jobs in the engine, by transfer; few transfers, so a linear search finds them fastest.
+    running: Vec<(SessionId, usize)>,
+}
+
+impl JobQueue {
+    /// A queue in front of `engine`.
+    pub fn new(engine: ThreadEngine<TaggedJob>) -> Self {
+        Self { engine, held_up: VecDeque::new(), examinations: Vec::new(), running: Vec::new() }
+    }
+
+    /// Queues a job of a store.
+    pub fn push(&mut self, transfer: SessionId, job: TransferJob) {
+        self.held_up.push_back(TaggedJob { transfer, work: Work::File(job) });
+    }
+
+    /// Queues the look at the target directory that a transfer begins with.
+    pub fn push_examination(
+        &mut self,
+        transfer: SessionId,
+        target: Target,
+        manifest: Arc<Manifest>,
+        options: StoreOptions,
+    ) {
+        self.examinations.push(TaggedJob { transfer, work: Work::Examine { target, manifest, options } });
+    }
+
+    /// Forgets the jobs of a transfer that did not begin; those that did come back.
+    pub fn forget(&mut self, transfer: SessionId) {
+        self.held_up.retain(|job| job.transfer != transfer);
+        self.examinations.retain(|job| job.transfer != transfer);
+    }
+
+    /// Starts what can be started; `is_live` tells whether a transfer still goes on. Returns whether there was anything.
+    pub fn submit(&mut self, is_live: impl Fn(SessionId) -> bool) -> bool {
+        if self.running.iter().all(|(transfer, _)| is_live(*transfer)) {
+            self.held_up.extend(self.examinations.drain(..));
+        }
+        let mut worked = false;
+        while let Some(job) = self.held_up.pop_front() {
+            let transfer = job.transfer;
+            if let Err(job) = self.engine.submit(job) {
+                self.held_up.push_front(job);
+                break;
+            }
+            match self.running.iter_mut().find(|(running, _)| *running == transfer) {
+                Some((_, count)) => *count += 1,
+                None => self.running.push((transfer, 1)),
+            }
+            worked = true;
+        }
+        worked
+    }
+
+    /// The next job that is done, if one is.
+    pub fn poll(&mut self) -> Option<TaggedDone> {
+        let done = self.engine.poll()?;
+        if let Some(at) = self.running.iter().position(|(transfer, _)| *transfer == done.transfer) {
+            self.running[at].1 -= 1;
+            if self.running[at].1 == 0 {
+                self.running.swap_remove(at);
+            }
+        }
+        Some(done)
+    }
+
+    /// See [`FileEngine::prepare_wait`].
+    pub fn prepare_wait(&mut self) -> bool {
+        self.engine.prepare_wait()
+    }
+
+    /// See [`FileEngine::wake_fd`].
+    pub fn wake_fd(&self) -> BorrowedFd<'_> {
+        self.engine.wake_fd()
+    }
+}
