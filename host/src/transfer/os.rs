@@ -3,6 +3,7 @@
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(any(not(target_os = "linux"), test))]
+#[cfg_attr(target_os = "linux", allow(dead_code, reason = "here only for its tests, and hints have none"))]
 mod portable;
 
 use rustix::fd::{AsFd, OwnedFd};

@@ -8,7 +8,7 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 pub(in crate::transfer) const HAS_SYNCFS: bool = false;
 
 /// There is no such call.
-pub(in crate::transfer) fn syncfs(_: &OwnedFd) -> Result<(), Errno> {
+pub(in crate::transfer) fn syncfs(_: impl AsFd) -> Result<(), Errno> {
     Err(Errno::NOSYS)
 }
 

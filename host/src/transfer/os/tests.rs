@@ -78,5 +78,19 @@ fn contents_and_directories_can_be_synced() {
     sync_data(open(&path)).unwrap();
     portable::sync_data(open(&path)).unwrap();
     sync_dir(open(temp.path())).unwrap();
-    assert_eq!(syncfs(&open(temp.path())).is_ok(), HAS_SYNCFS);
+    assert_eq!(syncfs(open(temp.path())).is_ok(), HAS_SYNCFS);
+}
+
+#[test]
+fn what_other_systems_lack_is_refused_as_callers_expect_and_changes_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("file");
+    fs::write(&path, b"contents").unwrap();
+    let (dir, file) = (open(temp.path()), open(&path));
+    // Callers write zeros, or through the page cache, on exactly this error.
+    assert_eq!(portable::punch_hole(&file, 0, 4), Err(Errno::OPNOTSUPP));
+    assert_eq!(portable::reserve(&file, 1 << 20), Err(Errno::OPNOTSUPP));
+    assert_eq!(portable::open_direct(&dir, "file").map(|_| ()), Err(Errno::OPNOTSUPP));
+    assert_eq!((portable::HAS_SYNCFS, portable::syncfs(&dir)), (false, Err(Errno::NOSYS)));
+    assert_eq!(fs::read(&path).unwrap(), b"contents");
 }
