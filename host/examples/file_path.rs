@@ -74,7 +74,7 @@ fn measure(source: &Path, target: &Path, threads: usize) {
     while !store.is_finished() {
         while engine.in_flight() + waiting.len() < DEPTH && plan.peek().is_some() {
             let block = plan.next().unwrap();
-            let buf = spare.pop().unwrap_or_else(|| wirehaul::io::buffer::Buffer::new());
+            let buf = spare.pop().unwrap_or_default();
             assert!(engine.submit(TransferJob::read(source.clone(), block, buf)).is_ok());
         }
         if !ended && plan.peek().is_none() && engine.in_flight() == 0 {
