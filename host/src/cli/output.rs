@@ -233,16 +233,14 @@ fn show_bar(stop: &AtomicBool, progress: &Progress) {
     let mut stage = None;
     while !stop.load(Ordering::Relaxed) {
         let now = progress.stage();
-        if stage != Some(now) {
-            bar.set_message(now.name());
-            if now == Stage::Moving {
-                // What was there before this run is no speed of this run.
-                bar.reset_eta();
-            }
-            stage = Some(now);
-        }
         bar.set_length(progress.total());
         bar.set_position(progress.done());
+        if stage != Some(now) {
+            bar.set_message(now.name());
+            // What was there before this stage, or came in its first instant, says nothing about its speed.
+            bar.reset_eta();
+            stage = Some(now);
+        }
         std::thread::park_timeout(REDRAW);
     }
     bar.finish_and_clear();
