@@ -130,19 +130,20 @@ pub struct Incomplete {
 
 impl std::fmt::Display for Incomplete {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let files = |count: u64| if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
-        let (conflicts, failures) = (files(self.conflicts), files(self.failures));
+        let counted = |count: u64, one: &str, more: &str| match count {
+            1 => format!("1 file {one}"),
+            count => format!("{count} files {more}"),
+        };
+        let conflicts = counted(
+            self.conflicts,
+            "at the receiver differs and was not overwritten: `wirehaul recv --overwrite` replaces it",
+            "at the receiver differ and were not overwritten: `wirehaul recv --overwrite` replaces them",
+        );
+        let failures = counted(self.failures, "could not be moved", "could not be moved");
         match (self.conflicts, self.failures) {
-            (0, _) => write!(f, "{failures} could not be moved; all others are there"),
-            (_, 0) => write!(
-                f,
-                "{conflicts} at the receiver differ and were not overwritten: `wirehaul recv --overwrite` replaces them"
-            ),
-            (_, _) => write!(
-                f,
-                "{conflicts} at the receiver differ and were not overwritten (`wirehaul recv --overwrite` replaces them), \
-                 and {failures} could not be moved"
-            ),
+            (0, _) => write!(f, "{failures}; all others are there"),
+            (_, 0) => f.write_str(&conflicts),
+            (_, _) => write!(f, "{conflicts}; and {failures}"),
         }
     }
 }

@@ -52,20 +52,6 @@ pub trait BlockSink: Send + Sync {
     fn write_block(&self, block: &Block, buf: &[u8]) -> Vec<PieceOutcome>;
 }
 
-/// Verifies every piece and keeps none: the receiver that measures the network (`--discard`).
-#[derive(Debug, Clone, Copy, Default)]
-pub struct DiscardSink;
-
-impl BlockSink for DiscardSink {
-    fn write_block(&self, block: &Block, buf: &[u8]) -> Vec<PieceOutcome> {
-        let verify = |piece: &Piece| match check(piece, buf) {
-            Ok(_) => PieceOutcome::Stored,
-            Err(outcome) => outcome,
-        };
-        block.pieces.iter().map(verify).collect()
-    }
-}
-
 /// Where the bytes of a file are, while it is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
