@@ -5,6 +5,8 @@ use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+
 /// How much is read or written at once.
 const BLOCK_BYTES: usize = 1 << 20;
 /// Files of a tree per directory.
@@ -30,7 +32,8 @@ fn random_stream(seed: &str) -> blake3::OutputReader {
     hasher.finalize_xof()
 }
 
-/// Writes a file of incompressible bytes.
+/// Writes a file of incompressible bytes, and has the page cache forget it: what is read later is cached as a file that
+/// was on the disk is, in large pages, not in the small ones that a writer leaves behind.
 ///
 /// # Errors
 /// What the operating system says.
@@ -46,7 +49,8 @@ pub fn write_random_file(path: &Path, bytes: u64, seed: &str) -> io::Result<()> 
         file.write_all(part)?;
         left -= length as u64;
     }
-    Ok(())
+    file.sync_all()?;
+    Ok(posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?)
 }
 
 /// Writes a tree of small files (1 to 4 KiB, 1000 per directory) below `root`, which must not exist.

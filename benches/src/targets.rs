@@ -31,7 +31,7 @@ impl Scenario {
     pub fn contestants(self) -> &'static [&'static str] {
         match self {
             Self::Memory => &["wirehaul", "ceiling", "iperf3", "quinn"],
-            Self::File => &["wirehaul", "nginx", "scp"],
+            Self::File => &["wirehaul", "copy", "nginx", "scp"],
             Self::Tree => &["wirehaul", "rsync", "scp"],
         }
     }

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use wirehaul_benches::contestants::{
-    Ceiling, Contestant, ContestantError, Copier, Iperf3, Job, Lab, Measurement, Nginx, Quinn, Ssh, Wirehaul,
+    Ceiling, Contestant, ContestantError, Copier, DurableCopy, Iperf3, Job, Lab, Measurement, Nginx, Quinn, Ssh,
+    Wirehaul,
 };
 use wirehaul_benches::data::{self, Contents};
 use wirehaul_benches::machine::Machine;
@@ -28,7 +29,7 @@ struct Arguments {
     /// Rounds in which `scp -r` takes part with the small files: it is slow
     #[arg(long, default_value_t = 2)]
     slow_rounds: u32,
-    /// Only these contestants: wirehaul, ceiling, iperf3, quinn, nginx, scp, rsync
+    /// Only these contestants: wirehaul, ceiling, iperf3, quinn, copy, nginx, scp, rsync
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Only these scenarios
@@ -147,6 +148,7 @@ fn contestant(name: &str) -> Option<Box<dyn Contestant>> {
     Some(match name {
         "wirehaul" => Box::new(Wirehaul),
         "ceiling" => Box::new(Ceiling),
+        "copy" => Box::new(DurableCopy),
         "iperf3" => Box::new(Iperf3),
         "quinn" => Box::new(Quinn::default()),
         "nginx" => Box::new(Nginx::default()),

@@ -24,7 +24,7 @@ pub struct Lab {
     pub bed: Testbed,
     /// For configurations, keys and logs.
     pub config_dir: PathBuf,
-    /// Where `ceiling` and `quinn_transfer` are: beside the program that drives them.
+    /// Where `ceiling`, `durable_copy` and `quinn_transfer` are: beside the program that drives them.
     pub own_programs: PathBuf,
     /// The wirehaul binary.
     pub wirehaul: PathBuf,

@@ -1,6 +1,7 @@
 //! Who takes part: each contestant does a job once and says what it took.
 
 mod ceiling;
+mod copy;
 mod iperf3;
 mod lab;
 mod nginx;
@@ -15,6 +16,7 @@ use serde_json::{Map, Value};
 use crate::process::ProcessError;
 
 pub use ceiling::Ceiling;
+pub use copy::DurableCopy;
 pub use iperf3::Iperf3;
 pub use lab::{Lab, Run};
 pub use nginx::Nginx;

@@ -16,8 +16,8 @@ use crate::{
     limits::{MAX_DATAGRAM_BYTES, PACKET_HEADER_BYTES},
     time::Instant,
     wire::{
-        Control, DataFlags, FrameContext, PacketBody, PacketFlags, PacketHeader, PacketKind, Reject, StreamId, View,
-        extend_packet_number,
+        Control, DataFlags, FrameContext, HeaderView, PacketBody, PacketFlags, PacketHeader, PacketKind, Reject,
+        StreamId, View, extend_packet_number,
     },
 };
 
@@ -55,7 +55,7 @@ impl<H: Handshake> Session<'_, H> {
     }
 
     fn try_datagram(&mut self, now: Instant, remote: SocketAddr, ecn: Ecn, datagram: &mut [u8]) -> Result<(), Reject> {
-        let (header, _) = PacketHeader::parse(datagram)?;
+        let header = HeaderView::parse(datagram)?.header();
         if header.receiver != self.local_index {
             return Err(Reject::NotForUs);
         }

@@ -23,7 +23,7 @@ pub mod write;
 pub use ack::{AckFrame, AckRange, AckRanges};
 pub use frame::{Control, DataFlags, Frame, FrameContext, FrameKind, Frames, PacketBody, RekeyFrame, View, validate};
 pub use handshake::{Cookie, CookieBody, FinishBody, InitBody, RefusedBody, ResponseBody, VersionBody};
-pub use packet::{PacketFlags, PacketHeader, PacketKind, extend_packet_number};
+pub use packet::{HeaderView, PacketFlags, PacketHeader, PacketKind, extend_packet_number};
 pub use parameters::TransportParameters;
 pub use reject::{Reject, RejectCounters};
 pub use stream::StreamId;

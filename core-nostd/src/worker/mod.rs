@@ -22,9 +22,10 @@ pub use slots::{MAX_SESSIONS, SessionSlot};
 use crate::{
     crypto::{Acceptor, Handshake, PSK_ID_BYTES},
     device::{Device, Ecn, Received, Submitted},
+    limits::PACKET_HEADER_BYTES,
     session::{Config, Event, Session, Source},
     time::Instant,
-    wire::{PacketHeader, PacketKind, Reject, RejectCounters},
+    wire::{HeaderView, PacketKind, Reject, RejectCounters},
 };
 use accept::Reply;
 use slots::SlotTable;
@@ -171,12 +172,13 @@ impl<'a, A: Acceptor> Worker<'a, A> {
         datagram: &mut [u8],
         app: &mut impl Application<A::Handshake>,
     ) -> Result<(), Reject> {
-        let (header, body_at) = PacketHeader::parse(datagram)?;
-        if header.kind == PacketKind::Init {
+        let header = HeaderView::parse(datagram)?;
+        let receiver = header.receiver();
+        if header.kind() == PacketKind::Init {
             let len = datagram.len();
-            return self.on_init(now, remote, datagram.get(body_at..).unwrap_or(&[]), len);
+            return self.on_init(now, remote, datagram.get(PACKET_HEADER_BYTES..).unwrap_or(&[]), len);
         }
-        let session = self.slots.get_mut(header.receiver).ok_or(Reject::NotForUs)?;
+        let session = self.slots.get_mut(receiver).ok_or(Reject::NotForUs)?;
         let _counted_by_the_session = session.handle_datagram(now, remote, ecn, datagram);
         drain_events(now, session, datagram, app);
         Ok(())

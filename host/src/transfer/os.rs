@@ -31,8 +31,8 @@ pub(super) fn sync_dir(dir: impl AsFd) -> Result<(), Errno> {
 }
 
 /// Moves `old` of `from` to `new` of `to` by a hard link, which refuses an existing name as atomically as
-/// [`rename_no_replace`] does.
-fn link_and_unlink(from: &OwnedFd, old: &str, to: impl AsFd, new: &[u8]) -> Result<(), Errno> {
+/// [`rename_no_replace`] does. A process that is killed in between leaves both names.
+pub(super) fn link_and_unlink(from: &OwnedFd, old: &str, to: impl AsFd, new: &[u8]) -> Result<(), Errno> {
     linkat(from, old, to, new, AtFlags::empty())?;
     unlinkat(from, old, AtFlags::empty())
 }

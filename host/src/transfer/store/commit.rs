@@ -21,6 +21,10 @@ use crate::transfer::tree::Hash;
 
 /// From this many small files on, one `syncfs` is cheaper than a sync each.
 const SYNCFS_FROM: usize = 16;
+/// From this many files per thread on, several threads give the files of a group their names.
+const NAMES_PER_THREAD: usize = 1024;
+/// Most such threads.
+const MAX_NAMING_THREADS: usize = 4;
 
 /// A file whose chunks are all on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,21 +72,19 @@ impl CommitGroup {
     pub(in crate::transfer) fn run(&mut self) -> CommitReport {
         let mut results: Vec<Result<(), CommitFault>> = self.items.iter().map(|item| self.prepare(item)).collect();
         self.sync_small(&mut results);
-        let mut dirs = BTreeSet::new();
-        for (item, result) in self.items.iter().zip(&mut results) {
-            if result.is_ok() {
-                *result = self.rename(item.file);
-                dirs.insert(self.files.manifest.entry(item.file).parent);
-            }
-        }
+        self.name_all(&mut results);
+        let named = self.items.iter().zip(&results).filter(|(_, result)| result.is_ok());
+        let dirs = named.map(|(item, _)| self.files.manifest.entry(item.file).parent).collect();
         if let Err(fault) = self.sync_dirs(&dirs) {
             results.iter_mut().filter(|result| result.is_ok()).for_each(|result| *result = Err(fault));
         }
         for (item, _) in self.items.iter().zip(&results).filter(|(item, result)| item.root.is_some() && result.is_ok())
         {
-            let (_, journal) = self.files.staged_names(item.file);
             // A journal without its file is harmless; the next run of the same file replaces it.
-            let _ = unlinkat(self.files.target.staging(), journal, AtFlags::empty());
+            let _ = self
+                .files
+                .staged(item.file)
+                .and_then(|staged| unlinkat(staged.dir, staged.journal(), AtFlags::empty()));
         }
         let faults = results.into_iter().enumerate().filter_map(|(at, result)| result.err().map(|fault| (at, fault)));
         CommitReport { faults: faults.collect(), items: std::mem::take(&mut self.items) }
@@ -120,18 +122,51 @@ impl CommitGroup {
             let file = self.items[at].file;
             let synced = match self.files.open_staged(file).and_then(os::sync_data) {
                 // A mode that forbids its owner to read it.
-                Err(Errno::ACCESS) => os::sync_unopened(self.files.target.staging(), &self.files.staged_names(file).0),
+                Err(Errno::ACCESS) => {
+                    self.files.staged(file).and_then(|staged| os::sync_unopened(staged.dir, &staged.part()))
+                }
                 other => other,
             };
             synced.unwrap_or_else(|errno| fail(at, errno));
         }
     }
 
-    fn rename(&self, file: u32) -> Result<(), CommitFault> {
+    /// Gives the files their names, a large group on several threads: the end of a transfer waits for it.
+    fn name_all(&self, results: &mut [Result<(), CommitFault>]) {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = cpus.min(MAX_NAMING_THREADS).min(results.len() / NAMES_PER_THREAD).max(1);
+        let way = if self.overwrite {
+            Way::Replace
+        } else if threads > 1 {
+            Way::Link
+        } else {
+            Way::Rename
+        };
+        // Neighbours are mostly of one directory, so the threads work in different ones.
+        let share = results.len().div_ceil(threads).max(1);
+        std::thread::scope(|scope| {
+            for (items, results) in self.items.chunks(share).zip(results.chunks_mut(share)) {
+                let work = move || {
+                    for (item, result) in items.iter().zip(results) {
+                        if result.is_ok() {
+                            *result = self.name(item.file, way);
+                        }
+                    }
+                };
+                if threads == 1 {
+                    work();
+                } else {
+                    scope.spawn(work);
+                }
+            }
+        });
+    }
+
+    fn name(&self, file: u32, way: Way) -> Result<(), CommitFault> {
         let dir = self.files.parent_dir(file).map_err(system("open the directory of"))?;
-        let (part, _) = self.files.staged_names(file);
+        let staged = self.files.staged(file).map_err(system("find the partial file of"))?;
         let name = self.files.manifest.entry(file).name;
-        put_in_place(self.files.target.staging(), &part, &dir, name, self.overwrite)
+        put_in_place(staged.dir, &staged.part(), &dir, name, way)
     }
 
     fn sync_dirs(&self, dirs: &BTreeSet<Option<u32>>) -> Result<(), CommitFault> {
@@ -146,20 +181,37 @@ impl CommitGroup {
     }
 }
 
-/// Gives a staged file or link its own name; it never replaces anything unless `overwrite` is set.
+/// How a staged file gets its name.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// A rename that replaces what has the name.
+    Replace,
+    /// A rename that replaces nothing.
+    Rename,
+    /// A hard link, and the staged name removed. No faster than a rename, but of renames from one directory to another a
+    /// file system does one at a time (`s_vfs_rename_mutex` of Linux), while links only lock the directory they are in.
+    Link,
+}
+
+/// Gives a staged file or link its own name.
 fn put_in_place(
     staging: &OwnedFd,
     staged: &str,
     dir: impl rustix::fd::AsFd,
     name: &[u8],
-    overwrite: bool,
+    way: Way,
 ) -> Result<(), CommitFault> {
-    let renamed = if overwrite {
-        renameat(staging, staged, &dir, name)
-    } else {
-        os::rename_no_replace(staging, staged, &dir, name)
+    let placed = match way {
+        Way::Replace => renameat(staging, staged, &dir, name),
+        Way::Rename => os::rename_no_replace(staging, staged, &dir, name),
+        Way::Link => match os::link_and_unlink(staging, staged, &dir, name) {
+            Ok(()) => Ok(()),
+            Err(Errno::EXIST) => Err(Errno::EXIST),
+            // No hard links on this file system, or not for us.
+            Err(_) => os::rename_no_replace(staging, staged, &dir, name),
+        },
     };
-    match renamed {
+    match placed {
         Ok(()) => Ok(()),
         Err(Errno::EXIST) => Err(CommitFault::Conflict(Conflict::Appeared)),
         Err(Errno::ISDIR | Errno::NOTEMPTY) => Err(CommitFault::Conflict(Conflict::IsDirectory)),
@@ -227,7 +279,8 @@ impl FinishJob {
         symlinkat(target, staging, &staged).map_err(system("create"))?;
         // Not every file system keeps times of links; a link without is still the link.
         let _ = utimensat(staging, &staged, &times(view.meta), AtFlags::SYMLINK_NOFOLLOW);
-        let placed = put_in_place(staging, &staged, &dir, view.name, self.overwrite);
+        let way = if self.overwrite { Way::Replace } else { Way::Rename };
+        let placed = put_in_place(staging, &staged, &dir, view.name, way);
         if placed.is_err() {
             let _ = unlinkat(staging, &staged, AtFlags::empty());
         }

@@ -91,10 +91,12 @@ impl Store {
                 Ok(state) => self.states[index as usize] = state,
                 Err(conflict) => self.conflict(index, conflict),
             }
-            let is_fresh_file =
-                self.states[index as usize] == State::Deferred && self.files.place(index) == Place::Fresh;
-            if is_fresh_file && !keys.is_empty() && keys.contains(&key_of(&manifest, index, &mut path)) {
-                self.files.set_place(index, Place::Staged);
+            let is_wanted = self.states[index as usize] == State::Deferred;
+            if is_wanted && !keys.is_empty() && keys.contains(&key_of(&manifest, index, &mut path)) {
+                match self.files.place(index) {
+                    Place::Final => self.files.remove_second_name(index),
+                    Place::Fresh | Place::Staged => self.files.set_place(index, Place::Staged),
+                }
             }
         }
         dirs

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, chmodat, fchmod, ftruncate, futimens, openat, unlinkat};
+use rustix::fs::{
+    AtFlags, Mode, OFlags, Timespec, Timestamps, chmodat, fchmod, ftruncate, futimens, openat, statat, unlinkat,
+};
 use rustix::io::Errno;
 
 use super::direct::Direct;
-use super::staging::{Target, journal_name, key_of, part_name};
+use super::staging::{Staged, Target, key_of};
 use crate::transfer::dirs::{DirCache, open_dir};
 use crate::transfer::journal::{Journal, read_at, write_all_at};
 use crate::transfer::manifest::{CHUNK_BYTES, Manifest, Meta};
@@ -129,29 +131,28 @@ impl StoreFiles {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&file);
     }
 
-    /// The names of `file` in the staging directory: its bytes and its journal.
-    pub(super) fn staged_names(&self, file: u32) -> (String, String) {
-        let key = key_of(&self.manifest, file, &mut Vec::new());
-        (part_name(&key), journal_name(&key))
+    /// Where `file` is staged.
+    pub(super) fn staged(&self, file: u32) -> Result<Staged<'_>, Errno> {
+        self.target.staged(key_of(&self.manifest, file, &mut Vec::new()))
     }
 
     /// Opens what is staged of `file`, for reading alone (its own mode may forbid more).
     pub(super) fn open_staged(&self, file: u32) -> Result<OwnedFd, Errno> {
-        let (part, _) = self.staged_names(file);
-        openat(self.target.staging(), part, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+        let staged = self.staged(file)?;
+        openat(staged.dir, staged.part(), OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
     }
 
     /// Opens the journal of `file`, if there is a good one.
     pub(super) fn open_journal(&self, file: u32) -> Result<Option<Journal>, Errno> {
-        let (_, journal) = self.staged_names(file);
-        Journal::open(self.target.staging(), &journal, self.manifest.file_size(file).unwrap_or(0))
+        let staged = self.staged(file)?;
+        Journal::open(staged.dir, &staged.journal(), self.manifest.file_size(file).unwrap_or(0))
     }
 
     /// Removes what is staged of `file`.
     pub(super) fn remove_staged(&self, file: u32) -> Result<(), Errno> {
-        let (part, journal) = self.staged_names(file);
-        for name in [part, journal] {
-            match unlinkat(self.target.staging(), name, AtFlags::empty()) {
+        let staged = self.staged(file)?;
+        for name in [staged.part(), staged.journal()] {
+            match unlinkat(staged.dir, name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno),
             }
@@ -159,16 +160,31 @@ impl StoreFiles {
         Ok(())
     }
 
+    /// Removes the staged name of a file that has its own name too: a receiver was killed between the two.
+    pub(super) fn remove_second_name(&self, file: u32) {
+        let is_same = || {
+            let (staged, dir) = (self.staged(file)?, self.parent_dir(file)?);
+            let ours = statat(staged.dir, staged.part(), AtFlags::SYMLINK_NOFOLLOW)?;
+            let named = statat(dir, self.manifest.entry(file).name, AtFlags::SYMLINK_NOFOLLOW)?;
+            Ok::<_, Errno>((ours.st_dev, ours.st_ino) == (named.st_dev, named.st_ino))
+        };
+        // Where it cannot be told or removed, it stays, and does no harm.
+        if is_same().unwrap_or(false) {
+            let _ = self.remove_staged(file);
+        }
+    }
+
     /// Creates the staged file of a file of one chunk or none, complete with mode and time.
     pub(super) fn create_small(&self, file: u32, data: &[u8], len: u64) -> Result<(), Fault> {
-        let (part, _) = self.staged_names(file);
+        let staged = self.staged(file).map_err(|errno| ("create", errno))?;
+        let (dir, part) = (staged.dir, staged.part());
         let meta = self.manifest.entry(file).meta;
         let mode = permissions(meta);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let create = || openat(self.target.staging(), part.as_str(), flags, Mode::from_raw_mode(mode.into()));
+        let create = || openat(dir, part.as_str(), flags, Mode::from_raw_mode(mode.into()));
         let fd = match create() {
             Err(Errno::EXIST) => {
-                unlinkat(self.target.staging(), part.as_str(), AtFlags::empty()).map_err(|errno| ("replace", errno))?;
+                unlinkat(dir, part.as_str(), AtFlags::empty()).map_err(|errno| ("replace", errno))?;
                 create()
             }
             other => other,
@@ -288,28 +304,29 @@ impl StoreFiles {
         if self.manifest.is_sparse(file) {
             return None;
         }
-        let (part, _) = self.staged_names(file);
-        Direct::open(self.target.staging(), &part, fd, self.manifest.file_size(file).unwrap_or(0), fresh)
+        let staged = self.staged(file).ok()?;
+        Direct::open(staged.dir, &staged.part(), fd, self.manifest.file_size(file).unwrap_or(0), fresh)
     }
 
     fn create_partial(&self, file: u32) -> Result<(OwnedFd, Journal), Errno> {
         self.remove_staged(file)?;
         let size_bytes = self.manifest.file_size(file).unwrap_or(0);
-        let (part, journal) = self.staged_names(file);
+        let staged = self.staged(file)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = openat(self.target.staging(), part, flags, Mode::from(0o600))?;
+        let fd = openat(staged.dir, staged.part(), flags, Mode::from(0o600))?;
         ftruncate(&fd, size_bytes)?;
-        Ok((fd, Journal::create(self.target.staging(), &journal, size_bytes)?))
+        Ok((fd, Journal::create(staged.dir, &staged.journal(), size_bytes)?))
     }
 
     fn reopen_partial(&self, file: u32) -> Result<(OwnedFd, Journal), Errno> {
-        let (part, _) = self.staged_names(file);
+        let staged = self.staged(file)?;
+        let (dir, part) = (staged.dir, staged.part());
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let open = || openat(self.target.staging(), part.as_str(), flags, Mode::empty());
+        let open = || openat(dir, part.as_str(), flags, Mode::empty());
         let fd = match open() {
             // A run that ended right before the rename has left it with its final mode, which may be read-only.
             Err(Errno::ACCESS) => {
-                chmodat(self.target.staging(), part.as_str(), Mode::from(0o600), AtFlags::empty())?;
+                chmodat(dir, part.as_str(), Mode::from(0o600), AtFlags::empty())?;
                 open()?
             }
             other => other?,

@@ -59,8 +59,9 @@ impl Pair {
     }
 
     fn part_files(&self) -> Vec<PathBuf> {
-        let Ok(dir) = fs::read_dir(self.target.join(".wirehaul")) else { return Vec::new() };
-        dir.map(|entry| entry.unwrap().path()).filter(|path| path.extension() == Some(OsStr::new("part"))).collect()
+        let names = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path());
+        let shelves = names(self.target.join(".wirehaul"));
+        shelves.flat_map(names).filter(|path| path.extension() == Some(OsStr::new("part"))).collect()
     }
 }
 
@@ -80,6 +81,8 @@ struct Run {
     rounds: u32,
     /// Stop without an end after this many blocks, as a killed process would.
     kill_after: usize,
+    /// Called when everything is staged; `true` stops without an end.
+    at_commit: Box<dyn FnMut() -> bool>,
 }
 
 impl Run {
@@ -103,6 +106,7 @@ impl Run {
             sent_bytes: 0,
             rounds: 0,
             kill_after: usize::MAX,
+            at_commit: Box::new(|| false),
         }
     }
 
@@ -152,6 +156,9 @@ impl Run {
                 }
             }
             self.want = self.store.end_round();
+        }
+        if (self.at_commit)() {
+            return None;
         }
         while !self.store.is_finished() {
             let job = self.store.poll_job(Instant::from_nanos(0)).expect("unfinished without a job");
@@ -309,11 +316,46 @@ fn what_a_killed_run_left_beside_its_files_is_removed() {
     pair.put("large", &bytes(4 * CHUNK, 5));
     pair.run(false);
     let staging = pair.target.join(".wirehaul");
-    fs::create_dir(&staging).unwrap();
-    fs::write(staging.join("00112233445566778899aabbccddeeff.journal"), b"of a file that is done").unwrap();
+    let shelf = staging.join("0a");
+    fs::create_dir_all(&shelf).unwrap();
+    fs::write(shelf.join("00112233445566778899aabbccddeeff.journal"), b"of a file that is done").unwrap();
     symlink("nowhere", staging.join("0.link")).unwrap();
     pair.run(false);
     assert!(!staging.exists());
+}
+
+/// Killed between giving a file its name and taking the staged one away.
+#[test]
+fn a_file_that_kept_its_staged_name_loses_it() {
+    let pair = pair();
+    pair.put("small", &bytes(100, 5));
+    let mut run = Run::new(&pair, false);
+    run.at_commit = Box::new(|| true);
+    assert!(run.run_or_kill().is_none());
+    let [part] = &pair.part_files()[..] else { panic!("one part file") };
+    fs::hard_link(part, pair.target.join("tree/small")).unwrap();
+    pair.run(false);
+    assert_eq!(pair.got("small"), bytes(100, 5));
+    assert!(!pair.target.join(".wirehaul").exists());
+}
+
+/// So many that several threads name them; one name is taken meanwhile.
+#[test]
+fn a_large_group_gets_its_names_and_replaces_nothing() {
+    let pair = pair();
+    for at in 0..5000 {
+        pair.put(&format!("d{}/f{at}", at % 3), format!("file {at}").as_bytes());
+    }
+    let mut run = Run::new(&pair, false);
+    let taken = pair.target.join("tree/d2/f2");
+    run.at_commit = Box::new(move || fs::write(&taken, b"theirs").is_err());
+    let outcome = run.run_all().unwrap();
+    assert_eq!(outcome.files_done, 4999);
+    assert!(matches!(outcome.conflicts[..], [(_, Conflict::Appeared)]), "{:?}", outcome.conflicts);
+    for at in 0..5000 {
+        let expected = if at == 2 { "theirs".to_owned() } else { format!("file {at}") };
+        assert_eq!(pair.got(&format!("d{}/f{at}", at % 3)), expected.as_bytes());
+    }
 }
 
 #[test]
