@@ -42,6 +42,23 @@ pub struct CongestionSample {
     pub persistent: bool,
 }
 
+/// What a controller believes of its path: for plots, statistics and people. Nothing decides by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Model {
+    /// The state that it is in, by the name that its specification uses.
+    pub state: &'static str,
+    /// The most that the path was seen to deliver lately, where the controller estimates it.
+    pub max_bw: Option<Rate>,
+    /// The rate that it takes to be safe now.
+    pub bw: Option<Rate>,
+    /// The round-trip time without queues.
+    pub min_rtt: Option<Duration>,
+    /// Bytes in flight that the path bears in the long run; `None` where no bound is known.
+    pub inflight_longterm_bytes: Option<u64>,
+    /// The same, of late.
+    pub inflight_shortterm_bytes: Option<u64>,
+}
+
 /// A congestion controller.
 pub trait Controller {
     /// Data was acknowledged.
@@ -64,6 +81,9 @@ pub trait Controller {
 
     /// Whether the controller still searches for the path's capacity, and so wants frequent ACKs.
     fn is_probing(&self) -> bool;
+
+    /// What it believes.
+    fn model(&self) -> Model;
 }
 
 /// Which controller a session runs.

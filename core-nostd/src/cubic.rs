@@ -1,7 +1,7 @@
 //! CUBIC (RFC 9438) in integers, with HyStart++ (RFC 9406) for the way out of slow start.
 
 use crate::{
-    congestion::{AckSample, CongestionSample, Controller},
+    congestion::{AckSample, CongestionSample, Controller, Model},
     hystart::HyStart,
     rate::Rate,
     time::{Duration, Instant},
@@ -155,6 +155,11 @@ impl Controller for Cubic {
 
     fn is_probing(&self) -> bool {
         self.in_slow_start()
+    }
+
+    fn model(&self) -> Model {
+        let state = if self.in_slow_start() { "SlowStart" } else { "CongestionAvoidance" };
+        Model { state, ..Model::default() }
     }
 }
 

@@ -47,7 +47,7 @@ pub use streams::Stream;
 pub use transmit::Source;
 
 use crate::{
-    congestion::Congestion,
+    congestion::{Congestion, Model},
     crypto::Handshake,
     limits,
     pacer::Pacer,
@@ -274,6 +274,19 @@ impl<'a, H: Handshake> Session<'a, H> {
             epochs: self.epochs.as_ref().map_or(0, Epochs::epoch),
             ..self.stats.clone()
         }
+    }
+
+    /// What the congestion controller believes of the path.
+    #[must_use]
+    pub fn congestion_model(&self) -> Model {
+        use crate::congestion::Controller;
+        self.congestion.get().model()
+    }
+
+    /// The rate that packets are paced at; `None` while nothing paces them.
+    #[must_use]
+    pub const fn pacing_rate(&self) -> Option<crate::rate::Rate> {
+        self.pacer.rate()
     }
 
     /// The next thing to know. [`Session::handle_datagram`], [`Session::handle_timeout`] and [`Session::close`] add
