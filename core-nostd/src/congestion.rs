@@ -1,10 +1,22 @@
 //! What a congestion controller is told and what it decides; the session obeys, the controller never sends.
 
 use crate::{
+    bbr::{Bbr, PacketSample, SendRecord},
     cubic::Cubic,
     rate::Rate,
     time::{Duration, Instant},
 };
+
+/// A packet that is about to leave and must be acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub struct SendSample {
+    /// When it leaves.
+    pub now: Instant,
+    /// Its bytes, headers included.
+    pub bytes: u64,
+    /// Bytes in flight without it.
+    pub inflight_bytes: u64,
+}
 
 /// Packets that one ACK frame newly acknowledged.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +33,12 @@ pub struct AckSample {
     pub next_packet_number: u64,
     /// Bytes in flight before this ACK.
     pub prior_inflight_bytes: u64,
+    /// Bytes in flight behind it, and behind the losses that it showed.
+    pub inflight_bytes: u64,
     /// The newest round-trip sample, if this ACK gave one.
     pub rtt_sample: Option<Duration>,
+    /// The lowest round-trip sample of the session, once there is one.
+    pub min_rtt: Option<Duration>,
     /// Smoothed round-trip time.
     pub srtt: Duration,
     /// Whether the window, and not the application or the peer's flow control, held the sender back.
@@ -34,8 +50,10 @@ pub struct AckSample {
 pub struct CongestionSample {
     /// When the loss was noticed.
     pub now: Instant,
-    /// Bytes declared lost, headers included.
+    /// Bytes declared lost, headers included; zero for a mark.
     pub lost_bytes: u64,
+    /// Bytes still in flight.
+    pub inflight_bytes: u64,
     /// Whether this is the first of a new congestion episode: the window is reduced once per round trip.
     pub new_episode: bool,
     /// Whether the loss spans the persistent-congestion period (RFC 9002 section 7.6).
@@ -60,7 +78,26 @@ pub struct Model {
 }
 
 /// A congestion controller.
+///
+/// For an ACK it is told of each packet acknowledged, then of each one lost, then of the losses and of the ACK as a whole.
 pub trait Controller {
+    /// A packet leaves; what is returned comes back with the packet's fate.
+    fn on_sent(&mut self, _sent: &SendSample) -> SendRecord {
+        SendRecord::default()
+    }
+
+    /// The application has nothing to send, while nothing else would hold the sender back.
+    fn on_app_limited(&mut self, _inflight_bytes: u64) {}
+
+    /// The user's cap, and nothing else, decides the rate of what leaves now.
+    fn on_rate_capped(&mut self, _cap: Rate, _inflight_bytes: u64) {}
+
+    /// A packet was acknowledged.
+    fn on_packet_acked(&mut self, _packet: &PacketSample) {}
+
+    /// A packet was declared lost.
+    fn on_packet_lost(&mut self, _packet: &PacketSample) {}
+
     /// Data was acknowledged.
     fn on_ack(&mut self, sample: &AckSample);
 
@@ -89,38 +126,45 @@ pub trait Controller {
 /// Which controller a session runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ControllerKind {
-    /// CUBIC (RFC 9438) with HyStart++ (RFC 9406).
+    /// BBRv3 (draft-ietf-ccwg-bbr).
     #[default]
+    Bbr,
+    /// CUBIC (RFC 9438) with HyStart++ (RFC 9406).
     Cubic,
 }
 
-/// A session's controller, dispatched without a virtual call.
+/// A session's controller, in its place in the session.
 #[derive(Clone, Debug)]
 pub enum Congestion {
+    /// BBRv3.
+    Bbr(Bbr),
     /// CUBIC.
     Cubic(Cubic),
 }
 
 impl Congestion {
-    /// A controller of this kind for packets of `datagram_bytes`.
+    /// A controller of this kind for packets of `datagram_bytes`; `seed` is for what it draws at random.
     #[must_use]
-    pub fn new(kind: ControllerKind, datagram_bytes: u64) -> Self {
+    pub fn new(kind: ControllerKind, datagram_bytes: u64, seed: u64) -> Self {
         match kind {
+            ControllerKind::Bbr => Self::Bbr(Bbr::new(datagram_bytes, seed)),
             ControllerKind::Cubic => Self::Cubic(Cubic::new(datagram_bytes)),
         }
     }
 
     /// The controller behind the choice.
     #[must_use]
-    pub fn get(&self) -> &impl Controller {
+    pub fn get(&self) -> &dyn Controller {
         match self {
+            Self::Bbr(bbr) => bbr,
             Self::Cubic(cubic) => cubic,
         }
     }
 
     /// The controller behind the choice, to tell it something.
-    pub fn get_mut(&mut self) -> &mut impl Controller {
+    pub fn get_mut(&mut self) -> &mut dyn Controller {
         match self {
+            Self::Bbr(bbr) => bbr,
             Self::Cubic(cubic) => cubic,
         }
     }

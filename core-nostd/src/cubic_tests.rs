@@ -10,6 +10,8 @@ fn ack(now_ms: u64, bytes: u64, largest: u64) -> AckSample {
         largest_sent_at: Instant::from_nanos(now_ms * 1_000_000),
         next_packet_number: largest + 1,
         prior_inflight_bytes: bytes,
+        inflight_bytes: 0,
+        min_rtt: None,
         rtt_sample: None,
         srtt: Duration::from_millis(100),
         cwnd_limited: true,
@@ -18,7 +20,7 @@ fn ack(now_ms: u64, bytes: u64, largest: u64) -> AckSample {
 
 fn loss(now_ms: u64) -> CongestionSample {
     let now = Instant::from_nanos(now_ms * 1_000_000);
-    CongestionSample { now, lost_bytes: MSS, new_episode: true, persistent: false }
+    CongestionSample { now, lost_bytes: MSS, inflight_bytes: 0, new_episode: true, persistent: false }
 }
 
 #[test]

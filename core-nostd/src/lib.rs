@@ -6,6 +6,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod bbr;
 pub mod congestion;
 pub mod crypto;
 pub mod cubic;

@@ -5,13 +5,20 @@
 mod common;
 
 use common::{MIB, Pair, bits_per_sec, link, listener, mbit, ms, secs, sender};
-use wirehaul_core::{pacer::Pacer, time::Duration};
+use wirehaul_core::{congestion::ControllerKind, pacer::Pacer, time::Duration};
 use wirehaul_sim::{
     checks,
-    host::Arena,
+    host::{Arena, HostConfig},
     link::LinkConfig,
     run::{HostId, Run},
 };
+
+/// A sender that runs CUBIC.
+fn cubic(n: u16, sizes: &[u64]) -> HostConfig {
+    let mut config = sender(n, sizes);
+    config.session.controller = ControllerKind::Cubic;
+    config
+}
 
 /// BBR-3, BBR-4, XFER-8: the cap is kept to within 1 % over 10 s, and no burst is above one quantum.
 #[test]
@@ -55,7 +62,7 @@ fn bursts_are_bounded_without_a_cap() {
 #[test]
 fn cubic_fills_the_path_in_a_sawtooth() {
     let arena = Arena::new();
-    let mut pair = Pair::new(&arena, 1, sender(1, &[400 * MIB]), listener(2), link(50, ms(20)), link(50, ms(20)));
+    let mut pair = Pair::new(&arena, 1, cubic(1, &[400 * MIB]), listener(2), link(50, ms(20)), link(50, ms(20)));
     pair.run.for_span(secs(5));
     let (a, call) = (pair.a, pair.call);
     let before = pair.run.stats(a, call);
@@ -108,7 +115,7 @@ fn shares(seed: u64, senders: u16, settle: Duration, span: Duration, one_receive
         })
         .collect();
     for n in 0..senders {
-        let a = run.add_host(sender(1 + n, &[2_000 * MIB]));
+        let a = run.add_host(cubic(1 + n, &[2_000 * MIB]));
         let b = receivers[usize::from(n) % receivers.len()];
         let access = run.network().add_link(LinkConfig { delay: ms(5), ..LinkConfig::default() });
         let (from, to) = (run.host(a).address(), run.host(b).address());
@@ -151,7 +158,7 @@ fn several_senders_into_one_receiver_share_it() {
 fn marks_take_the_place_of_losses() {
     let arena = Arena::new();
     let path = LinkConfig { buffer_bytes: None, mark_above_bytes: Some(125_000), ..link(50, ms(20)) };
-    let mut pair = Pair::new(&arena, 1, sender(1, &[400 * MIB]), listener(2), path.clone(), path);
+    let mut pair = Pair::new(&arena, 1, cubic(1, &[400 * MIB]), listener(2), path.clone(), path);
     pair.run.for_span(secs(20));
     let stats = pair.run.stats(pair.a, pair.call);
     assert_eq!(stats.lost_packets, 0);

@@ -50,7 +50,7 @@ impl Default for Config {
             max_ack_delay: Duration::from_millis(5),
             initial_window_bytes: 2 << 20,
             max_window_bytes: 64 << 20,
-            controller: ControllerKind::Cubic,
+            controller: ControllerKind::Bbr,
             pacing: true,
             rate_cap: None,
             rekey_packets: 1 << 20,

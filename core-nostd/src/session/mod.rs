@@ -202,7 +202,7 @@ impl<'a, H: Handshake> Session<'a, H> {
             replay: ReplayWindow::default(),
             acks: AckPolicy::new(RangeSet::new(storage.received_packets)),
             recovery: Recovery::new(SentRing::new(storage.sent), RangeSet::new(storage.acked_packets)),
-            congestion: Congestion::new(config.controller, datagram as u64),
+            congestion: Congestion::new(config.controller, datagram as u64, u64::from(local_index)),
             pacer: Pacer::unlimited(),
             controls: Controls::empty(),
             window_streams: 0,
@@ -279,7 +279,6 @@ impl<'a, H: Handshake> Session<'a, H> {
     /// What the congestion controller believes of the path.
     #[must_use]
     pub fn congestion_model(&self) -> Model {
-        use crate::congestion::Controller;
         self.congestion.get().model()
     }
 
@@ -307,6 +306,7 @@ impl<'a, H: Handshake> Session<'a, H> {
     ///
     /// [`Source::fill`] is asked for them when they may leave. `false` where the stream is not open.
     pub fn provide(&mut self, id: StreamId, end: u64, fin: bool) -> bool {
+        self.check_app_limited();
         let Some(stream) = self.streams.find(id).and_then(|index| self.streams.get_mut(index)) else { return false };
         if !stream.send.fin {
             stream.send.end = stream.send.end.max(end.min(limits::MAX_STREAM_OFFSET));
@@ -456,7 +456,6 @@ impl<'a, H: Handshake> Session<'a, H> {
     }
 
     fn congestion_window(&self) -> u64 {
-        use crate::congestion::Controller;
         self.congestion.get().cwnd_bytes()
     }
 

@@ -8,7 +8,8 @@ use super::{
     transmit::RESERVED_RECORDS,
 };
 use crate::{
-    congestion::{AckSample, CongestionSample, Controller},
+    bbr::PacketSample,
+    congestion::{AckSample, CongestionSample},
     crypto::Handshake,
     limits::{MIN_DATAGRAM_BYTES, PACKET_OVERHEAD_BYTES},
     ranges::{Range, RangeSet},
@@ -148,6 +149,7 @@ impl<H: Handshake> Session<'_, H> {
 
     /// Takes in an ACK that [`Session::check_ack`] let pass.
     pub(super) fn on_ack(&mut self, ack: &AckFrame<'_>, now: Instant) {
+        self.check_app_limited();
         let mut newly = Newly { prior_inflight_bytes: self.recovery.inflight_bytes, ..Newly::default() };
         let advanced = self.recovery.largest_acked.is_none_or(|largest| ack.largest() > largest);
         if advanced {
@@ -199,6 +201,7 @@ impl<H: Handshake> Session<'_, H> {
                     newly.largest = Some(number);
                     newly.largest_sent_at = packet.sent_at;
                 }
+                self.congestion.get_mut().on_packet_acked(&packet.sample(number, now));
             }
             Fate::Lost => self.on_spurious_loss(number, &packet, now),
         }
@@ -264,7 +267,9 @@ impl<H: Handshake> Session<'_, H> {
             largest_sent_at: newly.largest_sent_at,
             next_packet_number: self.recovery.sent.next_number(),
             prior_inflight_bytes: newly.prior_inflight_bytes,
+            inflight_bytes: self.recovery.inflight_bytes,
             rtt_sample,
+            min_rtt: self.recovery.rtt.smoothed().map(|_| self.recovery.rtt.min()),
             srtt: self.recovery.rtt.smoothed_or_initial(),
             cwnd_limited: self.recovery.cwnd_limited,
         };
@@ -282,6 +287,7 @@ impl<H: Handshake> Session<'_, H> {
         self.congestion.get_mut().on_congestion(&CongestionSample {
             now,
             lost_bytes: 0,
+            inflight_bytes: self.recovery.inflight_bytes,
             new_episode,
             persistent: false,
         });
@@ -305,7 +311,7 @@ impl<H: Handshake> Session<'_, H> {
                     lost_packets += 1;
                     run.lost(packet.sent_at);
                     new_episode |= self.enter_episode(packet.sent_at, now);
-                    self.give_up(number, &packet);
+                    self.give_up(number, &packet, now);
                 } else {
                     let earliest = self.recovery.loss_at.map_or(lost_at, |at| at.min(lost_at));
                     self.recovery.loss_at = Some(earliest);
@@ -325,7 +331,9 @@ impl<H: Handshake> Session<'_, H> {
         self.stats.lost_packets += lost_packets;
         let period = self.probe_timeout().saturating_mul(PERSISTENT_CONGESTION_THRESHOLD);
         let persistent = self.recovery.rtt.smoothed().is_some() && run.longest > period;
-        self.congestion.get_mut().on_congestion(&CongestionSample { now, lost_bytes, new_episode, persistent });
+        let inflight_bytes = self.recovery.inflight_bytes;
+        let sample = CongestionSample { now, lost_bytes, inflight_bytes, new_episode, persistent };
+        self.congestion.get_mut().on_congestion(&sample);
     }
 
     /// A packet sent at `sent_at` was lost or marked: returns whether a new congestion episode begins with it, which
@@ -342,8 +350,9 @@ impl<H: Handshake> Session<'_, H> {
     }
 
     /// Queues what a packet carried again.
-    fn give_up(&mut self, number: u64, packet: &SentPacket) {
+    fn give_up(&mut self, number: u64, packet: &SentPacket, now: Instant) {
         self.recovery.inflight_bytes -= u64::from(packet.size);
+        self.congestion.get_mut().on_packet_lost(&packet.sample(number, now));
         self.recovery.episode_missing += 1;
         let episode = self.recovery.episode;
         if let Some(record) = self.recovery.sent.get_mut(number) {
@@ -365,6 +374,7 @@ impl<H: Handshake> Session<'_, H> {
 
     /// The recovery timers: loss by time, else a probe (RFC 9002 section 6.2).
     pub(super) fn on_recovery_timeout(&mut self, now: Instant) {
+        self.check_app_limited();
         if let Some(loss_at) = self.recovery.loss_at {
             if loss_at <= now {
                 self.detect_losses(now);
@@ -390,7 +400,7 @@ impl<H: Handshake> Session<'_, H> {
             if self.recovery.sent.room() <= RESERVED_RECORDS
                 && let Some((number, packet)) = self.oldest_in_flight()
             {
-                self.give_up(number, &packet);
+                self.give_up(number, &packet, now);
                 self.stats.lost_packets += 1;
                 self.recovery.forget_settled(now);
             }
@@ -412,15 +422,34 @@ impl<H: Handshake> Session<'_, H> {
         (self.recovery.cursor..sent.next_number()).find_map(|number| in_flight(number).map(|packet| (number, *packet)))
     }
 
+    /// Tells the controller where the application, and neither the path nor the peer, leaves room in the window:
+    /// CheckIfApplicationLimited of draft-ietf-ccwg-bbr section 4.1.2.4. It is asked before new data is known, and before
+    /// ACKs and timers change what is in flight.
+    pub(super) fn check_app_limited(&mut self) {
+        if !self.streams.iter().any(|stream| stream.send.has_data()) {
+            self.congestion.get_mut().on_app_limited(self.recovery.inflight_bytes);
+        }
+    }
+
     /// Sets the pacer's rate from the controller and the user's cap (BBR-3, BBR-5).
     pub(super) fn update_pacing_rate(&mut self) {
         let modelled =
             if self.config.pacing { self.congestion.get().pacing_rate(self.recovery.rtt.smoothed()) } else { None };
         let rate = match (modelled, self.config.rate_cap) {
-            (Some(rate), Some(cap)) => Some(rate.min(cap)),
+            (Some(rate), Some(cap)) if rate > cap => {
+                self.congestion.get_mut().on_rate_capped(cap, self.recovery.inflight_bytes);
+                Some(cap)
+            }
             (rate, cap) => rate.or(cap),
         };
         self.pacer.set_rate(rate);
+    }
+}
+
+impl SentPacket {
+    /// What the controller is told of it.
+    fn sample(&self, number: u64, now: Instant) -> PacketSample {
+        PacketSample { now, number, sent_at: self.sent_at, bytes: u64::from(self.size), record: self.record }
     }
 }
 

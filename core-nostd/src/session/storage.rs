@@ -1,7 +1,7 @@
 //! The storage that a session works in, given by its caller: whatever grows with bandwidth and delay.
 
 use super::streams::Stream;
-use crate::{ranges::Range, time::Instant};
+use crate::{bbr::SendRecord, ranges::Range, time::Instant};
 
 /// Most streams that one session can hold: their window updates share one mask in [`SentPacket`].
 pub const MAX_STREAMS: usize = 16;
@@ -73,6 +73,8 @@ pub struct SentPacket {
     pub(super) window_streams: u16,
     /// The congestion episode in which it was lost.
     pub(super) episode: u8,
+    /// What the congestion controller noted when it left.
+    pub(super) record: SendRecord,
 }
 
 impl SentPacket {

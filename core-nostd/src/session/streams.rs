@@ -76,6 +76,11 @@ impl SendHalf<'_> {
         !self.lost.is_empty() || self.next < self.end.min(self.limit) || self.fin_due()
     }
 
+    /// Whether there are bytes to send, whether or not flow control allows it now.
+    pub(super) fn has_data(&self) -> bool {
+        !self.lost.is_empty() || self.next < self.end
+    }
+
     /// Whether the end of the stream must be told, by a frame of its own if no byte is left to carry it.
     pub(super) fn fin_due(&self) -> bool {
         self.fin && !self.fin_sent && self.next == self.end

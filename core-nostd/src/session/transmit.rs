@@ -8,7 +8,7 @@ use super::{
     streams::SendHalf,
 };
 use crate::{
-    congestion::Controller,
+    congestion::SendSample,
     crypto::Handshake,
     device::{Ecn, Transmit},
     limits::{FRAME_HEADER_BYTES, MAX_CONNECTION_OFFSET, MAX_STREAM_OFFSET, PACKET_HEADER_BYTES, TAG_BYTES},
@@ -168,6 +168,10 @@ impl<H: Handshake> Session<'_, H> {
             window_streams: draft.window_streams,
             ..SentPacket::default()
         };
+        if packet.fate == Fate::InFlight {
+            let sent = SendSample { now, bytes: len as u64, inflight_bytes: self.recovery.inflight_bytes() };
+            packet.record = self.congestion.get_mut().on_sent(&sent);
+        }
         if let Some(data) = &draft.data {
             packet.has_data = true;
             packet.fin = data.fin;

@@ -13,6 +13,7 @@ use crate::crypto::local_suites;
 #[must_use]
 pub fn config_for(args: &TransferArgs) -> Config {
     let controller = match args.cc {
+        CongestionControl::Bbr => ControllerKind::Bbr,
         CongestionControl::Cubic => ControllerKind::Cubic,
     };
     Config { suites: local_suites(), controller, ..Config::default() }

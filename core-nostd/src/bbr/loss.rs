@@ -1,0 +1,230 @@
+//! What losses do to the model (section 5.5.10), and how that is undone (section 5.5.11).
+
+use super::{
+    Bbr, State, UNBOUNDED,
+    params::{BETA, LOSS_THRESH, scale},
+    sampler::PacketSample,
+};
+use crate::rate::Rate;
+
+/// The delivery process of the last round, and the losses in it (sections 2.10 and 5.5.10.3).
+#[derive(Clone, Debug)]
+pub(super) struct LossSignals {
+    /// Whether this ACK ends a round of loss accounting.
+    pub round_start: bool,
+    round_delivered: u64,
+    in_round: bool,
+    bw_latest: Rate,
+    /// The most bytes delivered in a sample of the round.
+    pub inflight_latest: u64,
+    /// Bytes in flight that losses of late leave.
+    pub inflight_shortterm: u64,
+    /// Stretches of consecutive packets lost in the round, and the last packet of the newest.
+    stretches: u32,
+    last_lost: Option<u64>,
+}
+
+/// Where a spurious recovery leads back to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum UndoTo {
+    /// The losses ended no search.
+    #[default]
+    Nowhere,
+    Startup,
+    Up,
+}
+
+/// What a loss recovery replaced, until it is certain (section 2.15).
+#[derive(Clone, Debug, Default)]
+pub(super) struct Undo {
+    pub to: UndoTo,
+    bw_shortterm: Rate,
+    inflight_shortterm: u64,
+    inflight_longterm: u64,
+}
+
+impl Default for LossSignals {
+    fn default() -> Self {
+        Self {
+            round_start: false,
+            round_delivered: 0,
+            in_round: false,
+            bw_latest: Rate::ZERO,
+            inflight_latest: 0,
+            inflight_shortterm: UNBOUNDED,
+            stretches: 0,
+            last_lost: None,
+        }
+    }
+}
+
+impl LossSignals {
+    /// ResetCongestionSignals of section 5.5.10.3.
+    pub fn reset(&mut self) {
+        self.in_round = false;
+        self.bw_latest = Rate::ZERO;
+        self.inflight_latest = 0;
+    }
+
+    /// How many stretches of packets were lost in the round that ends.
+    pub fn take_stretches(&mut self) -> u32 {
+        core::mem::take(&mut self.stretches)
+    }
+
+    fn count_stretch(&mut self, number: u64) {
+        if self.last_lost.is_none_or(|last| last + 1 != number) {
+            self.stretches = self.stretches.saturating_add(1);
+        }
+        self.last_lost = Some(number);
+    }
+}
+
+impl Bbr {
+    /// UpdateLatestDeliverySignals of section 5.5.10.3.
+    pub(super) fn update_latest_delivery_signals(&mut self) {
+        let losses = &mut self.losses;
+        losses.bw_latest = losses.bw_latest.max(self.rs.delivery_rate);
+        losses.inflight_latest = losses.inflight_latest.max(self.rs.delivered);
+        losses.round_start = self.rs.has_data && self.rs.prior_delivered >= losses.round_delivered;
+        if losses.round_start {
+            losses.round_delivered = self.sampler.delivered;
+        }
+    }
+
+    /// AdvanceLatestDeliverySignals of section 5.5.10.3.
+    pub(super) fn advance_latest_delivery_signals(&mut self) {
+        if self.losses.round_start {
+            self.losses.bw_latest = self.rs.delivery_rate;
+            self.losses.inflight_latest = self.rs.delivered;
+        }
+    }
+
+    /// UpdateCongestionSignals of section 5.5.10.3.
+    pub(super) fn update_congestion_signals(&mut self) {
+        self.update_max_bw();
+        if !self.losses.round_start {
+            return;
+        }
+        if self.losses.in_round && !self.is_probing_bw() {
+            self.lower_bounds();
+        }
+        self.losses.in_round = false;
+    }
+
+    /// InitLowerBounds and LossLowerBounds of section 5.5.10.3.
+    fn lower_bounds(&mut self) {
+        if self.bandwidth.bw_shortterm == Rate::MAX {
+            self.bandwidth.bw_shortterm = self.bandwidth.max_bw;
+        }
+        if self.losses.inflight_shortterm == UNBOUNDED {
+            self.losses.inflight_shortterm = self.control.cwnd;
+        }
+        let kept = self.bandwidth.bw_shortterm.mul_ratio(BETA.0, BETA.1);
+        self.bandwidth.bw_shortterm = self.losses.bw_latest.max(kept);
+        let kept = scale(self.losses.inflight_shortterm, BETA);
+        self.losses.inflight_shortterm = self.losses.inflight_latest.max(kept);
+    }
+
+    /// ResetShortTermModel of section 5.5.10.3.
+    pub(super) fn reset_short_term_model(&mut self) {
+        self.bandwidth.bw_shortterm = Rate::MAX;
+        self.losses.inflight_shortterm = UNBOUNDED;
+    }
+
+    /// NoteLoss of section 5.5.10.2.
+    fn note_loss(&mut self) {
+        if !self.losses.in_round {
+            self.losses.round_delivered = self.sampler.delivered;
+            self.save_state_upon_loss();
+        }
+        self.losses.in_round = true;
+    }
+
+    /// HandleLostPacket of section 5.5.10.2.
+    pub(super) fn handle_lost_packet(&mut self, packet: &PacketSample) {
+        self.note_loss();
+        self.losses.count_stretch(packet.number);
+        if !self.cycle.is_probe_sample {
+            return;
+        }
+        let tx_inflight = packet.record.tx_inflight;
+        let lost = self.sampler.lost.saturating_sub(packet.record.lost);
+        if Self::is_inflight_too_high(lost, tx_inflight) {
+            let inflight = inflight_at_loss(tx_inflight, lost, packet.bytes);
+            self.handle_inflight_too_high(inflight, packet.record.is_app_limited);
+        }
+    }
+
+    /// A mark of a queue: what RFC 3168 asks for, as the draft leaves it open (section 3.7). It is taken as a loss.
+    pub(super) fn handle_ce_mark(&mut self) {
+        self.note_loss();
+        if self.cycle.is_probe_sample {
+            let (inflight, is_app_limited) = (self.inflight, self.rs.is_app_limited);
+            self.handle_inflight_too_high(inflight, is_app_limited);
+        }
+    }
+
+    /// IsInflightTooHigh of section 5.5.10.2.
+    pub(super) fn is_inflight_too_high(lost: u64, tx_inflight: u64) -> bool {
+        lost > scale(tx_inflight, LOSS_THRESH)
+    }
+
+    /// HandleInflightTooHigh of section 5.5.10.2.
+    fn handle_inflight_too_high(&mut self, inflight: u64, is_app_limited: bool) {
+        self.cycle.prev_probe_too_high = true;
+        self.cycle.is_probe_sample = false;
+        if !is_app_limited {
+            self.cycle.inflight_longterm = inflight.max(scale(self.target_inflight(), BETA));
+        }
+        if self.state == State::Up {
+            self.undo.to = UndoTo::Up;
+            self.start_probe_bw_down();
+        }
+    }
+
+    /// SaveStateUponLoss of section 5.5.11.1.
+    pub(super) fn save_state_upon_loss(&mut self) {
+        self.save_cwnd();
+        self.undo = Undo {
+            to: UndoTo::Nowhere,
+            bw_shortterm: self.bandwidth.bw_shortterm,
+            inflight_shortterm: self.losses.inflight_shortterm,
+            inflight_longterm: self.cycle.inflight_longterm,
+        };
+    }
+
+    /// HandleSpuriousLossDetection of section 5.5.11.2.
+    pub(super) fn handle_spurious_loss_detection(&mut self) {
+        self.recovery = None;
+        self.control.restore_cwnd();
+        self.losses.in_round = false;
+        self.full_pipe.reset(Rate::ZERO);
+        self.bandwidth.bw_shortterm = self.bandwidth.bw_shortterm.max(self.undo.bw_shortterm);
+        self.losses.inflight_shortterm = self.losses.inflight_shortterm.max(self.undo.inflight_shortterm);
+        self.cycle.inflight_longterm = self.cycle.inflight_longterm.max(self.undo.inflight_longterm);
+        let is_probing_rtt = self.state == State::ProbeRtt;
+        match core::mem::take(&mut self.undo.to) {
+            UndoTo::Startup if self.state != State::Startup => {
+                self.full_pipe.reached = false;
+                if !is_probing_rtt {
+                    self.enter_startup();
+                }
+            }
+            UndoTo::Up if self.state != State::Up && !is_probing_rtt => self.start_probe_bw_refill(),
+            _ => {}
+        }
+    }
+}
+
+/// InflightAtLoss of section 5.5.10.2: at how many bytes in flight losses crossed the threshold. `tx_inflight` and `lost`
+/// include the packet of `size`.
+///
+/// Where the losses before the packet were beyond the threshold already, no part of it fitted.
+pub(super) fn inflight_at_loss(tx_inflight: u64, lost: u64, size: u64) -> u64 {
+    let inflight_prev = tx_inflight.saturating_sub(size);
+    let lost_prev = lost.saturating_sub(size);
+    let budget = scale(inflight_prev, LOSS_THRESH).saturating_sub(lost_prev);
+    // Divided by 1 - LossThresh.
+    let lost_prefix = scale(budget, (LOSS_THRESH.1, LOSS_THRESH.1 - LOSS_THRESH.0));
+    inflight_prev.saturating_add(lost_prefix)
+}
