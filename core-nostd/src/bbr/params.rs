@@ -55,6 +55,9 @@ pub(super) const EXTRA_ACKED_ROUNDS: u64 = 10;
 pub(super) const MIN_RTT_FILTER: Duration = Duration::from_secs(10);
 /// ProbeRTTInterval (section 2.16.2).
 pub(super) const PROBE_RTT_INTERVAL: Duration = Duration::from_secs(5);
+/// On paths longer than ProbeRTTDuration a round-trip time this little above the least of the interval renews it: at 600 ms
+/// ProbeRTT costs a tenth of the rate, so it is left out there while the queue is seen to be empty.
+pub(super) const RENEWAL: Gain = (1, 256);
 /// ProbeRTTDuration (section 2.16.2).
 pub(super) const PROBE_RTT_DURATION: Duration = Duration::from_millis(200);
 

@@ -2,7 +2,7 @@
 
 use super::{
     Bbr, State,
-    params::{MIN_RTT_FILTER, PROBE_RTT_CWND_GAIN, PROBE_RTT_DURATION, PROBE_RTT_INTERVAL, UNITY},
+    params::{MIN_RTT_FILTER, PROBE_RTT_CWND_GAIN, PROBE_RTT_DURATION, PROBE_RTT_INTERVAL, RENEWAL, UNITY},
 };
 use crate::time::{Duration, Instant};
 
@@ -30,10 +30,17 @@ impl Bbr {
         let now = self.now;
         let min_rtt = &mut self.min_rtt;
         min_rtt.expired = min_rtt.probe.is_some_and(|(_, stamp)| now > stamp + PROBE_RTT_INTERVAL);
-        if let Some(rtt) = rtt
-            && (min_rtt.expired || min_rtt.probe.is_none_or(|(least, _)| rtt < least))
-        {
-            min_rtt.probe = Some((rtt, now));
+        if let Some(rtt) = rtt {
+            match min_rtt.probe {
+                Some((least, _)) if rtt >= least && !min_rtt.expired => {
+                    // As good as the least: the queue is empty now, and there is nothing that ProbeRTT could find.
+                    let is_long = least > PROBE_RTT_DURATION;
+                    if is_long && rtt <= least + least.mul_ratio(RENEWAL.0, RENEWAL.1) {
+                        min_rtt.probe = Some((least, now));
+                    }
+                }
+                _ => min_rtt.probe = Some((rtt, now)),
+            }
         }
         let Some((least, stamp)) = min_rtt.probe else { return };
         let is_stale = now > min_rtt.stamp + MIN_RTT_FILTER;

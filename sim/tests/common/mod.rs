@@ -10,6 +10,8 @@ use wirehaul_sim::{
     run::{HostId, Outcome, Run},
 };
 
+pub mod flight;
+
 pub const MIB: u64 = 1 << 20;
 
 pub fn ms(millis: u64) -> Duration {
