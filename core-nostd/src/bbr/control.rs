@@ -129,7 +129,7 @@ impl Bbr {
     }
 
     /// SetSendQuantum of section 5.6.3.
-    fn send_quantum(&self) -> u64 {
+    pub(super) fn send_quantum(&self) -> u64 {
         let rate = self.control.pacing_rate.unwrap_or(Rate::ZERO);
         rate.bytes_in(QUANTUM_TIME).min(MAX_QUANTUM_BYTES).max(2 * self.datagram_bytes)
     }

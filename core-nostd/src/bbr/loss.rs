@@ -38,6 +38,8 @@ pub(super) enum UndoTo {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Undo {
     pub to: UndoTo,
+    /// The state below is that of before the recovery under way.
+    pub saved: bool,
     bw_shortterm: Rate,
     inflight_shortterm: u64,
     inflight_longterm: u64,
@@ -105,7 +107,8 @@ impl Bbr {
         if !self.losses.round_start {
             return;
         }
-        if self.losses.in_round && !self.is_probing_bw() {
+        let is_high = Self::is_inflight_too_high(self.rs.lost, self.rs.tx_inflight);
+        if self.losses.in_round && is_high && !self.is_probing_bw() {
             self.lower_bounds();
         }
         self.losses.in_round = false;
@@ -135,9 +138,13 @@ impl Bbr {
     fn note_loss(&mut self) {
         if !self.losses.in_round {
             self.losses.round_delivered = self.sampler.delivered;
-            self.save_state_upon_loss();
         }
         self.losses.in_round = true;
+        // Once per recovery: a first loss that ends a probe begins a new round of accounting, and the second must not
+        // save what the first has made of the state.
+        if !self.undo.saved {
+            self.save_state_upon_loss();
+        }
     }
 
     /// HandleLostPacket of section 5.5.10.2.
@@ -187,6 +194,7 @@ impl Bbr {
         self.save_cwnd();
         self.undo = Undo {
             to: UndoTo::Nowhere,
+            saved: true,
             bw_shortterm: self.bandwidth.bw_shortterm,
             inflight_shortterm: self.losses.inflight_shortterm,
             inflight_longterm: self.cycle.inflight_longterm,
@@ -202,6 +210,7 @@ impl Bbr {
         self.bandwidth.bw_shortterm = self.bandwidth.bw_shortterm.max(self.undo.bw_shortterm);
         self.losses.inflight_shortterm = self.losses.inflight_shortterm.max(self.undo.inflight_shortterm);
         self.cycle.inflight_longterm = self.cycle.inflight_longterm.max(self.undo.inflight_longterm);
+        self.undo.saved = false;
         let is_probing_rtt = self.state == State::ProbeRtt;
         match core::mem::take(&mut self.undo.to) {
             UndoTo::Startup if self.state != State::Startup => {

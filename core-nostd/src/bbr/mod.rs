@@ -164,6 +164,9 @@ impl Bbr {
             self.recovery = None;
             self.control.restore_cwnd();
         }
+        if self.recovery.is_none() {
+            self.undo.saved = false;
+        }
     }
 
     /// The next number of SplitMix64 (Steele, Lea, Flood 2014).

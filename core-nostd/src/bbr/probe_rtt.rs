@@ -28,6 +28,7 @@ impl Bbr {
     /// one.
     pub(super) fn update_min_rtt(&mut self, rtt: Option<Duration>) {
         let now = self.now;
+        let quantum_time = self.bandwidth.max_bw.time_for(self.send_quantum());
         let min_rtt = &mut self.min_rtt;
         min_rtt.expired = min_rtt.probe.is_some_and(|(_, stamp)| now > stamp + PROBE_RTT_INTERVAL);
         if let Some(rtt) = rtt {
@@ -35,7 +36,9 @@ impl Bbr {
                 Some((least, _)) if rtt >= least && !min_rtt.expired => {
                     // As good as the least: the queue is empty now, and there is nothing that ProbeRTT could find.
                     let is_long = least > PROBE_RTT_DURATION;
-                    if is_long && rtt <= least + least.mul_ratio(RENEWAL.0, RENEWAL.1) {
+                    // A sample holds up to a quantum of the flow's own.
+                    let slack = least.mul_ratio(RENEWAL.0, RENEWAL.1) + quantum_time.min(least.mul_ratio(1, 16));
+                    if is_long && rtt <= least + slack {
                         min_rtt.probe = Some((least, now));
                     }
                 }
