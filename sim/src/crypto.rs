@@ -64,6 +64,19 @@ impl Digest {
         self.word(bytes.len() as u64);
     }
 
+    /// Takes in the length of a string of bytes and its first and last 16: of a packet the header and the tag.
+    pub fn ends(&mut self, bytes: &[u8]) {
+        self.word(bytes.len() as u64);
+        match (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
+            (Some(first), Some(last)) => {
+                first.as_chunks::<8>().0.iter().chain(last.as_chunks::<8>().0).for_each(|word| {
+                    self.word(u64::from_le_bytes(*word));
+                })
+            }
+            _ => self.bytes(bytes),
+        }
+    }
+
     /// The digest as 16 bytes.
     #[must_use]
     pub fn tag(&self) -> [u8; 16] {
