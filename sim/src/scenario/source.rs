@@ -35,7 +35,7 @@ struct Override {
     /// As it was given.
     text: String,
     path: Vec<String>,
-    /// Blanks, and then the value; its end is where the next one begins.
+    /// Blanks, and then the value as a line of TOML; its end is where the next one begins.
     padded: String,
 }
 
@@ -54,7 +54,7 @@ impl Source {
             if path.iter().any(String::is_empty) {
                 return Err(error("expected a key such as link.NAME.rate"));
             }
-            let padded = format!("{}{}", " ".repeat(source.end()), as_toml(value.trim()));
+            let padded = format!("{}{}", " ".repeat(source.end()), assignment(value.trim()));
             source.overrides.push(Override { text: text.clone(), path, padded });
         }
         Ok(source)
@@ -70,12 +70,13 @@ impl Source {
     /// # Errors
     /// [`ScenarioError`] where it is no TOML, or has a key that there is not, or a value of the wrong kind.
     pub fn read(&self) -> Result<File, ScenarioError> {
-        let mut table = DeTable::parse(&self.text).map_err(|error| self.from_toml(&error, 0..0))?;
+        let mut table = DeTable::parse(&self.text).map_err(|error| self.located(&error, 0..0))?;
         for replaced in &self.overrides {
-            let value = DeValue::parse(&replaced.padded).map_err(|error| self.from_toml(&error, replaced.span()))?;
+            let read = DeTable::parse(&replaced.padded).map_err(|error| self.located(&error, replaced.span()))?;
+            let Some((_, value)) = read.into_inner().into_iter().next() else { continue };
             put(table.get_mut(), &replaced.path, value).map_err(|reason| self.error(replaced.span(), reason))?;
         }
-        serde::Deserialize::deserialize(toml::Deserializer::from(table)).map_err(|error| self.from_toml(&error, 0..0))
+        serde::Deserialize::deserialize(toml::Deserializer::from(table)).map_err(|error| self.located(&error, 0..0))
     }
 
     /// An error at a place of the sequence.
@@ -91,7 +92,7 @@ impl Source {
         ScenarioError { place: format!("{}:{line}", self.name), reason }
     }
 
-    fn from_toml(&self, error: &toml::de::Error, otherwise: Range<usize>) -> ScenarioError {
+    fn located(&self, error: &toml::de::Error, otherwise: Range<usize>) -> ScenarioError {
         // One line for one error.
         let reason = error.message().trim().replace('\n', "; ");
         self.error(error.span().unwrap_or(otherwise), reason)
@@ -104,12 +105,13 @@ impl Override {
     }
 }
 
-/// A value as TOML: what is not TOML as it stands, such as `20ms`, is taken as a string.
-fn as_toml(value: &str) -> String {
-    if DeValue::parse(value).is_ok() {
-        return value.to_owned();
+/// A value as a line of TOML. What is no value as it stands, such as `20ms`, is taken as a string.
+fn assignment(value: &str) -> String {
+    let line = format!("v={value}");
+    if DeTable::parse(&line).is_ok_and(|table| table.get_ref().len() == 1) {
+        return line;
     }
-    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+    format!("v=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', " "))
 }
 
 /// Puts `value` at `path`, making the tables on the way that are not there.
