@@ -13,13 +13,15 @@ use wirehaul_core::{
     worker::{Application, SessionId},
 };
 
-use crate::{content::Content, crypto::SimHandshake};
+use crate::{content::Content, crypto::SimHandshake, supply::Supply};
 
 /// What the application does in each of its sessions.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// Streams to send as soon as the session is up, each with its number of bytes.
     pub send: Vec<(StreamId, u64)>,
+    /// How the application comes by the bytes of each stream; `None` has all of them from the start.
+    pub supply: Option<Supply>,
     /// How fast received bytes are taken.
     pub appetite: Appetite,
     /// Close the session once everything sent is acknowledged and this many of the peer's streams have ended; `None`
@@ -77,6 +79,8 @@ pub struct Flow {
 pub struct Outgoing {
     /// Bytes in all.
     pub bytes: u64,
+    /// The session was told of everything below.
+    pub announced: u64,
     /// The peer has everything below.
     pub acknowledged: u64,
 }
@@ -101,6 +105,8 @@ pub struct Bulk {
     /// Bytes to take, each with the time from which on.
     meals: VecDeque<Meal>,
     eaten_until: Instant,
+    /// When the next bytes to send are there.
+    next_supply: Option<Instant>,
     breaches: Vec<Breach>,
 }
 
@@ -116,14 +122,17 @@ struct Meal {
 #[derive(Debug)]
 pub struct WatchedSource {
     content: Content,
-    asking: BTreeMap<StreamId, Outgoing>,
+    /// The session that asks.
+    session: Option<SessionId>,
+    announced: BTreeMap<(SessionId, StreamId), Outgoing>,
     out_of_range: Vec<(StreamId, u64)>,
 }
 
 impl Source for WatchedSource {
     fn fill(&mut self, stream: StreamId, offset: u64, out: &mut [u8]) {
-        let known = self.asking.get(&stream).copied().unwrap_or_default();
-        if offset < known.acknowledged || offset + out.len() as u64 > known.bytes {
+        let known = self.session.and_then(|session| self.announced.get(&(session, stream)));
+        let known = known.copied().unwrap_or_default();
+        if offset < known.acknowledged || offset + out.len() as u64 > known.announced {
             self.out_of_range.push((stream, offset));
         }
         self.content.write(stream, offset, out);
@@ -134,13 +143,14 @@ impl Bulk {
     /// An application whose bytes are those of `content`.
     #[must_use]
     pub const fn new(plan: Plan, content: Content) -> Self {
-        let source = WatchedSource { content, asking: BTreeMap::new(), out_of_range: Vec::new() };
+        let source = WatchedSource { content, session: None, announced: BTreeMap::new(), out_of_range: Vec::new() };
         Self {
             plan,
             flows: BTreeMap::new(),
             source,
             meals: VecDeque::new(),
             eaten_until: Instant::ZERO,
+            next_supply: None,
             breaches: Vec::new(),
         }
     }
@@ -180,15 +190,48 @@ impl Bulk {
         }
     }
 
+    /// When it has more bytes to send.
+    #[must_use]
+    pub const fn next_supply(&self) -> Option<Instant> {
+        self.next_supply
+    }
+
+    /// Announces what is there to send at `now`; `announce` passes a stream's end, and whether it is the last, on to the
+    /// session.
+    pub fn supply(&mut self, now: Instant, mut announce: impl FnMut(SessionId, StreamId, u64, bool)) {
+        let (Some(supply), Some(_)) = (self.plan.supply, self.next_supply.filter(|at| *at <= now)) else { return };
+        let mut next = None;
+        for (id, flow) in &mut self.flows {
+            let Some(start) = flow.connected_at.filter(|_| flow.closed.is_none()) else { continue };
+            for (stream, outgoing) in &mut flow.outgoing {
+                if outgoing.announced == outgoing.bytes {
+                    continue;
+                }
+                outgoing.announced = supply.bytes_at(now.saturating_since(start)).min(outgoing.bytes);
+                self.source.announced.insert((*id, *stream), *outgoing);
+                announce(*id, *stream, outgoing.announced, outgoing.announced == outgoing.bytes);
+                let at = supply.next_after(start, now);
+                next = Some(next.map_or(at, |earlier: Instant| earlier.min(at)));
+            }
+        }
+        self.next_supply = next;
+    }
+
     fn on_connected(&mut self, now: Instant, id: SessionId, session: &mut Session<'_, SimHandshake>) {
         let flow = self.flows.entry(id).or_default();
         flow.connected_at = Some(now);
         for (stream, bytes) in &self.plan.send {
             // The peer may have opened it already with bytes of its own: streams carry both directions.
             session.open_stream(*stream, now);
-            session.provide(*stream, *bytes, true);
-            let outgoing = Outgoing { bytes: *bytes, acknowledged: 0 };
+            let announced = if self.plan.supply.is_none() { *bytes } else { 0 };
+            session.provide(*stream, announced, announced == *bytes);
+            let outgoing = Outgoing { bytes: *bytes, announced, acknowledged: 0 };
             flow.outgoing.insert(*stream, outgoing);
+            self.source.announced.insert((id, *stream), outgoing);
+        }
+        if let Some(supply) = self.plan.supply {
+            let at = supply.next_after(now, now);
+            self.next_supply = Some(self.next_supply.map_or(at, |earlier| earlier.min(at)));
         }
     }
 
@@ -255,6 +298,7 @@ impl Application<SimHandshake> for Bulk {
                 let flow = self.flows.entry(id).or_default();
                 if let Some(outgoing) = flow.outgoing.get_mut(&stream) {
                     outgoing.acknowledged = upto;
+                    self.source.announced.insert((id, stream), *outgoing);
                 }
             }
             Event::StreamReset { .. } | Event::GoingAway => {}
@@ -270,9 +314,7 @@ impl Application<SimHandshake> for Bulk {
     }
 
     fn source(&mut self, id: SessionId) -> &mut WatchedSource {
-        if let Some(flow) = self.flows.get(&id) {
-            self.source.asking.clone_from(&flow.outgoing);
-        }
+        self.source.session = Some(id);
         &mut self.source
     }
 }
@@ -301,6 +343,12 @@ impl Incoming {
     /// Adds `start..end`; `false` where some of it was there before.
     fn add(&mut self, start: u64, end: u64) -> bool {
         if start >= end {
+            return true;
+        }
+        // Nearly always it is what comes next.
+        if let Some(mut last) = self.runs.last_entry().filter(|last| *last.get() == start) {
+            *last.get_mut() = end;
+            self.bytes += end - start;
             return true;
         }
         let below = self.runs.range(..=start).next_back().map(|(from, to)| (*from, *to));

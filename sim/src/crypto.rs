@@ -54,7 +54,11 @@ impl Digest {
 
     /// Takes in a string of bytes and its length.
     pub fn bytes(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
+        let (blocks, rest) = bytes.as_chunks::<64>();
+        if !blocks.is_empty() {
+            self.blocks(blocks);
+        }
+        let (words, rest) = rest.as_chunks::<8>();
         for word in words {
             self.word(u64::from_le_bytes(*word));
         }
@@ -62,6 +66,30 @@ impl Digest {
         last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
         self.word(u64::from_le_bytes(last));
         self.word(bytes.len() as u64);
+    }
+
+    /// Takes in long strings eight words at a time, which do not wait for each other.
+    fn blocks(&mut self, blocks: &[[u8; 64]]) {
+        let mut lanes = [self.low; 8];
+        for block in blocks {
+            for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<8>().0) {
+                *lane = (*lane ^ u64::from_le_bytes(*word)).wrapping_mul(0x9fb2_1c65_1e98_df25).rotate_left(31);
+            }
+        }
+        lanes.iter().for_each(|lane| self.word(*lane));
+    }
+
+    /// Takes in the length of a string of bytes and its first and last 16: of a packet the header and the tag.
+    pub fn ends(&mut self, bytes: &[u8]) {
+        self.word(bytes.len() as u64);
+        match (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
+            (Some(first), Some(last)) => {
+                first.as_chunks::<8>().0.iter().chain(last.as_chunks::<8>().0).for_each(|word| {
+                    self.word(u64::from_le_bytes(*word));
+                })
+            }
+            _ => self.bytes(bytes),
+        }
     }
 
     /// The digest as 16 bytes.

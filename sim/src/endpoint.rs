@@ -89,6 +89,7 @@ impl Device for Attached<'_> {
         for mut datagram in self.endpoint.inbox.drain(..count) {
             let stride = datagram.bytes.len().max(1);
             sink(Received { remote: datagram.from, ecn: datagram.ecn, stride, bytes: &mut datagram.bytes });
+            self.network.recycle(datagram.bytes);
         }
         count
     }
@@ -107,9 +108,11 @@ impl Device for Attached<'_> {
             departures.push(Departure { at: self.now, bytes: transmit.len as u64 });
         }
         let mut reachable = true;
-        for bytes in run.chunks(transmit.segment_bytes.max(1)) {
+        for segment in run.chunks(transmit.segment_bytes.max(1)) {
             let (from, to) = (self.endpoint.address, transmit.remote);
-            let datagram = Datagram { from, to, ecn: transmit.ecn, bytes: bytes.to_vec() };
+            let mut bytes = self.network.buffer();
+            bytes.extend_from_slice(segment);
+            let datagram = Datagram { from, to, ecn: transmit.ecn, bytes };
             reachable &= self.network.send(self.now, datagram);
         }
         if reachable { Submitted::Sent } else { Submitted::Unreachable }

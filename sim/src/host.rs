@@ -251,11 +251,17 @@ impl<'a> Host<'a> {
                 session.consume(stream, bytes, now);
             }
         });
+        app.supply(now, |id, stream, end, fin| {
+            if let Some(session) = worker.session(id) {
+                session.provide(stream, end, fin);
+            }
+        });
         let turn = worker.turn(now, &mut endpoint.attach(network, now), app);
         // A timer that is due already needs no sleep, and so comes in time.
         let late = self.random.below(self.wake_lateness.as_nanos() + 1);
         let woken = |at| if at <= now { at } else { at + Duration::from_nanos(late) };
-        let timers = [turn.next_timeout.map(woken), app.next_meal(), endpoint.has_mail().then_some(now)];
+        let supply = app.next_supply();
+        let timers = [turn.next_timeout.map(woken), app.next_meal(), supply, endpoint.has_mail().then_some(now)];
         self.wake_at = timers.into_iter().flatten().min();
         HostTurn { received: turn.received, sent: turn.sent }
     }

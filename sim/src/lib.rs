@@ -5,8 +5,11 @@
 //! crypto   fast, deterministic stand-ins for the core's traits
 //! link     one direction of a path, and its faults          network  links joined, datagrams on their way
 //! endpoint the core's Device over the network               bulk     an application that knows what it should get
+//! supply   an application that has its bytes bit by bit
 //! host     worker + application + endpoint                  run      from event to event
 //! checks   what must hold whatever the scenario            swarm    scenarios drawn at random
+//! scenario files that say what to run and what to expect   metrics  what is measured, and the report
+//! plot     what happened, drawn
 //! ```
 //! A run is a function of its scenario and its seed: the same pair gives the same trace hash (SIM-3).
 
@@ -17,7 +20,10 @@ pub mod crypto;
 pub mod endpoint;
 pub mod host;
 pub mod link;
+pub mod metrics;
 pub mod network;
 pub mod rng;
 pub mod run;
+pub mod scenario;
+pub mod supply;
 pub mod swarm;

@@ -1,7 +1,7 @@
 //! One direction of a path: a queue in front of a wire, and everything that can go wrong on it.
 //!
 //! ```text
-//! datagram -> outage? -> room in the buffer? -> marked? -> serialised at the rate
+//! datagram -> outage? -> policed? -> room in the buffer? -> marked? -> serialised at the rate
 //!          -> lost at random or in a burst? -> cut? corrupted? -> delay, jitter, overtaken? -> arrives, perhaps twice
 //! ```
 //! All arithmetic is in whole nanoseconds and bits, with the remainder of each division carried, so a link's rate is
@@ -51,6 +51,37 @@ pub struct LinkConfig {
     pub truncate_ppm: u32,
     /// While one of these lasts, nothing enters the link: start, and end.
     pub outages: Vec<(Instant, Instant)>,
+    /// Drops what is above a rate, without a queue.
+    pub policer: Option<Policer>,
+}
+
+/// A token bucket in front of the queue: what finds too few tokens is dropped. It is full at the start.
+#[derive(Clone, Copy, Debug)]
+pub struct Policer {
+    /// How fast tokens come, for bytes with headers.
+    pub rate: Rate,
+    /// How many bytes of tokens there can be.
+    pub burst_bytes: u64,
+}
+
+/// A change of a link at some time. What is `None` stays.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Step {
+    /// The new rate, also for what waits already.
+    pub rate: Option<Rate>,
+    /// The new delay, for what enters from now on.
+    pub delay: Option<Duration>,
+    /// The new random loss.
+    pub loss_ppm: Option<u32>,
+}
+
+/// What a link did from the start of the run up to some time. The difference of two of these gives means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Occupancy {
+    /// How long the wire was busy.
+    pub busy: Duration,
+    /// The integral of the bytes that waited, over nanoseconds.
+    pub queue_byte_nanos: u128,
 }
 
 /// Losses in bursts, after Gilbert and Elliott: two states, one of which loses. In parts per million, per datagram.
@@ -75,6 +106,25 @@ pub enum DropReason {
     Burst,
     /// The link was down.
     Outage,
+    /// The policer had too few tokens.
+    Policed,
+}
+
+impl DropReason {
+    /// All of them, in order.
+    pub const ALL: [Self; 5] = [Self::BufferFull, Self::Loss, Self::Burst, Self::Outage, Self::Policed];
+
+    /// Its name in results.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BufferFull => "buffer_full",
+            Self::Loss => "loss",
+            Self::Burst => "burst_loss",
+            Self::Outage => "outage",
+            Self::Policed => "policed",
+        }
+    }
 }
 
 /// What a link has seen.
@@ -87,7 +137,7 @@ pub struct LinkStats {
     /// What was added by duplication.
     pub duplicated: Count,
     /// Dropped, by reason in the order of [`DropReason`].
-    pub dropped: [Count; 4],
+    pub dropped: [Count; DropReason::ALL.len()],
     /// Bytes cut off datagrams that arrived.
     pub cut_bytes: u64,
     /// Datagrams with flipped bits.
@@ -145,8 +195,29 @@ pub struct Link {
     remainder: u128,
     last_arrival: Instant,
     in_burst: bool,
+    /// What the policer's bucket lacks to be full, in bits times nanoseconds, and since when.
+    policer_lacks: u128,
+    policer_at: Instant,
+    /// Time that all datagrams so far take on the wire.
+    worked: Duration,
+    /// The integral of the queue up to `observed_at`.
+    queue_byte_nanos: u128,
+    observed_at: Instant,
     random: Streams,
     stats: LinkStats,
+}
+
+/// A datagram that will arrive.
+#[derive(Debug)]
+pub struct Arrival {
+    /// When its last byte leaves the queue.
+    pub serialised_at: Instant,
+    /// When it arrives.
+    pub at: Instant,
+    /// Whether it arrives behind all that entered before it.
+    pub in_order: bool,
+    /// As what it arrives.
+    pub datagram: Datagram,
 }
 
 #[derive(Debug)]
@@ -176,7 +247,20 @@ impl Link {
         };
         let origin = Instant::ZERO;
         let stats = LinkStats::default();
-        Self { config, free_at: origin, remainder: 0, last_arrival: origin, in_burst: false, random, stats }
+        Self {
+            config,
+            free_at: origin,
+            remainder: 0,
+            last_arrival: origin,
+            in_burst: false,
+            policer_lacks: 0,
+            policer_at: origin,
+            worked: Duration::ZERO,
+            queue_byte_nanos: 0,
+            observed_at: origin,
+            random,
+            stats,
+        }
     }
 
     /// What the link has seen.
@@ -196,8 +280,50 @@ impl Link {
         self.config.rate.map_or(0, |rate| rate.bytes_in(self.free_at.saturating_since(now)))
     }
 
+    /// What it did up to `now`.
+    #[must_use]
+    pub fn occupancy(&self, now: Instant) -> Occupancy {
+        let busy = self.worked.saturating_sub(self.free_at.saturating_since(now));
+        Occupancy { busy, queue_byte_nanos: self.queue_byte_nanos + self.queued_since_observed(now) }
+    }
+
+    /// The integral of the queue from `observed_at` to `now`: it falls in a straight line until it is empty.
+    fn queued_since_observed(&self, now: Instant) -> u128 {
+        let Some(rate) = self.config.rate else { return 0 };
+        let backlog = |at| u128::from(self.free_at.saturating_since(at).as_nanos());
+        let (before, after) = (backlog(self.observed_at), backlog(now));
+        let area = (before * before).saturating_sub(after * after) / 2;
+        area.saturating_mul(u128::from(rate.as_bits_per_sec())) / BIT_NANOS_PER_BYTE
+    }
+
+    fn observe(&mut self, now: Instant) {
+        self.queue_byte_nanos += self.queued_since_observed(now);
+        self.observed_at = self.observed_at.max(now);
+    }
+
+    /// Changes the link. Where that changes how fast the queue drains, returns the old rate and the new one: the
+    /// caller holds what waits, and [`rescaled`] says when each of it now leaves.
+    pub fn step(&mut self, now: Instant, step: Step) -> Option<(Rate, Rate)> {
+        self.config.delay = step.delay.unwrap_or(self.config.delay);
+        self.config.loss_ppm = step.loss_ppm.unwrap_or(self.config.loss_ppm);
+        let (old, new) = (self.config.rate?, step.rate?);
+        self.observe(now);
+        let waiting = self.free_at.saturating_since(now);
+        self.free_at = rescaled(self.free_at, now, old, new);
+        let waiting_now = self.free_at.saturating_since(now);
+        self.worked = self.worked.saturating_sub(waiting) + waiting_now;
+        self.remainder = 0;
+        self.config.rate = Some(new);
+        Some((old, new))
+    }
+
+    /// Tells the link when the last datagram that it carries in order will arrive, after [`Link::step`].
+    pub const fn set_last_arrival(&mut self, at: Instant) {
+        self.last_arrival = at;
+    }
+
     /// Takes a datagram in; appends when and as what it arrives to `arrivals`.
-    pub fn carry(&mut self, now: Instant, mut datagram: Datagram, arrivals: &mut Vec<(Instant, Datagram)>) {
+    pub fn carry(&mut self, now: Instant, mut datagram: Datagram, arrivals: &mut Vec<Arrival>) {
         self.stats.entered.add(datagram.bytes.len());
         if let Err(reason) = self.admit(now, &mut datagram) {
             self.stats.dropped[reason as usize].add(datagram.bytes.len());
@@ -209,20 +335,23 @@ impl Link {
             return;
         }
         self.damage(&mut datagram);
-        let at = self.arrival(serialised_at);
+        let (at, in_order) = self.arrival(serialised_at);
         if self.random.duplicate.chance(self.config.duplicate_ppm) {
             self.stats.duplicated.add(datagram.bytes.len());
             self.stats.left.add(datagram.bytes.len());
             let later = at + Duration::from_nanos(self.random.duplicate.below(1_000_000));
-            arrivals.push((later, datagram.clone()));
+            arrivals.push(Arrival { serialised_at, at: later, in_order: false, datagram: datagram.clone() });
         }
         self.stats.left.add(datagram.bytes.len());
-        arrivals.push((at, datagram));
+        arrivals.push(Arrival { serialised_at, at, in_order, datagram });
     }
 
     fn admit(&mut self, now: Instant, datagram: &mut Datagram) -> Result<(), DropReason> {
         if self.config.outages.iter().any(|(from, to)| *from <= now && now < *to) {
             return Err(DropReason::Outage);
+        }
+        if !self.conforms(now, datagram.bytes.len()) {
+            return Err(DropReason::Policed);
         }
         let queued = self.queued_bytes(now);
         let with_this = queued + datagram.bytes.len() as u64 + HEADER_BYTES;
@@ -238,9 +367,25 @@ impl Link {
         Ok(())
     }
 
+    /// Whether the policer lets the datagram through, and then takes its tokens.
+    fn conforms(&mut self, now: Instant, bytes: usize) -> bool {
+        let Some(Policer { rate, burst_bytes }) = self.config.policer else { return true };
+        let span = u128::from(now.saturating_since(self.policer_at).as_nanos());
+        let came = span * u128::from(rate.as_bits_per_sec());
+        self.policer_at = now;
+        self.policer_lacks = self.policer_lacks.saturating_sub(came);
+        let with_this = self.policer_lacks + (bytes as u128 + u128::from(HEADER_BYTES)) * BIT_NANOS_PER_BYTE;
+        let conforms = with_this <= u128::from(burst_bytes) * BIT_NANOS_PER_BYTE;
+        if conforms {
+            self.policer_lacks = with_this;
+        }
+        conforms
+    }
+
     /// When the last byte of the datagram is on the wire.
     fn serialise(&mut self, now: Instant, bytes: usize) -> Instant {
         let Some(rate) = self.config.rate else { return now };
+        self.observe(now);
         if self.free_at < now {
             self.free_at = now;
             self.remainder = 0;
@@ -248,7 +393,9 @@ impl Link {
         let bits_per_sec = u128::from(rate.as_bits_per_sec().max(1));
         let total = (bytes as u128 + u128::from(HEADER_BYTES)) * BIT_NANOS_PER_BYTE + self.remainder;
         self.remainder = total % bits_per_sec;
-        self.free_at += Duration::from_nanos(u64::try_from(total / bits_per_sec).unwrap_or(u64::MAX));
+        let on_the_wire = Duration::from_nanos(u64::try_from(total / bits_per_sec).unwrap_or(u64::MAX));
+        self.worked = self.worked + on_the_wire;
+        self.free_at += on_the_wire;
         self.free_at
     }
 
@@ -282,7 +429,8 @@ impl Link {
         }
     }
 
-    fn arrival(&mut self, serialised_at: Instant) -> Instant {
+    /// When what left the queue at `serialised_at` arrives, and whether in order.
+    fn arrival(&mut self, serialised_at: Instant) -> (Instant, bool) {
         let jitter = Duration::from_nanos(match self.config.jitter.as_nanos() {
             0 => 0,
             bound => self.random.jitter.below(bound + 1),
@@ -290,11 +438,23 @@ impl Link {
         let at = serialised_at + self.config.delay + jitter;
         if self.random.reorder.chance(self.config.reorder_ppm) {
             self.stats.reordered += 1;
-            return at + Duration::from_nanos(self.random.reorder.below(self.config.reorder_by.as_nanos() + 1));
+            let held = Duration::from_nanos(self.random.reorder.below(self.config.reorder_by.as_nanos() + 1));
+            return (at + held, false);
         }
         self.last_arrival = self.last_arrival.max(at);
-        self.last_arrival
+        (self.last_arrival, true)
     }
+}
+
+/// When that leaves which would have left at `leaves_at`, if the rate changes at `now`: the work that lies before it
+/// takes longer or shorter by the ratio of the rates.
+#[must_use]
+pub fn rescaled(leaves_at: Instant, now: Instant, old: Rate, new: Rate) -> Instant {
+    if leaves_at <= now {
+        return leaves_at;
+    }
+    let waiting = leaves_at.saturating_since(now);
+    now + waiting.mul_ratio(old.as_bits_per_sec(), new.as_bits_per_sec())
 }
 
 #[cfg(test)]

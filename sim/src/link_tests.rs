@@ -16,7 +16,7 @@ fn run(config: LinkConfig, count: u64, gap: Duration) -> (Vec<(Instant, Datagram
     let dropped = stats.dropped_total();
     assert_eq!(stats.entered.datagrams + stats.duplicated.datagrams, stats.left.datagrams + dropped.datagrams);
     assert_eq!(stats.left.datagrams, arrivals.len() as u64);
-    (arrivals, stats)
+    (arrivals.into_iter().map(|arrival| (arrival.at, arrival.datagram)).collect(), stats)
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BinaryHeap, VecDeque},
     net::SocketAddr,
     rc::Rc,
 };
@@ -10,7 +10,7 @@ use std::{
 use wirehaul_core::{device::Ecn, time::Instant};
 
 use crate::{
-    link::{Count, Link, LinkConfig},
+    link::{Arrival, Count, Link, LinkConfig, Step, rescaled},
     rng::Seed,
 };
 
@@ -35,13 +35,36 @@ pub struct LinkId(usize);
 #[derive(Debug)]
 pub struct Network {
     seed: Seed,
-    links: Vec<Link>,
+    links: Vec<Lane>,
     routes: BTreeMap<(SocketAddr, SocketAddr), Rc<[LinkId]>>,
-    heap: BinaryHeap<Reverse<OnTheWay>>,
+    /// The first of each lane that is not empty: when it arrives, its place in the order of sending, and the lane.
+    heads: BinaryHeap<Reverse<(Instant, u64, usize)>>,
+    /// What overtakes or was overtaken, and what no link carries.
+    strays: BinaryHeap<Reverse<OnTheWay>>,
+    /// What will change, when, and in which order.
+    steps: BTreeMap<(Instant, u64), (LinkId, Step)>,
     sequence: u64,
     ledger: Ledger,
     recording: Option<Vec<Datagram>>,
-    arrivals: Vec<(Instant, Datagram)>,
+    arrivals: Vec<Arrival>,
+    /// Buffers of datagrams that arrived, to be used again.
+    spare: Vec<Vec<u8>>,
+}
+
+/// A link, and what it carries in order: a queue, so that a long path costs no more than a short one.
+#[derive(Debug)]
+struct Lane {
+    link: Link,
+    in_order: VecDeque<OnTheWay>,
+}
+
+/// A datagram that has reached its destination.
+#[derive(Debug)]
+pub struct Delivered {
+    /// The datagram.
+    pub datagram: Datagram,
+    /// When it was sent; when it was put in, where it came from outside.
+    pub sent_at: Instant,
 }
 
 /// What entered and left the network as a whole.
@@ -60,6 +83,9 @@ pub struct Ledger {
 #[derive(Debug)]
 struct OnTheWay {
     at: Instant,
+    /// When its last byte left the queue of the link that carries it.
+    serialised_at: Instant,
+    sent_at: Instant,
     /// Ties are broken by the order of sending, so that a run never depends on the heap.
     sequence: u64,
     datagram: Datagram,
@@ -76,18 +102,22 @@ impl Network {
             seed,
             links: Vec::new(),
             routes: BTreeMap::new(),
-            heap: BinaryHeap::new(),
+            heads: BinaryHeap::new(),
+            strays: BinaryHeap::new(),
+            steps: BTreeMap::new(),
             sequence: 0,
             ledger: Ledger::default(),
             recording: None,
             arrivals: Vec::new(),
+            spare: Vec::new(),
         }
     }
 
     /// Adds a link.
     pub fn add_link(&mut self, config: LinkConfig) -> LinkId {
         let id = LinkId(self.links.len());
-        self.links.push(Link::new(config, self.seed, id.0 as u64));
+        let link = Link::new(config, self.seed, id.0 as u64);
+        self.links.push(Lane { link, in_order: VecDeque::new() });
         id
     }
 
@@ -101,12 +131,18 @@ impl Network {
     /// # Panics
     /// Where the id is of another network.
     pub fn link(&mut self, id: LinkId) -> &mut Link {
-        &mut self.links[id.0]
+        &mut self.links[id.0].link
     }
 
     /// All links.
     pub fn links(&self) -> impl Iterator<Item = &Link> {
-        self.links.iter()
+        self.links.iter().map(|lane| &lane.link)
+    }
+
+    /// Changes a link at `at`.
+    pub fn step_at(&mut self, at: Instant, id: LinkId, step: Step) {
+        self.sequence += 1;
+        self.steps.insert((at, self.sequence), (id, step));
     }
 
     /// What entered and left.
@@ -119,7 +155,9 @@ impl Network {
     #[must_use]
     pub fn on_the_way(&self) -> Count {
         let mut count = Count::default();
-        self.heap.iter().for_each(|Reverse(entry)| count.add(entry.datagram.bytes.len()));
+        let in_order = self.links.iter().flat_map(|lane| &lane.in_order);
+        let strays = self.strays.iter().map(|Reverse(entry)| entry);
+        in_order.chain(strays).for_each(|entry| count.add(entry.datagram.bytes.len()));
         count
     }
 
@@ -144,51 +182,137 @@ impl Network {
         if let Some(recording) = &mut self.recording {
             recording.push(datagram.clone());
         }
-        self.forward(now, datagram, route, 0);
+        self.forward(now, now, datagram, route, 0);
         true
     }
 
     /// Puts a datagram in front of its destination, whoever it claims to be from.
     pub fn inject(&mut self, at: Instant, datagram: Datagram) {
         self.ledger.injected.add(datagram.bytes.len());
-        self.push(at, datagram, Rc::new([]), 0);
+        let sequence = self.next_sequence();
+        let (sent_at, serialised_at) = (at, at);
+        let route = Rc::new([]);
+        self.strays.push(Reverse(OnTheWay { at, serialised_at, sent_at, sequence, datagram, route, passed: 0 }));
     }
 
-    /// When the next datagram gets somewhere.
+    /// An empty buffer for a datagram.
+    #[must_use]
+    pub fn buffer(&mut self) -> Vec<u8> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// Takes the buffer of a datagram back.
+    pub fn recycle(&mut self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        self.spare.push(buffer);
+    }
+
+    /// When the next datagram gets somewhere, or a link changes.
     #[must_use]
     pub fn next_at(&self) -> Option<Instant> {
-        self.heap.peek().map(|Reverse(entry)| entry.at)
+        let step = self.steps.first_key_value().map(|((at, _), _)| *at);
+        self.next_datagram().map(|(at, _)| at).into_iter().chain(step).min()
+    }
+
+    /// When the next datagram gets somewhere, and its place in the order of sending.
+    fn next_datagram(&self) -> Option<(Instant, u64)> {
+        let head = self.heads.peek().map(|Reverse((at, sequence, _))| (*at, *sequence));
+        let stray = self.strays.peek().map(|Reverse(entry)| (entry.at, entry.sequence));
+        head.into_iter().chain(stray).min()
     }
 
     /// Moves everything along that is due at `now`; returns the next datagram that has reached its destination.
-    pub fn deliver(&mut self, now: Instant) -> Option<Datagram> {
-        while self.next_at().is_some_and(|at| at <= now) {
-            let Reverse(OnTheWay { at, datagram, route, passed, .. }) = self.heap.pop()?;
+    pub fn deliver(&mut self, now: Instant) -> Option<Delivered> {
+        loop {
+            self.take_steps(now);
+            if self.next_datagram().is_none_or(|(at, _)| at > now) {
+                return None;
+            }
+            let OnTheWay { at, sent_at, datagram, route, passed, .. } = self.take_next()?;
             if passed >= route.len() {
                 self.ledger.delivered.add(datagram.bytes.len());
-                return Some(datagram);
+                return Some(Delivered { datagram, sent_at });
             }
-            self.forward(at, datagram, route, passed);
+            self.forward(at, sent_at, datagram, route, passed);
         }
-        None
     }
 
-    fn forward(&mut self, now: Instant, datagram: Datagram, route: Rc<[LinkId]>, passed: usize) {
-        let Some(LinkId(link)) = route.get(passed) else {
-            self.push(now, datagram, route, passed);
+    fn take_next(&mut self) -> Option<OnTheWay> {
+        let stray = self.strays.peek().map(|Reverse(entry)| (entry.at, entry.sequence));
+        let head = self.heads.peek().map(|Reverse((at, sequence, _))| (*at, *sequence));
+        if head.is_none() || stray.is_some_and(|stray| head.is_some_and(|head| stray < head)) {
+            return self.strays.pop().map(|Reverse(entry)| entry);
+        }
+        let Reverse((_, _, index)) = self.heads.pop()?;
+        let lane = self.links.get_mut(index)?;
+        let entry = lane.in_order.pop_front();
+        if let Some(next) = lane.in_order.front() {
+            self.heads.push(Reverse((next.at, next.sequence, index)));
+        }
+        entry
+    }
+
+    fn forward(&mut self, now: Instant, sent_at: Instant, datagram: Datagram, route: Rc<[LinkId]>, passed: usize) {
+        let Some(LinkId(index)) = route.get(passed).copied() else {
+            let sequence = self.next_sequence();
+            let entry = OnTheWay { at: now, serialised_at: now, sent_at, sequence, datagram, route, passed };
+            self.strays.push(Reverse(entry));
             return;
         };
         let mut arrivals = std::mem::take(&mut self.arrivals);
-        self.links[*link].carry(now, datagram, &mut arrivals);
-        for (at, datagram) in arrivals.drain(..) {
-            self.push(at, datagram, Rc::clone(&route), passed + 1);
+        self.links[index].link.carry(now, datagram, &mut arrivals);
+        for Arrival { at, serialised_at, in_order, datagram } in arrivals.drain(..) {
+            let sequence = self.next_sequence();
+            let route = Rc::clone(&route);
+            let entry = OnTheWay { at, serialised_at, sent_at, sequence, datagram, route, passed: passed + 1 };
+            if !in_order {
+                self.strays.push(Reverse(entry));
+                continue;
+            }
+            let lane = &mut self.links[index].in_order;
+            if lane.is_empty() {
+                self.heads.push(Reverse((at, sequence, index)));
+            }
+            lane.push_back(entry);
         }
         self.arrivals = arrivals;
     }
 
-    fn push(&mut self, at: Instant, datagram: Datagram, route: Rc<[LinkId]>, passed: usize) {
+    const fn next_sequence(&mut self) -> u64 {
         self.sequence += 1;
-        self.heap.push(Reverse(OnTheWay { at, sequence: self.sequence, datagram, route, passed }));
+        self.sequence
+    }
+
+    /// Does the changes that are due before any datagram gets somewhere.
+    fn take_steps(&mut self, now: Instant) {
+        while let Some(((at, _), (id, step))) = self.steps.first_key_value().map(|(key, value)| (*key, *value)) {
+            if at > now || self.next_datagram().is_some_and(|(arrival, _)| arrival < at) {
+                return;
+            }
+            self.steps.pop_first();
+            self.apply(at, id, step);
+        }
+    }
+
+    /// What waits in the queue leaves at the new rate.
+    fn apply(&mut self, now: Instant, LinkId(index): LinkId, step: Step) {
+        let Some(Lane { link, in_order }) = self.links.get_mut(index) else { return };
+        let Some((old, new)) = link.step(now, step) else { return };
+        let mut last = now;
+        for entry in in_order.iter_mut() {
+            let leaves_at = rescaled(entry.serialised_at, now, old, new);
+            let behind = entry.at.saturating_since(entry.serialised_at);
+            if leaves_at != entry.serialised_at {
+                entry.serialised_at = leaves_at;
+                entry.at = (leaves_at + behind).max(last);
+            }
+            last = last.max(entry.at);
+        }
+        link.set_last_arrival(last);
+        self.heads.retain(|Reverse((_, _, lane))| *lane != index);
+        if let Some(first) = self.links[index].in_order.front() {
+            self.heads.push(Reverse((first.at, first.sequence, index)));
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A run: hosts and network, moved from event to event until something holds or time is up.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use wirehaul_core::{
     session::{Session, Stats},
@@ -12,12 +12,16 @@ use crate::{
     crypto::{Digest, SimHandshake},
     host::{Arena, Host, HostConfig, HostTurn},
     link::LinkConfig,
-    network::{LinkId, Network},
+    metrics::{delays::Delays, histogram::Histogram},
+    network::{Delivered, LinkId, Network},
     rng::Seed,
 };
 
 /// Turns in a row, without a datagram and without the clock moving, after which a host is taken to spin.
 const MAX_IDLE_TURNS: u32 = 1_000;
+
+/// When a run starts: an hour after the clock's origin, as no host's clock starts at zero.
+pub const START: Instant = Instant::from_nanos(3_600_000_000_000);
 
 /// Names a host of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,21 +47,27 @@ pub struct Run<'a> {
     now: Instant,
     network: Network,
     hosts: Vec<Host<'a>>,
+    /// Where in `hosts` the host at an address is.
+    places: BTreeMap<SocketAddr, usize>,
+    /// What datagrams between watched hosts meet with, by the place of the host that gets them.
+    delays: Vec<Option<Delays>>,
     trace: Digest,
     idle_turns: u32,
 }
 
 impl<'a> Run<'a> {
-    /// An empty run. It starts an hour after the clock's origin, as no host's clock starts at zero.
+    /// An empty run.
     #[must_use]
     pub fn new(arena: &'a Arena, seed: u64) -> Self {
         let seed = Seed(seed);
         Self {
             arena,
             seed,
-            now: Instant::ZERO + Duration::from_secs(3600),
+            now: START,
             network: Network::new(seed),
             hosts: Vec::new(),
+            places: BTreeMap::new(),
+            delays: Vec::new(),
             trace: Digest::new(0),
             idle_turns: 0,
         }
@@ -66,8 +76,33 @@ impl<'a> Run<'a> {
     /// Adds a host.
     pub fn add_host(&mut self, config: HostConfig) -> HostId {
         let id = HostId(self.hosts.len());
+        self.places.entry(config.address).or_insert(id.0);
+        self.delays.push(None);
         self.hosts.push(Host::new(config, self.arena, self.seed, id.0 as u64));
         id
+    }
+
+    /// Measures from now on how long datagrams take from `sender` to `receiver` and back.
+    ///
+    /// # Panics
+    /// Where an id is of another run.
+    pub fn measure_delays(&mut self, sender: HostId, receiver: HostId) {
+        self.delays[sender.0] = Some(Delays::of_acknowledgements());
+        self.delays[receiver.0] = Some(Delays::of_data(sender.0));
+    }
+
+    /// Round trips over `receiver`, as [`Run::measure_delays`] has it, since the last call of [`Run::forget_delays`].
+    ///
+    /// # Panics
+    /// Where the id is of another run.
+    #[must_use]
+    pub fn round_trips(&self, receiver: HostId) -> Option<&Histogram> {
+        self.delays[receiver.0].as_ref().map(Delays::round_trips)
+    }
+
+    /// Measures delays anew from now on.
+    pub fn forget_delays(&mut self) {
+        self.delays.iter_mut().flatten().for_each(Delays::forget);
     }
 
     /// Joins two hosts by a link in each direction; returns the links from `a` to `b` and back.
@@ -125,6 +160,15 @@ impl<'a> Run<'a> {
         &mut self.hosts[id.0]
     }
 
+    /// A host, to look at.
+    ///
+    /// # Panics
+    /// Where the id is of another run.
+    #[must_use]
+    pub fn host_ref(&self, id: HostId) -> &Host<'a> {
+        &self.hosts[id.0]
+    }
+
     /// All hosts.
     pub fn hosts(&self) -> impl Iterator<Item = &Host<'a>> {
         self.hosts.iter()
@@ -154,7 +198,8 @@ impl<'a> Run<'a> {
         ended.unwrap_or_else(|| panic!("no session {session:?}"))
     }
 
-    /// A digest of every datagram that was delivered: when, to whom, and its bytes (SIM-3).
+    /// A digest of every datagram that was delivered (SIM-3): when, to whom, how long, its header and its tag. The tag
+    /// depends on every byte between them.
     #[must_use]
     pub const fn trace_hash(&self) -> u64 {
         self.trace.value()
@@ -207,6 +252,14 @@ impl<'a> Run<'a> {
         self.hosts.iter_mut().map(|host| host.describe(now)).collect()
     }
 
+    fn note_delay(&mut self, index: usize, delay: Duration) {
+        let Some(Some(delays)) = self.delays.get(index) else { return };
+        let back = delays.partner().and_then(|sender| self.delays.get(sender)?.as_ref()?.last());
+        if let Some(Some(delays)) = self.delays.get_mut(index) {
+            delays.note(delay, back);
+        }
+    }
+
     fn next_at(&self) -> Option<Instant> {
         let timers = self.hosts.iter().filter_map(Host::wake_at);
         timers.chain(self.network.next_at()).min().map(|at| at.max(self.now))
@@ -218,11 +271,12 @@ impl<'a> Run<'a> {
             self.idle_turns = 0;
         }
         self.now = at;
-        while let Some(datagram) = self.network.deliver(at) {
-            let Some(index) = self.hosts.iter().position(|host| host.address() == datagram.to) else { continue };
+        while let Some(Delivered { datagram, sent_at }) = self.network.deliver(at) {
+            let Some(index) = self.places.get(&datagram.to).copied() else { continue };
             self.trace.word(at.as_nanos());
             self.trace.word(index as u64);
-            self.trace.bytes(&datagram.bytes);
+            self.trace.ends(&datagram.bytes);
+            self.note_delay(index, at.saturating_since(sent_at));
             let Some(host) = self.hosts.get_mut(index) else { continue };
             host.endpoint().arrived(datagram);
             host.wake(at);

@@ -177,6 +177,7 @@ fn draw_link(random: &mut Stream, rate: u64, delay: Duration) -> LinkConfig {
         corrupt_ppm: rare(random),
         truncate_ppm: rare(random),
         outages: draw_outages(random),
+        ..LinkConfig::default()
     }
 }
 
@@ -232,5 +233,5 @@ fn draw_plan(random: &mut Stream, streams: usize, rate: u64) -> Plan {
     let send = send.collect();
     let rate = random.chance(200_000).then(|| Rate::from_bits_per_sec(rate / 2));
     let appetite = Appetite { delay: Duration::from_millis(*random.pick(&[0, 0, 3, 50])), rate };
-    Plan { send, appetite, close_after_streams: None }
+    Plan { send, appetite, ..Plan::default() }
 }

@@ -1,0 +1,57 @@
+//! The command line: one file per subcommand, and what they share.
+
+mod clock;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Runs Wirehaul's own sessions under virtual time.
+///
+/// A run is a function of its scenario and its seed: the same pair gives the same trace hash on any machine.
+#[derive(Debug, Parser)]
+#[command(name = "wirehaul-sim", bin_name = "wirehaul-sim", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = EXIT_CODES)]
+struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a scenario and report its figures
+    Run(run::RunArgs),
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, and everything was as the scenario expects
+  1  something that must hold did not, or a figure was not as expected; or a file could not be written
+  2  usage: the command line or the scenario makes no sense";
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything was as it should be.
+    Done,
+    /// Something was not.
+    Failed,
+    /// What was asked for makes no sense.
+    Usage,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    let exit = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+    };
+    exit.into()
+}
