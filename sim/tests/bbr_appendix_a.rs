@@ -181,7 +181,7 @@ fn entering_and_exiting_probe_rtt_during_startup() {
     // The path becomes longer all the time, so that no sample is as low as those before.
     let mut probe = flight.moment();
     for _ in 0..40 {
-        flight.fly(ms(200)).change(|link| link.delay = link.delay + ms(4));
+        flight.fly(ms(200)).change(|link| link.delay = link.delay + ms(25));
         probe = flight.moment();
         if probe.model.state == "ProbeRTT" {
             break;

@@ -3,12 +3,12 @@
 use wirehaul_core::{
     congestion::{ControllerKind, Model},
     rate::Rate,
-    session::Stats,
+    session::{Session, Stats},
     time::Duration,
 };
-use wirehaul_sim::{host::Arena, link::LinkConfig};
+use wirehaul_sim::{crypto::SimHandshake, host::Arena, link::LinkConfig};
 
-use super::{MIB, Pair, listener, ms, secs, sender};
+use super::{MIB, Pair, listener, ms, secs, sender, stream};
 
 /// How finely a flow is watched.
 const STEP: Duration = Duration::from_millis(1);
@@ -18,6 +18,8 @@ pub struct Flight<'a> {
     pub pair: Pair<'a>,
     pub rate: Rate,
     pub rtt: Duration,
+    /// Bytes that a flow of [`Flight::idle`] was given so far.
+    offered: u64,
 }
 
 /// How a flow stands.
@@ -35,6 +37,45 @@ impl<'a> Flight<'a> {
         Self::with(arena, ControllerKind::Bbr, rate, rtt, |link| {
             link.buffer_bytes = Some((rate.bytes_in(rtt) * buffer_percent / 100).max(9_000));
         })
+    }
+
+    /// A flow of BBR whose application has nothing to send but what [`Flight::offer`] gives it.
+    pub fn idle(arena: &'a Arena, rate: Rate, rtt: Duration, buffer_percent: u64) -> Self {
+        let buffer_bytes = Some((rate.bytes_in(rtt) * buffer_percent / 100).max(9_000));
+        let back = LinkConfig { delay: rtt.mul_ratio(1, 2), ..LinkConfig::default() };
+        let there = LinkConfig { rate: Some(rate), buffer_bytes, ..back.clone() };
+        let pair = Pair::new(arena, 1, sender(1, &[]), listener(2), there, back);
+        let mut flight = Self { pair, rate, rtt, offered: 0 };
+        flight.fly(rtt.saturating_mul(4));
+        let now = flight.pair.run.now();
+        assert!(flight.session().open_stream(stream(0), now));
+        flight
+    }
+
+    fn session(&mut self) -> &mut Session<'a, SimHandshake> {
+        let (a, call) = (self.pair.a, self.pair.call);
+        self.pair.run.host(a).session(call).expect("the session lives")
+    }
+
+    /// Gives the application of an idle flow more to send.
+    pub fn offer(&mut self, bytes: u64) {
+        self.offered += bytes;
+        let end = self.offered;
+        assert!(self.session().provide(stream(0), end, false));
+        let now = self.pair.run.now();
+        let a = self.pair.a;
+        self.pair.run.host(a).wake(now);
+    }
+
+    /// Gives it bytes at this rate for a while, a little every five milliseconds.
+    pub fn trickle(&mut self, rate: Rate, span: Duration) {
+        let every = ms(5);
+        let mut left = span;
+        while left > Duration::ZERO {
+            self.offer(rate.bytes_in(every));
+            self.fly(every);
+            left = left.saturating_sub(every);
+        }
     }
 
     /// The same with another controller, and with any change to the link there.
@@ -58,7 +99,7 @@ impl<'a> Flight<'a> {
         let back = LinkConfig { delay: rtt.mul_ratio(1, 2), ..LinkConfig::default() };
         let mut there = LinkConfig { rate: Some(rate), ..back.clone() };
         change(&mut there);
-        Self { pair: Pair::new(arena, 1, a, b, there, back), rate, rtt }
+        Self { pair: Pair::new(arena, 1, a, b, there, back), rate, rtt, offered: 0 }
     }
 
     /// How the flow stands now.
