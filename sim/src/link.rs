@@ -31,6 +31,8 @@ pub struct LinkConfig {
     pub delay: Duration,
     /// Up to this much more delay, different for each datagram; datagrams stay in order.
     pub jitter: Duration,
+    /// Datagrams arrive in lumps, at multiples of this time, as on radio links; zero: each by itself.
+    pub lumps: Duration,
     /// Bytes that may wait in the queue; more are dropped at its tail. `None` is without limit.
     pub buffer_bytes: Option<u64>,
     /// Datagrams that find more than this waiting are marked, if they are ECN-capable.
@@ -435,7 +437,7 @@ impl Link {
             0 => 0,
             bound => self.random.jitter.below(bound + 1),
         });
-        let at = serialised_at + self.config.delay + jitter;
+        let at = lumped(serialised_at + self.config.delay + jitter, self.config.lumps);
         if self.random.reorder.chance(self.config.reorder_ppm) {
             self.stats.reordered += 1;
             let held = Duration::from_nanos(self.random.reorder.below(self.config.reorder_by.as_nanos() + 1));
@@ -443,6 +445,14 @@ impl Link {
         }
         self.last_arrival = self.last_arrival.max(at);
         (self.last_arrival, true)
+    }
+}
+
+/// The next multiple of `lumps`.
+fn lumped(at: Instant, lumps: Duration) -> Instant {
+    match at.as_nanos().checked_rem(lumps.as_nanos()) {
+        None | Some(0) => at,
+        Some(past) => at + Duration::from_nanos(lumps.as_nanos() - past),
     }
 }
 

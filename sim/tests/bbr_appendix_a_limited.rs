@@ -129,6 +129,36 @@ fn handling_application_limited_sending_during_probe_refill() {
     assert_eq!(after.model.max_bw, before.model.max_bw);
 }
 
+/// The way back delivers what has gathered every 30 ms, on a path of 40.
+fn lumpy(arena: &Arena) -> Flight<'_> {
+    let mut flight = Flight::new(arena, mbit(50), ms(40), 300);
+    let back = flight.pair.back;
+    flight.pair.run.network().link(back).config_mut().lumps = ms(30);
+    flight
+}
+
+#[test]
+fn achieving_expected_startup_bandwidth_on_a_link_with_aggregation() {
+    let arena = Arena::new();
+    let mut flight = lumpy(&arena);
+    let drain = flight.until_entering("Drain", secs(4));
+    let reached = bits(drain.model.max_bw) * 100 / 49_000_000;
+    assert!((90..=110).contains(&reached), "{reached} %: {drain:?}");
+    assert!(drain.stats.cwnd_bytes > 2 * Flight::bdp(&drain), "{drain:?}");
+}
+
+#[test]
+fn achieving_expected_cruise_bandwidth_on_a_link_with_aggregation() {
+    let arena = Arena::new();
+    let mut flight = lumpy(&arena);
+    flight.until_entering("ProbeBW_CRUISE", secs(5));
+    flight.fly(ms(500));
+    let cruise = flight.moment();
+    assert!(cruise.stats.cwnd_bytes > 2 * Flight::bdp(&cruise) * 11 / 10, "{cruise:?}");
+    let used = flight.utilisation(secs(10));
+    assert!(used >= 900, "{used}");
+}
+
 #[test]
 fn handling_token_bucket_policers() {
     let arena = Arena::new();

@@ -273,6 +273,7 @@ fn direction(table: &LinkTable) -> DirectionSpec {
         rate: table.rate.map(|RateText(rate)| rate),
         delay: table.delay.map_or(Duration::ZERO, |Span(delay)| delay),
         jitter: table.jitter.map_or(Duration::ZERO, |Span(jitter)| jitter),
+        lumps: table.lumps.map_or(Duration::ZERO, |Span(lumps)| lumps),
         buffer_bytes: None,
         mark_above_bytes: None,
         loss_ppm: table.loss.0,

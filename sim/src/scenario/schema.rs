@@ -69,6 +69,8 @@ pub struct LinkTable {
     pub delay: Option<Span>,
     /// Up to this much more delay per datagram, in order.
     pub jitter: Option<Span>,
+    /// Datagrams arrive in lumps, at multiples of this time.
+    pub lumps: Option<Span>,
     /// What may wait in the queue; without it there is no limit.
     pub buffer: Option<Spanned<Depth>>,
     /// ECN-capable datagrams that find more than this waiting are marked.
