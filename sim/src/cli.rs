@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, and what they share.
 
 mod clock;
+mod plot;
 mod run;
 
 use std::process::ExitCode;
@@ -23,6 +24,8 @@ struct Cli {
 enum Command {
     /// Run a scenario and report its figures
     Run(run::RunArgs),
+    /// Draw what happened in a scenario, or in a recorded result, as one HTML page
+    Plot(plot::PlotArgs),
 }
 
 const EXIT_CODES: &str = "\
@@ -52,6 +55,7 @@ impl From<Exit> for ExitCode {
 pub fn main() -> ExitCode {
     let exit = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Plot(args) => plot::plot(&args),
     };
     exit.into()
 }

@@ -22,6 +22,7 @@ pub mod host;
 pub mod link;
 pub mod metrics;
 pub mod network;
+pub mod plot;
 pub mod rng;
 pub mod run;
 pub mod scenario;

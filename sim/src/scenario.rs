@@ -27,7 +27,7 @@ use expect::Expectation;
 pub use source::{ScenarioError, Source};
 
 /// The names of the congestion controllers.
-pub const CONTROLLERS: &[(&str, ControllerKind)] = &[("cubic", ControllerKind::Cubic)];
+pub const CONTROLLERS: &[(&str, ControllerKind)] = &[("bbr", ControllerKind::Bbr), ("cubic", ControllerKind::Cubic)];
 
 /// The controller with this name.
 #[must_use]

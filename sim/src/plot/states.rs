@@ -1,0 +1,71 @@
+//! What each controller was doing when: a strip per flow, a colour per state.
+
+use std::fmt::Write;
+
+use super::{
+    chart::{Frame, time_axis},
+    escape,
+    recording::Recording,
+};
+
+/// One per state, in the order of their first appearance.
+const COLOURS: [&str; 8] = ["#d55e00", "#000000", "#56b4e9", "#0072b2", "#f0e442", "#009e73", "#cc79a7", "#999999"];
+/// The most flows that are shown: strips must stay wide enough to be seen.
+const MAX_STRIPS: usize = 16;
+
+/// Draws the strips.
+pub fn draw(out: &mut String, recording: &Recording, frame: Frame, end_s: f64) {
+    let Frame { x, y, width, height } = frame;
+    let _ = writeln!(out, "<text x=\"{x}\" y=\"{:.1}\" font-weight=\"bold\">Controller state</text>", y - 12.0);
+    let states = recording.states();
+    let colour = |state: &str| {
+        let place = states.iter().position(|known| *known == state).unwrap_or(0);
+        COLOURS[place % COLOURS.len()]
+    };
+    legend(out, &states, frame, colour);
+    let shown = recording.tracks.len().min(MAX_STRIPS);
+    let strip = height / shown.max(1) as f64;
+    for (index, track) in recording.tracks.iter().take(MAX_STRIPS).enumerate() {
+        let top = y + index as f64 * strip;
+        for (state, from, to) in track.spells() {
+            let (left, right) = (x + from / end_s * width, x + to / end_s * width);
+            let _ = writeln!(
+                out,
+                "<rect x=\"{left:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"{}\"><title>{}</title></rect>",
+                top + strip * 0.06,
+                (right - left).max(0.4),
+                strip * 0.88,
+                colour(state),
+                escape(state),
+            );
+        }
+        let name: String = track.name.chars().take(9).collect();
+        let (left, middle) = (x - 7.0, top + strip / 2.0 + 5.0);
+        let _ = writeln!(
+            out,
+            "<text x=\"{left:.1}\" y=\"{middle:.1}\" text-anchor=\"end\" font-size=\"{:.0}\">{}</text>",
+            strip.clamp(8.0, 15.0),
+            escape(&name)
+        );
+    }
+    time_axis(out, frame, end_s);
+}
+
+fn legend(out: &mut String, states: &[&str], frame: Frame, colour: impl Fn(&str) -> &'static str) {
+    let mut right = frame.x + frame.width;
+    let y = frame.y - 12.0;
+    for state in states.iter().rev() {
+        let _ = writeln!(
+            out,
+            "<text x=\"{right:.1}\" y=\"{y:.1}\" text-anchor=\"end\" font-size=\"14\">{}</text>",
+            escape(state)
+        );
+        right -= 8.6 * state.chars().count() as f64 + 8.0;
+        let (left, top, colour) = (right - 14.0, y - 12.0, colour(state));
+        let _ = writeln!(
+            out,
+            "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"14\" height=\"14\" fill=\"{colour}\" stroke=\"#222\"/>"
+        );
+        right -= 36.0;
+    }
+}
