@@ -1,7 +1,8 @@
 //! What a congestion controller is told and what it decides; the session obeys, the controller never sends.
 
+pub use crate::bbr::{PacketSample, SendRecord};
 use crate::{
-    bbr::{Bbr, PacketSample, SendRecord},
+    bbr::Bbr,
     cubic::Cubic,
     rate::Rate,
     time::{Duration, Instant},
@@ -135,6 +136,7 @@ pub enum ControllerKind {
 
 /// A session's controller, in its place in the session.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one per session, and nothing here can allocate")]
 pub enum Congestion {
     /// BBRv3.
     Bbr(Bbr),

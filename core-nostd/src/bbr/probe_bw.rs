@@ -135,13 +135,15 @@ impl Bbr {
                 self.cycle.is_probe_sample = true;
                 self.start_probe_bw_up();
             }
-            State::Up => {
-                if self.is_time_to_go_down() {
-                    self.cycle.prev_probe_too_high = false;
-                    self.start_probe_bw_down();
-                }
-            }
+            State::Up => self.end_probe_if_due(),
             _ => {}
+        }
+    }
+
+    fn end_probe_if_due(&mut self) {
+        if self.is_time_to_go_down() {
+            self.cycle.prev_probe_too_high = false;
+            self.start_probe_bw_down();
         }
     }
 
@@ -226,16 +228,11 @@ impl Bbr {
 
     /// AdaptLongTermModel: whether it has decided on the next phase.
     fn adapt_long_term_model(&mut self) -> bool {
-        if self.round.start {
-            match self.cycle.ack_phase {
-                AckPhase::Starting => self.cycle.ack_phase = AckPhase::Feedback,
-                AckPhase::Stopping => {
-                    if self.end_of_probe_samples() {
-                        return true;
-                    }
-                }
-                _ => {}
-            }
+        if self.round.start && self.cycle.ack_phase == AckPhase::Starting {
+            self.cycle.ack_phase = AckPhase::Feedback;
+        }
+        if self.round.start && self.cycle.ack_phase == AckPhase::Stopping && self.end_of_probe_samples() {
+            return true;
         }
         let is_safe = !Self::is_inflight_too_high(self.rs.lost, self.rs.tx_inflight);
         if is_safe && self.cycle.inflight_longterm != UNBOUNDED {

@@ -8,8 +8,7 @@ use super::{
     transmit::RESERVED_RECORDS,
 };
 use crate::{
-    bbr::PacketSample,
-    congestion::{AckSample, CongestionSample},
+    congestion::{AckSample, CongestionSample, PacketSample},
     crypto::Handshake,
     limits::{MIN_DATAGRAM_BYTES, PACKET_OVERHEAD_BYTES},
     ranges::{Range, RangeSet},

@@ -1,7 +1,7 @@
 //! The storage that a session works in, given by its caller: whatever grows with bandwidth and delay.
 
 use super::streams::Stream;
-use crate::{bbr::SendRecord, ranges::Range, time::Instant};
+use crate::{congestion::SendRecord, ranges::Range, time::Instant};
 
 /// Most streams that one session can hold: their window updates share one mask in [`SentPacket`].
 pub const MAX_STREAMS: usize = 16;
