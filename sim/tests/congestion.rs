@@ -5,7 +5,7 @@
 mod common;
 
 use common::{MIB, Pair, bits_per_sec, link, listener, mbit, ms, secs, sender};
-use wirehaul_core::{pacer::Pacer, time::Duration};
+use wirehaul_core::{pacer::Quantum, time::Duration};
 use wirehaul_sim::{
     checks,
     host::Arena,
@@ -29,9 +29,7 @@ fn a_rate_cap_is_kept_without_bursts() {
     let sent = pair.run.stats(host, pair.call).sent_bytes - before;
     let rate = bits_per_sec(sent, secs(10));
     assert!(rate.abs_diff(10_000_000) < 100_000, "{rate} bit/s");
-    let mut pacer = Pacer::unlimited();
-    pacer.set_rate(Some(cap));
-    let quantum = pacer.quantum(1472);
+    let quantum = Quantum::DRAFT.bytes(Some(cap), 1472);
     assert_eq!(quantum, 2944);
     assert_eq!(checks::pacing(pair.run.host(host).endpoint().departures(), cap, quantum), Ok(()));
 }
