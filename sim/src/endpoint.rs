@@ -103,14 +103,16 @@ impl Device for Attached<'_> {
 
     fn submit(&mut self, transmit: &Transmit) -> Submitted {
         let Some(run) = self.endpoint.buffer.get(..transmit.len) else { return Submitted::Full };
+        // As a kernel with transmit time does: what was handed over early leaves when it is due.
+        let at = transmit.depart_at.max(self.now);
         if let Some(departures) = &mut self.endpoint.departures {
-            departures.push(Departure { at: self.now, bytes: transmit.len as u64 });
+            departures.push(Departure { at, bytes: transmit.len as u64 });
         }
         let mut reachable = true;
         for bytes in run.chunks(transmit.segment_bytes.max(1)) {
             let (from, to) = (self.endpoint.address, transmit.remote);
             let datagram = Datagram { from, to, ecn: transmit.ecn, bytes: bytes.to_vec() };
-            reachable &= self.network.send(self.now, datagram);
+            reachable &= self.network.send(at, datagram);
         }
         if reachable { Submitted::Sent } else { Submitted::Unreachable }
     }

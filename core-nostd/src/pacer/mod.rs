@@ -117,7 +117,7 @@ impl Pacer {
         let beyond = if beyond > tick(rate) { beyond } else { 0 };
         if let Some(since) = held_since {
             let late = nanos(div(self.owed.saturating_neg(), rate));
-            self.punctuality.count(since, self.as_of - late, nanos(div(beyond, rate)));
+            self.punctuality.count(since, self.as_of - late, self.as_of, nanos(div(beyond, rate)));
             self.owed = self.owed.saturating_add(beyond);
         } else if beyond > 0 {
             self.owed = 0;

@@ -61,7 +61,8 @@ impl Default for Quantum {
 /// How long the pacer held packets back, and what that cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Punctuality {
-    /// Time for which the pacer alone held packets back, where that was long enough for a timer.
+    /// Time for which the pacer alone held packets back, where that was long enough for a timer; with the lateness that
+    /// came after it, as far as that was made up for.
     pub held: Duration,
     /// Lateness after such a time that could not be made up for.
     pub lost: Duration,
@@ -72,11 +73,10 @@ impl Punctuality {
     /// host is busy, and nothing of its timers.
     pub const SHORTEST_WAIT: Duration = Duration::from_micros(20);
 
-    /// A run that was held back from `since` on and due at `due` has left, so late that `lost` is not made up for.
-    pub(super) fn count(&mut self, since: Instant, due: Instant, lost: Duration) {
-        let waited = due.saturating_since(since);
-        if waited >= Self::SHORTEST_WAIT {
-            self.held = self.held + waited;
+    /// A run that was held back from `since` on, due at `due`, left at `left`, and `lost` of that is not made up for.
+    pub(super) fn count(&mut self, since: Instant, due: Instant, left: Instant, lost: Duration) {
+        if due.saturating_since(since) >= Self::SHORTEST_WAIT {
+            self.held = self.held + left.saturating_since(since).saturating_sub(lost);
             self.lost = self.lost + lost;
         }
     }

@@ -50,7 +50,7 @@ fn what_is_made_up_for_is_bounded() {
     pacer.on_sent(late, 2 * MTU, MTU, Some(at(2208)));
     assert_eq!(pacer.departure(late, MTU), late + Duration::from_micros(1472));
     let lost = late.saturating_since(at(2944)).saturating_sub(Duration::from_micros(1472));
-    assert_eq!(pacer.punctuality(), Punctuality { held: Duration::from_micros(1472 + 736), lost });
+    assert_eq!(pacer.punctuality(), Punctuality { held: Duration::from_micros(2208 + 736 + 1472), lost });
 }
 
 /// A pause in which there was nothing to send gives no credit.

@@ -29,7 +29,8 @@ pub struct Stats {
     pub congestion_episodes: u64,
     /// Packets that arrived with a congestion mark.
     pub ce_packets: u64,
-    /// Time for which nothing but the pacer held packets back; waits below [`Punctuality::SHORTEST_WAIT`] do not count.
+    /// Time for which nothing but the pacer held packets back, with the lateness that was made up for; waits below
+    /// [`Punctuality::SHORTEST_WAIT`] do not count.
     pub paced: Duration,
     /// Lateness after such a wait that could not be made up for: by so much longer than `paced` did packets wait.
     pub paced_lost: Duration,
