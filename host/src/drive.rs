@@ -86,7 +86,7 @@ pub fn drive(
         if turn.received > 0 || turn.sent > 0 || pumped {
             continue;
         }
-        let departure = worker.sessions().filter_map(|(_, session)| session.next_departure()).min();
+        let departure = worker.sessions().filter_map(|(_, session)| session.await_departure()).min();
         sleep(clock, device, role, turn.next_timeout, departure.filter(|_| precision == Precision::Spin))?;
     }
 }
@@ -175,6 +175,10 @@ mod tests {
     #[test]
     fn a_thread_s_timers_are_made_precise() {
         let slack = || nix::sys::prctl::get_timerslack().unwrap();
-        assert!(std::thread::spawn(move || (slack(), precise_timers(), slack()).2).join().unwrap() == 1);
+        let after = std::thread::spawn(move || {
+            precise_timers();
+            slack()
+        });
+        assert_eq!(after.join().unwrap(), 1);
     }
 }

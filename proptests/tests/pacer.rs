@@ -3,7 +3,7 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use wirehaul_core::pacer::{Pacer, Quantum};
+use wirehaul_core::pacer::{Held, Pacer, Quantum};
 use wirehaul_core::rate::Rate;
 use wirehaul_core::time::{Duration, Instant};
 
@@ -89,7 +89,7 @@ impl Model {
         let may = self.pacer.allowance(self.now, self.datagram);
         assert!(may >= self.datagram && may <= quantum, "{may} of {quantum}");
         let bytes = (may * share / 256).clamp(1, may);
-        self.pacer.on_sent(self.now, bytes, self.datagram, held.then_some(asked_at));
+        self.pacer.on_sent(self.now, bytes, self.datagram, if held { Held::Since(asked_at) } else { Held::Not });
         let Some(rate) = self.rate else { return };
         self.departures.push(Departure { at: self.now, bytes, allowed: self.allowed, rate, quantum });
     }
@@ -206,7 +206,7 @@ proptest! {
             let scheduled = start + Duration::from_nanos(u64::try_from(on_schedule).unwrap_or(u64::MAX));
             now = due.max(scheduled + slack.mul_ratio(thousandths, 1000));
             let bytes = pacer.allowance(now, datagram);
-            pacer.on_sent(now, bytes, datagram, Some(asked_at));
+            pacer.on_sent(now, bytes, datagram, Held::Since(asked_at));
             sent += u128::from(bytes);
         }
         prop_assert_eq!(pacer.punctuality().lost, Duration::ZERO);
@@ -226,7 +226,7 @@ proptest! {
             let departure = pacer.departure(now, datagram);
             prop_assert!(departure >= now);
             prop_assert!(pacer.allowance(departure, datagram) >= datagram);
-            pacer.on_sent(now, bytes, datagram, other.map(Instant::from_nanos));
+            pacer.on_sent(now, bytes, datagram, other.map_or(Held::Passing, |at| Held::Since(Instant::from_nanos(at))));
         }
     }
 }

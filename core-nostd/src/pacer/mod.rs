@@ -12,7 +12,7 @@ mod quantum;
 #[cfg(test)]
 mod tests;
 
-pub use quantum::{MAX_QUANTUM_BYTES, Punctuality, Quantum};
+pub use quantum::{Held, MAX_QUANTUM_BYTES, Punctuality, Quantum};
 
 use crate::{
     rate::Rate,
@@ -104,23 +104,24 @@ impl Pacer {
         u64::try_from(run.min(room) / BIT_NANOS_PER_BYTE).unwrap_or(0).max(datagram_bytes)
     }
 
-    /// Records that `bytes` leave at `at` as one burst. `held_since` is when the pacer alone began to hold them back.
+    /// Records that `bytes` leave at `at` as one burst, and what kept them from leaving earlier.
     ///
     /// Who was held back and comes late keeps its place in the schedule, but for what is beyond a quantum, which is
     /// lost. Who had nothing to send, or was held back by something else, for longer than that, starts anew: a pause is not
     /// followed by a flood.
-    pub fn on_sent(&mut self, at: Instant, bytes: u64, datagram_bytes: u64, held_since: Option<Instant>) {
+    pub fn on_sent(&mut self, at: Instant, bytes: u64, datagram_bytes: u64, held: Held) {
         self.advance(at);
         let Some(rate) = self.rate else { return };
         let beyond = self.owed.saturating_neg().saturating_sub(self.slack(datagram_bytes));
         // Departures are rounded up to the nanosecond: that is not late.
         let beyond = if beyond > tick(rate) { beyond } else { 0 };
-        if let Some(since) = held_since {
-            let late = nanos(div(self.owed.saturating_neg(), rate));
-            self.punctuality.count(since, self.as_of - late, self.as_of, nanos(div(beyond, rate)));
-            self.owed = self.owed.saturating_add(beyond);
-        } else if beyond > 0 {
-            self.owed = 0;
+        if let Held::Since(since) = held {
+            self.punctuality.count(since, self.as_of, nanos(div(beyond, rate)));
+        }
+        match held {
+            Held::Since(_) | Held::Passing => self.owed = self.owed.saturating_add(beyond),
+            Held::Not if beyond > 0 => self.owed = 0,
+            Held::Not => {}
         }
         self.owed = self.owed.saturating_add(units(bytes));
         self.level = self.level.saturating_add(units(bytes));

@@ -58,26 +58,31 @@ impl Default for Quantum {
     }
 }
 
+/// What kept a run from leaving earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Something else than the pacer: there was nothing to send, or no permission.
+    Not,
+    /// The pacer alone, but its owner was too busy with other things to wait for it.
+    Passing,
+    /// The pacer alone, from this moment on, and its owner waited for nothing but the time.
+    Since(Instant),
+}
+
 /// How long the pacer held packets back, and what that cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Punctuality {
-    /// Time for which the pacer alone held packets back, where that was long enough for a timer; with the lateness that
-    /// came after it, as far as that was made up for.
+    /// Time for which the owner waited for a departure, with the lateness that came after it, as far as that was made up
+    /// for.
     pub held: Duration,
     /// Lateness after such a time that could not be made up for.
     pub lost: Duration,
 }
 
 impl Punctuality {
-    /// A shorter wait is over before a host has gone once around its loop: that packets left late after it says that the
-    /// host is busy, and nothing of its timers.
-    pub const SHORTEST_WAIT: Duration = Duration::from_micros(20);
-
-    /// A run that was held back from `since` on, due at `due`, left at `left`, and `lost` of that is not made up for.
-    pub(super) fn count(&mut self, since: Instant, due: Instant, left: Instant, lost: Duration) {
-        if due.saturating_since(since) >= Self::SHORTEST_WAIT {
-            self.held = self.held + left.saturating_since(since).saturating_sub(lost);
-            self.lost = self.lost + lost;
-        }
+    /// A run that was held back from `since` on left at `left`, and `lost` of that is not made up for.
+    pub(super) fn count(&mut self, since: Instant, left: Instant, lost: Duration) {
+        self.held = self.held + left.saturating_since(since).saturating_sub(lost);
+        self.lost = self.lost + lost;
     }
 }

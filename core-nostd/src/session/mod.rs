@@ -396,12 +396,20 @@ impl<'a, H: Handshake> Session<'a, H> {
     }
 
     /// When the pacer lets the next packet leave, where it alone holds one back; [`Session::poll_timeout`] has it among the
-    /// others. A host whose timers are late may wish to wake a little before, and to wait for the rest with its eyes open.
-    ///
-    /// [`Session::poll_transmit`] changes it.
+    /// others. [`Session::poll_transmit`] changes it.
     #[must_use]
     pub fn next_departure(&self) -> Option<Instant> {
         self.hold.map(|hold| hold.until)
+    }
+
+    /// Says that the owner has nothing else to do now and will wait, and returns [`Session::next_departure`]. If the packet
+    /// leaves late after that, it is for want of a better timer, and [`Stats::pacing_error_ppm`] tells it.
+    ///
+    /// A host whose timers are late may wish to wake a little before, and to wait for the rest with its eyes open.
+    pub fn await_departure(&mut self) -> Option<Instant> {
+        let hold = self.hold.as_mut()?;
+        hold.awaited = true;
+        Some(hold.until)
     }
 
     /// Does what is due at `now`: retransmission, probes, time-outs, key changes. Harmless when nothing is.

@@ -1,7 +1,7 @@
 //! Figures of one session.
 
 #[cfg(doc)]
-use crate::pacer::Punctuality;
+use super::Session;
 use crate::{time::Duration, wire::RejectCounters};
 
 /// What a session counted and measured; bytes are those of whole datagrams unless said otherwise.
@@ -29,8 +29,8 @@ pub struct Stats {
     pub congestion_episodes: u64,
     /// Packets that arrived with a congestion mark.
     pub ce_packets: u64,
-    /// Time for which nothing but the pacer held packets back, with the lateness that was made up for; waits below
-    /// [`Punctuality::SHORTEST_WAIT`] do not count.
+    /// Time for which the owner waited for the pacer and for nothing else (see [`Session::await_departure`]), with the
+    /// lateness that was made up for.
     pub paced: Duration,
     /// Lateness after such a wait that could not be made up for: by so much longer than `paced` did packets wait.
     pub paced_lost: Duration,
@@ -50,7 +50,7 @@ pub struct Stats {
 
 impl Stats {
     /// By how much the mean rate fell short of what the pacer asked for, in parts per million, over the time in which
-    /// nothing but the pacer held packets back; `None` where there was no such time.
+    /// its owner waited for the pacer and for nothing else; `None` where there was no such time.
     ///
     /// Lateness that is made up for is no error. Nor is a rate that the path, the peer or this host's processor does not
     /// reach: then it is not the pacer that holds packets back.

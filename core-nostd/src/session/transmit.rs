@@ -12,6 +12,7 @@ use crate::{
     crypto::Handshake,
     device::{Ecn, Transmit},
     limits::{FRAME_HEADER_BYTES, MAX_CONNECTION_OFFSET, MAX_STREAM_OFFSET, PACKET_HEADER_BYTES, TAG_BYTES},
+    pacer::Held,
     ranges::Range,
     time::Instant,
     wire::{AckRange, DataFlags, FrameWriter, PacketFlags, PacketHeader, PacketKind, RekeyFrame, StreamId},
@@ -37,6 +38,8 @@ pub(super) struct Hold {
     since: Instant,
     /// When the packet may be handed out.
     pub(super) until: Instant,
+    /// Whether the owner had nothing else to do in the meantime.
+    pub(super) awaited: bool,
 }
 
 /// What the pacer says of the run that is asked for at `now`.
@@ -46,8 +49,8 @@ struct Slot {
     /// When the run leaves, or, where it may not be handed out yet, may leave.
     departs_at: Instant,
     open: bool,
-    /// When the pacer began to hold the run back, if nothing else did.
-    held_since: Option<Instant>,
+    /// How the pacer held the run back, if nothing else did.
+    hold: Option<Hold>,
 }
 
 /// A packet under construction.
@@ -70,6 +73,14 @@ impl Slot {
     /// When what is sent in this slot leaves: what does not wait for the pacer leaves at once.
     fn leaves_at(&self) -> Instant {
         if self.open { self.departs_at } else { self.now }
+    }
+
+    fn held(&self) -> Held {
+        match self.hold {
+            None => Held::Not,
+            Some(Hold { since, awaited: true, .. }) => Held::Since(since),
+            Some(_) => Held::Passing,
+        }
     }
 }
 
@@ -126,7 +137,7 @@ impl<H: Handshake> Session<'_, H> {
             }
         }
         if paced_bytes > 0 {
-            self.pacer.on_sent(slot.leaves_at(), paced_bytes, size as u64, slot.held_since);
+            self.pacer.on_sent(slot.leaves_at(), paced_bytes, size as u64, slot.held());
         }
         (used > 0).then_some((used, size.min(used), slot.leaves_at()))
     }
@@ -135,7 +146,7 @@ impl<H: Handshake> Session<'_, H> {
     fn next_slot(&mut self, now: Instant, datagram_bytes: u64) -> Slot {
         let departs_at = self.pacer.departure(now, datagram_bytes).max(now);
         let open = departs_at <= now + self.config.transmit_horizon;
-        Slot { now, departs_at, open, held_since: self.hold.take().map(|hold| hold.since) }
+        Slot { now, departs_at, open, hold: self.hold.take() }
     }
 
     /// Packets of a run in an open slot: as many as the pacer allows together.
@@ -293,7 +304,8 @@ impl<H: Handshake> Session<'_, H> {
         }
         if !slot.open && !probing {
             let until = slot.departs_at - self.config.transmit_horizon;
-            self.hold = Some(Hold { since: slot.held_since.unwrap_or(slot.now), until });
+            let before = slot.hold.unwrap_or(Hold { since: slot.now, until, awaited: false });
+            self.hold = Some(Hold { until, ..before });
             return None;
         }
         Some(candidate)
