@@ -24,10 +24,20 @@ impl Stopwatch {
     }
 }
 
+/// The present moment as the kernel's timestamps say it: since 1970.
+pub fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Some moment, for tests of what takes moments from others.
+#[cfg(test)]
+pub fn instant() -> Instant {
+    Instant::now()
+}
+
 /// The present moment in UTC as `2026-05-09T07-30-12Z`: sorts by time and is usable as a part of a file name.
 pub fn utc_stamp() -> String {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format_utc(since_epoch.as_secs())
+    format_utc(since_epoch().as_secs())
 }
 
 /// Formats seconds since 1970 as a stamp; the calendar is the proleptic Gregorian one.

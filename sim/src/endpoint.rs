@@ -104,8 +104,10 @@ impl Device for Attached<'_> {
 
     fn submit(&mut self, transmit: &Transmit) -> Submitted {
         let Some(run) = self.endpoint.buffer.get(..transmit.len) else { return Submitted::Full };
+        // As a kernel with transmit time does: what was handed over early leaves when it is due.
+        let at = transmit.depart_at.max(self.now);
         if let Some(departures) = &mut self.endpoint.departures {
-            departures.push(Departure { at: self.now, bytes: transmit.len as u64 });
+            departures.push(Departure { at, bytes: transmit.len as u64 });
         }
         let mut reachable = true;
         for segment in run.chunks(transmit.segment_bytes.max(1)) {
@@ -113,7 +115,7 @@ impl Device for Attached<'_> {
             let mut bytes = self.network.buffer();
             bytes.extend_from_slice(segment);
             let datagram = Datagram { from, to, ecn: transmit.ecn, bytes };
-            reachable &= self.network.send(self.now, datagram);
+            reachable &= self.network.send(at, datagram);
         }
         if reachable { Submitted::Sent } else { Submitted::Unreachable }
     }

@@ -257,6 +257,9 @@ impl<'a> Host<'a> {
             }
         });
         let turn = worker.turn(now, &mut endpoint.attach(network, now), app);
+        if turn.next_timeout.is_none_or(|at| at > now) {
+            worker.sessions().for_each(|(_, session)| _ = session.await_departure());
+        }
         // A timer that is due already needs no sleep, and so comes in time.
         let late = self.random.below(self.wake_lateness.as_nanos() + 1);
         let woken = |at| if at <= now { at } else { at + Duration::from_nanos(late) };

@@ -112,7 +112,8 @@ fn a_replayed_session_changes_nothing() {
     assert_eq!(bytes_received(&mut pair), before.1);
     let after = pair.run.stats(pair.a, pair.call);
     assert_eq!((after.received_packets, after.epochs), (before.0.received_packets, before.0.epochs));
-    assert!(after.rejects.get(Reject::Replayed) + after.rejects.get(Reject::Forged) > 100);
+    let refused = after.rejects.get(Reject::Replayed) + after.rejects.get(Reject::Forged);
+    assert!(refused > 50, "{refused}");
     assert!(checks::promises(&pair.run).is_ok());
 
     // After the session's end: sealed packets are for nobody, and an old INIT opens a half session at most.

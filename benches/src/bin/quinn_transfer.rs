@@ -17,6 +17,7 @@ use quinn::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use wirehaul_benches::clock::Stopwatch;
+use wirehaul_benches::pacing::quinn_fixed::FixedRate;
 use wirehaul_benches::udp;
 
 /// What a UDP datagram carries at an MTU of 1500 on IPv4.
@@ -67,6 +68,9 @@ struct Tuning {
     /// Ask for fewer ACKs (the ACK frequency extension)
     #[arg(long)]
     sparse_acks: bool,
+    /// Instead of a congestion controller: a window of so many bits per second times the round-trip time
+    #[arg(long)]
+    fixed_rate: Option<u64>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -179,10 +183,11 @@ async fn receive_stream(mut stream: RecvStream) -> Result<u64, Failure> {
 }
 
 fn transport(tuning: &Tuning) -> Arc<TransportConfig> {
-    let controller: Arc<dyn ControllerFactory + Send + Sync> = match tuning.cc {
-        Controller::Cubic => Arc::new(CubicConfig::default()),
-        Controller::Newreno => Arc::new(NewRenoConfig::default()),
-        Controller::Bbr => Arc::new(BbrConfig::default()),
+    let controller: Arc<dyn ControllerFactory + Send + Sync> = match (tuning.fixed_rate, tuning.cc) {
+        (Some(bits_per_s), _) => Arc::new(FixedRate { bits_per_s }),
+        (None, Controller::Cubic) => Arc::new(CubicConfig::default()),
+        (None, Controller::Newreno) => Arc::new(NewRenoConfig::default()),
+        (None, Controller::Bbr) => Arc::new(BbrConfig::default()),
     };
     let mut transport = TransportConfig::default();
     transport

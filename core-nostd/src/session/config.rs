@@ -1,6 +1,6 @@
 //! What a session's owner decides before it starts.
 
-use crate::{congestion::ControllerKind, crypto::SuiteSet, limits, rate::Rate, time::Duration};
+use crate::{congestion::ControllerKind, crypto::SuiteSet, limits, pacer::Quantum, rate::Rate, time::Duration};
 
 /// Settings of a session.
 #[derive(Clone, Debug)]
@@ -30,6 +30,11 @@ pub struct Config {
     pub controller: ControllerKind,
     /// Pace (BBR-3). Without pacing the congestion window alone holds packets back.
     pub pacing: bool,
+    /// How much may leave back to back, and how much of that does while nothing is late (BBR-4).
+    pub quantum: Quantum,
+    /// How long before its departure a run may be handed to the device: zero, unless the device holds each run until
+    /// [`crate::device::Transmit::depart_at`]; then a few milliseconds at most, as what was handed out is not taken back.
+    pub transmit_horizon: Duration,
     /// Never send faster than this, headers included.
     pub rate_cap: Option<Rate>,
     /// New keys after this many packets in one direction (SEC-3).
@@ -52,6 +57,8 @@ impl Default for Config {
             max_window_bytes: 64 << 20,
             controller: ControllerKind::Bbr,
             pacing: true,
+            quantum: Quantum::DRAFT,
+            transmit_horizon: Duration::ZERO,
             rate_cap: None,
             rekey_packets: 1 << 20,
             rekey_interval: Duration::from_secs(120),

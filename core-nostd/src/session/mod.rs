@@ -63,6 +63,7 @@ use epochs::Epochs;
 use recovery::Recovery;
 use sent::SentRing;
 use streams::StreamTable;
+use transmit::Hold;
 
 /// Events that can wait between two datagrams: those of one packet's stream frames, one acknowledgement per stream, and
 /// one each of [`Event::Connected`], [`Event::GoingAway`] and [`Event::Closed`].
@@ -116,7 +117,7 @@ pub struct Session<'a, H: Handshake> {
     heard_at: Instant,
     spoke_at: Instant,
     /// Set while the pacer alone holds a packet back.
-    paced_until: Option<Instant>,
+    hold: Option<Hold>,
     /// Bytes sent since the peer was last asked for an ACK.
     unasked_bytes: u64,
     stats: Stats,
@@ -203,7 +204,7 @@ impl<'a, H: Handshake> Session<'a, H> {
             acks: AckPolicy::new(RangeSet::new(storage.received_packets)),
             recovery: Recovery::new(SentRing::new(storage.sent), RangeSet::new(storage.acked_packets)),
             congestion: Congestion::new(config.controller, datagram as u64, u64::from(local_index)),
-            pacer: Pacer::unlimited(),
+            pacer: Pacer::new(config.quantum),
             controls: Controls::empty(),
             window_streams: 0,
             acked_streams: 0,
@@ -212,7 +213,7 @@ impl<'a, H: Handshake> Session<'a, H> {
             path_token: [0; 8],
             heard_at: now,
             spoke_at: now,
-            paced_until: None,
+            hold: None,
             unasked_bytes: 0,
             stats: Stats::default(),
             events: Deque::new(),
@@ -266,8 +267,8 @@ impl<'a, H: Handshake> Session<'a, H> {
     pub fn stats(&self) -> Stats {
         Stats {
             srtt: self.recovery.rtt.smoothed().unwrap_or_default(),
-            paced: self.pacer.kept_and_lost().0,
-            paced_lost: self.pacer.kept_and_lost().1,
+            paced: self.pacer.punctuality().held,
+            paced_lost: self.pacer.punctuality().lost,
             min_rtt: self.recovery.rtt.min(),
             cwnd_bytes: self.congestion_window(),
             inflight_bytes: self.recovery.inflight_bytes(),
@@ -377,7 +378,7 @@ impl<'a, H: Handshake> Session<'a, H> {
                 (!self.controls.contains(Controls::PING)).then(|| self.keepalive_at()),
                 self.recovery.timeout(self.probe_timeout()),
                 self.acks.deadline(),
-                self.paced_until,
+                self.next_departure(),
                 self.connecting.timeout(),
                 self.epochs.as_ref().and_then(Epochs::discard_at),
                 self.rekey_at(),
@@ -392,6 +393,23 @@ impl<'a, H: Handshake> Session<'a, H> {
             Phase::Closing { until, .. } => Some(*until),
             Phase::Closed => None,
         }
+    }
+
+    /// When the pacer lets the next packet leave, where it alone holds one back; [`Session::poll_timeout`] has it among the
+    /// others. [`Session::poll_transmit`] changes it.
+    #[must_use]
+    pub fn next_departure(&self) -> Option<Instant> {
+        self.hold.map(|hold| hold.until)
+    }
+
+    /// Says that the owner has nothing else to do now and will wait, and returns [`Session::next_departure`]. If the packet
+    /// leaves late after that, it is for want of a better timer, and [`Stats::pacing_error_ppm`] tells it.
+    ///
+    /// A host whose timers are late may wish to wake a little before, and to wait for the rest with its eyes open.
+    pub fn await_departure(&mut self) -> Option<Instant> {
+        let hold = self.hold.as_mut()?;
+        hold.awaited = true;
+        Some(hold.until)
     }
 
     /// Does what is due at `now`: retransmission, probes, time-outs, key changes. Harmless when nothing is.

@@ -1,5 +1,7 @@
 //! Figures of one session.
 
+#[cfg(doc)]
+use super::Session;
 use crate::{time::Duration, wire::RejectCounters};
 
 /// What a session counted and measured; bytes are those of whole datagrams unless said otherwise.
@@ -27,9 +29,10 @@ pub struct Stats {
     pub congestion_episodes: u64,
     /// Packets that arrived with a congestion mark.
     pub ce_packets: u64,
-    /// Time that the pacer's schedule covered.
+    /// Time for which the owner waited for the pacer and for nothing else (see [`Session::await_departure`]), with the
+    /// lateness that was made up for.
     pub paced: Duration,
-    /// Of that, what was lost because a run that only the pacer held back left too late to be made up for.
+    /// Lateness after such a wait that could not be made up for: by so much longer than `paced` did packets wait.
     pub paced_lost: Duration,
     /// Smoothed round-trip time; zero before the first sample.
     pub srtt: Duration,
@@ -46,7 +49,11 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// By how much the mean rate fell short of what the pacer asked for, in parts per million; `None` without pacing.
+    /// By how much the mean rate fell short of what the pacer asked for, in parts per million, over the time in which
+    /// its owner waited for the pacer and for nothing else; `None` where there was no such time.
+    ///
+    /// Lateness that is made up for is no error. Nor is a rate that the path, the peer or this host's processor does not
+    /// reach: then it is not the pacer that holds packets back.
     #[must_use]
     pub fn pacing_error_ppm(&self) -> Option<u64> {
         let lost = u128::from(self.paced_lost.as_nanos()) * 1_000_000;
@@ -59,5 +66,24 @@ impl Stats {
     pub fn resent_ppm(&self) -> u64 {
         let total = u128::from(self.stream_bytes_sent) + u128::from(self.stream_bytes_resent);
         u64::try_from((u128::from(self.stream_bytes_resent) * 1_000_000).checked_div(total).unwrap_or(0)).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pacing_error_is_what_was_lost_of_the_time_that_the_pacer_took() {
+        let stats = |paced, lost| Stats {
+            paced: Duration::from_millis(paced),
+            paced_lost: Duration::from_millis(lost),
+            ..Stats::default()
+        };
+        assert_eq!(stats(990, 10).pacing_error_ppm(), Some(10_000));
+        assert_eq!(stats(1_000, 0).pacing_error_ppm(), Some(0));
+        assert_eq!(stats(0, 0).pacing_error_ppm(), None);
+        let ages = Stats { paced: Duration::MAX, paced_lost: Duration::MAX, ..Stats::default() };
+        assert_eq!(ages.pacing_error_ppm(), Some(500_000));
     }
 }

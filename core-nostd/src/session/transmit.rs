@@ -12,6 +12,7 @@ use crate::{
     crypto::Handshake,
     device::{Ecn, Transmit},
     limits::{FRAME_HEADER_BYTES, MAX_CONNECTION_OFFSET, MAX_STREAM_OFFSET, PACKET_HEADER_BYTES, TAG_BYTES},
+    pacer::Held,
     ranges::Range,
     time::Instant,
     wire::{AckRange, DataFlags, FrameWriter, PacketFlags, PacketHeader, PacketKind, RekeyFrame, StreamId},
@@ -31,6 +32,27 @@ const MIN_DATA_BYTES: usize = 64;
 /// Records of sent packets kept free for ACKs and control frames.
 pub(super) const RESERVED_RECORDS: u64 = 16;
 
+/// The pacer alone holds a packet back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hold {
+    since: Instant,
+    /// When the packet may be handed out.
+    pub(super) until: Instant,
+    /// Whether the owner had nothing else to do in the meantime.
+    pub(super) awaited: bool,
+}
+
+/// What the pacer says of the run that is asked for at `now`.
+#[derive(Clone, Copy)]
+struct Slot {
+    now: Instant,
+    /// When the run leaves, or, where it may not be handed out yet, may leave.
+    departs_at: Instant,
+    open: bool,
+    /// How the pacer held the run back, if nothing else did.
+    hold: Option<Hold>,
+}
+
 /// A packet under construction.
 #[derive(Default)]
 struct Draft {
@@ -45,6 +67,21 @@ struct DraftData {
     range: Range,
     new: bool,
     fin: bool,
+}
+
+impl Slot {
+    /// When what is sent in this slot leaves: what does not wait for the pacer leaves at once.
+    fn leaves_at(&self) -> Instant {
+        if self.open { self.departs_at } else { self.now }
+    }
+
+    fn held(&self) -> Held {
+        match self.hold {
+            None => Held::Not,
+            Some(Hold { since, awaited: true, .. }) => Held::Since(since),
+            Some(_) => Held::Passing,
+        }
+    }
 }
 
 impl Draft {
@@ -66,17 +103,18 @@ impl<H: Handshake> Session<'_, H> {
         out: &mut [u8],
         max_segments: usize,
     ) -> Option<Transmit> {
-        let (len, segment_bytes) = match &self.phase {
-            Phase::Connecting => self.transmit_handshake(now, out).map(|len| (len, len))?,
+        let at_once = |len| (len, len, now);
+        let (len, segment_bytes, depart_at) = match &self.phase {
+            Phase::Connecting => self.transmit_handshake(now, out).map(at_once)?,
             Phase::Established => match self.transmit_handshake(now, out) {
-                Some(len) => (len, len),
+                Some(len) => at_once(len),
                 None => self.transmit_packets(now, source, out, max_segments)?,
             },
-            Phase::Closing { .. } => self.transmit_close(out).map(|len| (len, len))?,
+            Phase::Closing { .. } => self.transmit_close(out).map(at_once)?,
             Phase::Closed => return None,
         };
         self.spoke_at = now;
-        Some(Transmit { remote: self.remote, len, segment_bytes, ecn: Ecn::Ect0, depart_at: now })
+        Some(Transmit { remote: self.remote, len, segment_bytes, ecn: Ecn::Ect0, depart_at })
     }
 
     fn transmit_packets(
@@ -85,15 +123,13 @@ impl<H: Handshake> Session<'_, H> {
         source: &mut impl Source,
         out: &mut [u8],
         max_segments: usize,
-    ) -> Option<(usize, usize)> {
+    ) -> Option<(usize, usize, Instant)> {
         let size = self.peer.datagram_bytes;
-        let may_depart = self.pacer.next_departure() <= now;
-        let quantum = usize::try_from(self.pacer.quantum(size as u64) / size as u64).unwrap_or(usize::MAX);
-        let segments = if may_depart { max_segments.min(quantum.max(1)) } else { 1 };
-        let held = self.paced_until.take().is_some();
+        let slot = self.next_slot(now, size as u64);
+        let segments = if slot.open { max_segments.min(self.run_segments(slot, size)) } else { 1 };
         let (mut used, mut paced_bytes) = (0, 0);
         for datagram in out.chunks_mut(size).take(segments) {
-            let Some((len, eliciting)) = self.compose(now, source, datagram, may_depart) else { break };
+            let Some((len, eliciting)) = self.compose(slot, source, datagram) else { break };
             used += len;
             paced_bytes += if eliciting { len as u64 } else { 0 };
             if len < size {
@@ -101,19 +137,26 @@ impl<H: Handshake> Session<'_, H> {
             }
         }
         if paced_bytes > 0 {
-            self.pacer.on_sent(now, paced_bytes, size as u64, held);
+            self.pacer.on_sent(slot.leaves_at(), paced_bytes, size as u64, slot.held());
         }
-        (used > 0).then_some((used, size.min(used)))
+        (used > 0).then_some((used, size.min(used), slot.leaves_at()))
+    }
+
+    /// What the pacer says now (BBR-3). A device that holds runs until their departure gets them early.
+    fn next_slot(&mut self, now: Instant, datagram_bytes: u64) -> Slot {
+        let departs_at = self.pacer.departure(now, datagram_bytes).max(now);
+        let open = departs_at <= now + self.config.transmit_horizon;
+        Slot { now, departs_at, open, hold: self.hold.take() }
+    }
+
+    /// Packets of a run in an open slot: as many as the pacer allows together.
+    fn run_segments(&self, slot: Slot, datagram_bytes: usize) -> usize {
+        let bytes = self.pacer.allowance(slot.departs_at, datagram_bytes as u64);
+        usize::try_from(bytes / datagram_bytes as u64).unwrap_or(usize::MAX).max(1)
     }
 
     /// Writes, seals and records one packet; returns its length and whether the peer must acknowledge it.
-    fn compose(
-        &mut self,
-        now: Instant,
-        source: &mut impl Source,
-        datagram: &mut [u8],
-        may_depart: bool,
-    ) -> Option<(usize, bool)> {
+    fn compose(&mut self, slot: Slot, source: &mut impl Source, datagram: &mut [u8]) -> Option<(usize, bool)> {
         if !self.acks.is_due() && self.controls.is_empty() && !self.streams.iter().any(|stream| stream.send.has_work())
         {
             return None;
@@ -124,9 +167,9 @@ impl<H: Handshake> Session<'_, H> {
         let end = datagram.len().checked_sub(TAG_BYTES)?;
         let mut writer = FrameWriter::new(datagram.get_mut(PACKET_HEADER_BYTES..end)?);
         let mut draft = Draft::default();
-        let data = self.choose_data(may_depart, writer.payload_room(), datagram_cost(end));
+        let data = self.choose_data(slot, writer.payload_room(), datagram_cost(end));
         if self.acks.is_due() || (self.acks.is_owed() && data.is_some()) {
-            self.write_ack(now, &mut writer, &mut draft);
+            self.write_ack(slot.now, &mut writer, &mut draft);
         }
         self.write_controls(&mut writer, &mut draft);
         if let Some(data) = data {
@@ -139,7 +182,7 @@ impl<H: Handshake> Session<'_, H> {
         let len = PACKET_HEADER_BYTES + body + TAG_BYTES;
         let eliciting = draft.is_eliciting();
         self.seal(datagram.get_mut(..len)?)?;
-        self.record(now, &draft, len);
+        self.record(slot.leaves_at(), &draft, len);
         Some((len, eliciting))
     }
 
@@ -159,9 +202,9 @@ impl<H: Handshake> Session<'_, H> {
         Some(())
     }
 
-    fn record(&mut self, now: Instant, draft: &Draft, len: usize) {
+    fn record(&mut self, sent_at: Instant, draft: &Draft, len: usize) {
         let mut packet = SentPacket {
-            sent_at: now,
+            sent_at,
             size: u16::try_from(len).unwrap_or(u16::MAX),
             fate: if draft.is_eliciting() { Fate::InFlight } else { Fate::Settled },
             controls: draft.controls,
@@ -169,7 +212,7 @@ impl<H: Handshake> Session<'_, H> {
             ..SentPacket::default()
         };
         if packet.fate == Fate::InFlight {
-            let sent = SendSample { now, bytes: len as u64, inflight_bytes: self.recovery.inflight_bytes() };
+            let sent = SendSample { now: sent_at, bytes: len as u64, inflight_bytes: self.recovery.inflight_bytes() };
             packet.record = self.congestion.get_mut().on_sent(&sent);
         }
         if let Some(data) = &draft.data {
@@ -250,7 +293,7 @@ impl<H: Handshake> Session<'_, H> {
     }
 
     /// Picks the bytes for the next DATA frame, if one may leave: lost bytes first, then streams in the order of opening.
-    fn choose_data(&mut self, may_depart: bool, room: usize, cost: u64) -> Option<DraftData> {
+    fn choose_data(&mut self, slot: Slot, room: usize, cost: u64) -> Option<DraftData> {
         let probing = self.recovery.probes > 0;
         let fits = self.recovery.inflight_bytes() + cost <= self.congestion_window();
         let credit = self.peer.data_limit.saturating_sub(self.data_sent);
@@ -263,8 +306,10 @@ impl<H: Handshake> Session<'_, H> {
         if self.recovery.sent.room() <= RESERVED_RECORDS && !probing {
             return None;
         }
-        if !may_depart && !probing {
-            self.paced_until = Some(self.pacer.next_departure());
+        if !slot.open && !probing {
+            let until = slot.departs_at - self.config.transmit_horizon;
+            let before = slot.hold.unwrap_or(Hold { since: slot.now, until, awaited: false });
+            self.hold = Some(Hold { until, ..before });
             return None;
         }
         Some(candidate)

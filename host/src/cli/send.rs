@@ -18,7 +18,7 @@ use super::output::{ProgressView, Summary, not_started, remark};
 use super::session::{config_for, stop_flag};
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, NoiseHandshake, Psk, PublicKey, StaticKey};
-use crate::drive::drive;
+use crate::drive::{Precision, drive};
 use crate::io::FileEngine;
 use crate::io::threads::{ThreadEngine, default_threads};
 use crate::memory::{SessionSize, WorkerMemory};
@@ -80,6 +80,9 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
     let local = local.parse().map_err(|_| StartError::Failure(Failure::Rule("no local address")))?;
     let mut device = UdpDevice::bind(local, &Options::default()).map_err(Failure::from)?;
     config.rate_cap = args.transfer.rate_cap();
+    if output.verbose > 0 {
+        remark(&format!("pacing: {}", Precision::of_environment().describe()));
+    }
     let (sent, stray, io) = transfer(&config, cargo, &callee, identity, &mut device, &progress)?;
     drop(view);
     let transport = device.transport_name();

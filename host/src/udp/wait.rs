@@ -19,6 +19,14 @@ pub struct Ready {
     pub extra: bool,
 }
 
+impl Ready {
+    /// Whether anything is.
+    #[must_use]
+    pub const fn is_any(self) -> bool {
+        self.readable || self.writable || self.extra
+    }
+}
+
 pub(super) fn wait(
     socket: &UdpSocket,
     for_room: bool,
