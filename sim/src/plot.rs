@@ -108,7 +108,7 @@ fn panels(recording: &Recording) -> [Chart; 4] {
     [
         chart(recording, "Rate", Quantity::BitsPerSecond, &rates),
         chart(recording, "Round trip", Quantity::Seconds, &trips),
-        chart(recording, "Congestion window and bytes in flight", Quantity::Bytes, &windows),
+        chart(recording, "Window and in flight", Quantity::Bytes, &windows),
         chart(recording, "Queue", Quantity::Bytes, &queue),
     ]
 }

@@ -131,18 +131,19 @@ impl Chart {
         let y = frame.y - 12.0;
         for line in kinds.iter().rev() {
             let colour = if self.colours_in_legend { line.colour } else { "#222" };
-            let name = escape(line.name);
+            let left = right - text_width(line.name);
+            let (from, to, middle, style) = (left - 36.0, left - 6.0, y - 5.0, line.style.attributes());
+            let _ = writeln!(out, "<text x=\"{left:.1}\" y=\"{y:.1}\" font-size=\"14\">{}</text>", escape(line.name));
             let _ =
-                writeln!(out, "<text x=\"{right:.1}\" y=\"{y:.1}\" text-anchor=\"end\" font-size=\"14\">{name}</text>");
-            right -= 7.2 * line.name.chars().count() as f64 + 8.0;
-            let (from, middle, style) = (right - 28.0, y - 5.0, line.style.attributes());
-            let _ = writeln!(
-                out,
-                "<path d=\"M{from:.1} {middle:.1}H{right:.1}\" stroke=\"{colour}\" fill=\"none\" {style}/>"
-            );
-            right -= 44.0;
+                writeln!(out, "<path d=\"M{from:.1} {middle:.1}H{to:.1}\" stroke=\"{colour}\" fill=\"none\" {style}/>");
+            right = from - 14.0;
         }
     }
+}
+
+/// About the width of a text in a legend; fonts differ, so there is room to spare.
+pub fn text_width(text: &str) -> f64 {
+    8.4 * text.chars().count() as f64
 }
 
 /// The axis of time below a frame.

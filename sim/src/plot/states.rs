@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    chart::{Frame, time_axis},
+    chart::{Frame, text_width, time_axis},
     escape,
     recording::Recording,
 };
@@ -55,17 +55,13 @@ fn legend(out: &mut String, states: &[&str], frame: Frame, colour: impl Fn(&str)
     let mut right = frame.x + frame.width;
     let y = frame.y - 12.0;
     for state in states.iter().rev() {
+        let left = right - text_width(state) - 6.0;
+        let (box_left, top, colour) = (left - 20.0, y - 12.0, colour(state));
+        let _ = writeln!(out, "<text x=\"{left:.1}\" y=\"{y:.1}\" font-size=\"14\">{}</text>", escape(state));
         let _ = writeln!(
             out,
-            "<text x=\"{right:.1}\" y=\"{y:.1}\" text-anchor=\"end\" font-size=\"14\">{}</text>",
-            escape(state)
+            "<rect x=\"{box_left:.1}\" y=\"{top:.1}\" width=\"14\" height=\"14\" fill=\"{colour}\" stroke=\"#222\"/>"
         );
-        right -= 8.6 * state.chars().count() as f64 + 8.0;
-        let (left, top, colour) = (right - 14.0, y - 12.0, colour(state));
-        let _ = writeln!(
-            out,
-            "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"14\" height=\"14\" fill=\"{colour}\" stroke=\"#222\"/>"
-        );
-        right -= 36.0;
+        right = box_left - 14.0;
     }
 }
