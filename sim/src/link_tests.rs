@@ -102,3 +102,53 @@ fn faults_do_not_disturb_each_other() {
     let (_, beside) = run(busy, 5_000, gap);
     assert_eq!(alone.dropped_for(DropReason::Loss), beside.dropped_for(DropReason::Loss));
 }
+
+/// SIM-1: over a long time a policer lets its rate through, and at once no more than its burst.
+#[test]
+fn a_policer_passes_its_burst_and_then_its_rate() {
+    let policer = Policer { rate: Rate::from_bits_per_sec(8_000_000), burst_bytes: 5_000 };
+    let config = LinkConfig { policer: Some(policer), ..LinkConfig::default() };
+    let (arrivals, stats) = run(config.clone(), 20, Duration::ZERO);
+    assert_eq!((arrivals.len(), stats.dropped_for(DropReason::Policed).datagrams), (5, 15));
+    // Twice its rate for a second: one datagram of 1000 bytes each millisecond, and the burst.
+    let (arrivals, _) = run(config.clone(), 2_000, Duration::from_micros(500));
+    assert_eq!(arrivals.len(), 1_000 + 4);
+    // Below its rate nothing is dropped.
+    let (arrivals, _) = run(config, 1_000, Duration::from_micros(1_001));
+    assert_eq!(arrivals.len(), 1_000);
+}
+
+/// The mean of the queue is exact: ten datagrams of 1 ms each, that came at once, drain in a straight line.
+#[test]
+fn occupancy_is_the_integral_of_the_queue() {
+    let rate = Rate::from_bits_per_sec(8_000_000);
+    let mut link = Link::new(LinkConfig { rate: Some(rate), ..LinkConfig::default() }, Seed(3), 0);
+    let mut arrivals = Vec::new();
+    (0..10).for_each(|_| link.carry(Instant::ZERO, datagram(972), &mut arrivals));
+    let at = |millis| link.occupancy(Instant::ZERO + Duration::from_millis(millis));
+    // 10,000 bytes and 10 ms: the area of the triangle.
+    assert_eq!(at(10).queue_byte_nanos, 10_000 * 10_000_000 / 2);
+    assert_eq!(at(5).queue_byte_nanos, 10_000 * 10_000_000 / 2 - 5_000 * 5_000_000 / 2);
+    assert_eq!(at(90), at(10));
+    assert_eq!((at(4).busy, at(90).busy), (Duration::from_millis(4), Duration::from_millis(10)));
+}
+
+/// What waits keeps its bytes and leaves at the new rate.
+#[test]
+fn a_step_of_the_rate_keeps_the_queue() {
+    let (slow, fast) = (Rate::from_bits_per_sec(8_000_000), Rate::from_bits_per_sec(32_000_000));
+    let mut link = Link::new(LinkConfig { rate: Some(slow), ..LinkConfig::default() }, Seed(3), 0);
+    let mut arrivals = Vec::new();
+    (0..10).for_each(|_| link.carry(Instant::ZERO, datagram(972), &mut arrivals));
+    let now = Instant::ZERO + Duration::from_millis(2);
+    assert_eq!(link.queued_bytes(now), 8_000);
+    assert_eq!(link.step(now, Step { rate: Some(fast), ..Step::default() }), Some((slow, fast)));
+    assert_eq!(link.queued_bytes(now), 8_000);
+    let last = rescaled(arrivals[9].serialised_at, now, slow, fast);
+    assert_eq!(last, now + Duration::from_millis(2));
+    let occupancy = link.occupancy(last);
+    assert_eq!(occupancy.busy, Duration::from_millis(4));
+    assert_eq!(occupancy.queue_byte_nanos, (10_000 + 8_000) / 2 * 2_000_000 + 8_000 / 2 * 2_000_000);
+    // A change of anything else moves nothing.
+    assert_eq!(link.step(now, Step { loss_ppm: Some(5), ..Step::default() }), None);
+}

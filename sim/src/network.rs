@@ -335,3 +335,72 @@ impl Ord for OnTheWay {
         (self.at, self.sequence).cmp(&(other.at, other.sequence))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wirehaul_core::{rate::Rate, time::Duration};
+
+    fn ms(millis: u64) -> Instant {
+        Instant::ZERO + Duration::from_millis(millis)
+    }
+
+    fn datagram(number: u8) -> Datagram {
+        let [from, to] = [1, 2].map(|host| SocketAddr::from(([10, 0, 0, host], 1)));
+        let mut bytes = vec![0; 972];
+        bytes[0] = number;
+        Datagram { from, to, ecn: Ecn::NotEct, bytes }
+    }
+
+    fn through(config: LinkConfig) -> (Network, LinkId) {
+        let mut network = Network::new(Seed(1));
+        let link = network.add_link(config);
+        let Datagram { from, to, .. } = datagram(0);
+        network.route(from, to, &[link]);
+        (network, link)
+    }
+
+    /// What arrived, and when.
+    fn drain(network: &mut Network) -> Vec<(u8, Instant)> {
+        let mut arrived = Vec::new();
+        while let Some(at) = network.next_at() {
+            while let Some(Delivered { datagram, .. }) = network.deliver(at) {
+                arrived.push((datagram.bytes[0], at));
+            }
+        }
+        arrived
+    }
+
+    #[test]
+    fn a_step_moves_what_waits_and_not_what_is_under_way() {
+        let rate = |bits| Some(Rate::from_bits_per_sec(bits));
+        let (mut network, link) =
+            through(LinkConfig { rate: rate(8_000_000), delay: Duration::from_millis(10), ..LinkConfig::default() });
+        (0..4).for_each(|number| assert!(network.send(Instant::ZERO, datagram(number))));
+        network.step_at(ms(2), link, Step { rate: rate(1_000_000), ..Step::default() });
+        // 1 ms each before the step, 8 ms each behind it.
+        assert_eq!(drain(&mut network), [(0, ms(11)), (1, ms(12)), (2, ms(20)), (3, ms(28))]);
+        assert_eq!(network.on_the_way(), Count::default());
+    }
+
+    #[test]
+    fn a_shorter_delay_does_not_reorder() {
+        let (mut network, link) = through(LinkConfig { delay: Duration::from_millis(10), ..LinkConfig::default() });
+        network.step_at(ms(1), link, Step { delay: Some(Duration::from_millis(2)), ..Step::default() });
+        network.send(Instant::ZERO, datagram(0));
+        assert!(network.deliver(ms(1)).is_none());
+        network.send(ms(1), datagram(1));
+        network.send(ms(20), datagram(2));
+        assert_eq!(drain(&mut network), [(0, ms(10)), (1, ms(10)), (2, ms(22))]);
+    }
+
+    #[test]
+    fn what_is_held_back_is_overtaken() {
+        let held = LinkConfig { reorder_ppm: 300_000, reorder_by: Duration::from_millis(5), ..LinkConfig::default() };
+        let (mut network, _) = through(held);
+        (0..100).for_each(|number| assert!(network.send(ms(u64::from(number)), datagram(number))));
+        let arrived = drain(&mut network);
+        assert_eq!(arrived.len(), 100);
+        assert!(arrived.is_sorted_by_key(|(_, at)| *at) && !arrived.is_sorted_by_key(|(number, _)| *number));
+    }
+}

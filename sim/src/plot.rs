@@ -108,7 +108,7 @@ fn panels(recording: &Recording) -> [Chart; 4] {
     [
         chart(recording, "Rate", Quantity::BitsPerSecond, &rates),
         chart(recording, "Round trip", Quantity::Seconds, &trips),
-        chart(recording, "Congestion window and bytes in flight", Quantity::Bytes, &windows),
+        chart(recording, "Window and in flight", Quantity::Bytes, &windows),
         chart(recording, "Queue", Quantity::Bytes, &queue),
     ]
 }
@@ -123,7 +123,20 @@ fn chart(recording: &Recording, title: &'static str, quantity: Quantity, kinds: 
         }
     }
     lines.retain(|line| line.points.iter().any(|(_, value)| value.is_some()));
+    join_equal(&mut lines);
     Chart { title, quantity, lines, colours_in_legend: alone }
+}
+
+/// Flows over the same links see the same queue: one line for all of them, in no flow's colour.
+fn join_equal(lines: &mut Vec<Line>) {
+    let mut kept: Vec<Line> = Vec::new();
+    for line in lines.drain(..) {
+        match kept.iter_mut().find(|known| known.name == line.name && known.points.ends_with(&line.points)) {
+            Some(known) => known.colour = THIRD,
+            None => kept.push(line),
+        }
+    }
+    *lines = kept;
 }
 
 fn points(track: &Track, value: fn(&Point) -> Option<f64>) -> Vec<(f64, Option<f64>)> {

@@ -58,11 +58,13 @@ pub struct Chart {
 }
 
 impl Style {
-    const fn attributes(self) -> &'static str {
+    /// Among several flows what controllers want and believe steps back behind what happens.
+    fn attributes(self, alone: bool) -> String {
+        let opacity = if alone { 0.85 } else { 0.4 };
         match self {
-            Self::Solid => "stroke-width=\"1.8\"",
-            Self::Dashed => "stroke-width=\"1.2\" stroke-dasharray=\"6 3\" opacity=\"0.85\"",
-            Self::Dotted => "stroke-width=\"1.4\" stroke-dasharray=\"1.5 3\" opacity=\"0.85\"",
+            Self::Solid => "stroke-width=\"1.8\"".to_owned(),
+            Self::Dashed => format!("stroke-width=\"1.2\" stroke-dasharray=\"6 3\" opacity=\"{opacity}\""),
+            Self::Dotted => format!("stroke-width=\"1.4\" stroke-dasharray=\"1.5 3\" opacity=\"{opacity}\""),
         }
     }
 }
@@ -99,7 +101,7 @@ impl Chart {
         let _ = writeln!(out, "<g clip-path=\"url(#{clip})\" fill=\"none\" stroke-linejoin=\"round\">");
         for line in &self.lines {
             let path = path(line, frame, end_s, top * size);
-            let (colour, style) = (line.colour, line.style.attributes());
+            let (colour, style) = (line.colour, line.style.attributes(self.colours_in_legend));
             let _ = writeln!(out, "<path d=\"{path}\" stroke=\"{colour}\" {style}/>");
         }
         out.push_str("</g>\n");
@@ -131,18 +133,20 @@ impl Chart {
         let y = frame.y - 12.0;
         for line in kinds.iter().rev() {
             let colour = if self.colours_in_legend { line.colour } else { "#222" };
-            let name = escape(line.name);
+            let left = right - text_width(line.name);
+            let (from, to, middle, style) =
+                (left - 36.0, left - 6.0, y - 5.0, line.style.attributes(self.colours_in_legend));
+            let _ = writeln!(out, "<text x=\"{left:.1}\" y=\"{y:.1}\" font-size=\"14\">{}</text>", escape(line.name));
             let _ =
-                writeln!(out, "<text x=\"{right:.1}\" y=\"{y:.1}\" text-anchor=\"end\" font-size=\"14\">{name}</text>");
-            right -= 7.2 * line.name.chars().count() as f64 + 8.0;
-            let (from, middle, style) = (right - 28.0, y - 5.0, line.style.attributes());
-            let _ = writeln!(
-                out,
-                "<path d=\"M{from:.1} {middle:.1}H{right:.1}\" stroke=\"{colour}\" fill=\"none\" {style}/>"
-            );
-            right -= 44.0;
+                writeln!(out, "<path d=\"M{from:.1} {middle:.1}H{to:.1}\" stroke=\"{colour}\" fill=\"none\" {style}/>");
+            right = from - 14.0;
         }
     }
+}
+
+/// About the width of a text in a legend; fonts differ, so there is room to spare.
+pub fn text_width(text: &str) -> f64 {
+    9.0 * text.chars().count() as f64
 }
 
 /// The axis of time below a frame.

@@ -14,6 +14,8 @@ pub struct Recording {
     pub title: String,
     /// The figures of the run in one line.
     pub summary: String,
+    /// How long the run took, in virtual seconds; zero where that was not recorded.
+    pub virtual_s: f64,
     /// The flows.
     pub tracks: Vec<Track>,
 }
@@ -99,11 +101,15 @@ impl Recording {
     /// # Errors
     /// As [`Recording::read`].
     pub fn from_figures(title: &str, lines: &[(usize, Figures)]) -> Result<Self, RecordingError> {
-        let mut recording = Self { title: title.to_owned(), summary: String::new(), tracks: Vec::new() };
+        let mut recording =
+            Self { title: title.to_owned(), summary: String::new(), virtual_s: 0.0, tracks: Vec::new() };
         for (line, figures) in lines {
             match figures.get("type").and_then(Value::as_str) {
                 Some("sample") => recording.add(figures).ok_or(RecordingError::Sample { line: *line })?,
-                Some("summary") => recording.summary = summary(figures),
+                Some("summary") => {
+                    recording.summary = summary(figures);
+                    recording.virtual_s = figures.get("virtual_s").and_then(Value::as_f64).unwrap_or(0.0);
+                }
                 Some("flow") => recording.name_controller(figures),
                 _ => {}
             }
@@ -135,11 +141,11 @@ impl Recording {
         }
     }
 
-    /// When the last sample was taken.
+    /// When the run ended, or the last sample was taken.
     #[must_use]
     pub fn end_s(&self) -> f64 {
         let last = self.tracks.iter().filter_map(|track| track.points.last()).map(|point| point.t_s);
-        last.fold(1e-9, f64::max)
+        last.fold(self.virtual_s.max(1e-9), f64::max)
     }
 
     /// The states that any controller was in, in the order of their first appearance.

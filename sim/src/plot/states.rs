@@ -3,13 +3,25 @@
 use std::fmt::Write;
 
 use super::{
-    chart::{Frame, time_axis},
+    chart::{Frame, text_width, time_axis},
     escape,
     recording::Recording,
 };
 
-/// One per state, in the order of their first appearance.
-const COLOURS: [&str; 8] = ["#d55e00", "#000000", "#56b4e9", "#0072b2", "#f0e442", "#009e73", "#cc79a7", "#999999"];
+/// The colours of the states that are known, the same in every drawing.
+const KNOWN: [(&str, &str); 9] = [
+    ("Startup", "#d55e00"),
+    ("SlowStart", "#d55e00"),
+    ("Drain", "#000000"),
+    ("ProbeBW_DOWN", "#009e73"),
+    ("ProbeBW_CRUISE", "#56b4e9"),
+    ("CongestionAvoidance", "#56b4e9"),
+    ("ProbeBW_REFILL", "#0072b2"),
+    ("ProbeBW_UP", "#f0e442"),
+    ("ProbeRTT", "#cc79a7"),
+];
+/// The colour of every other state.
+const OTHER: &str = "#999999";
 /// The most flows that are shown: strips must stay wide enough to be seen.
 const MAX_STRIPS: usize = 16;
 
@@ -18,11 +30,7 @@ pub fn draw(out: &mut String, recording: &Recording, frame: Frame, end_s: f64) {
     let Frame { x, y, width, height } = frame;
     let _ = writeln!(out, "<text x=\"{x}\" y=\"{:.1}\" font-weight=\"bold\">Controller state</text>", y - 12.0);
     let states = recording.states();
-    let colour = |state: &str| {
-        let place = states.iter().position(|known| *known == state).unwrap_or(0);
-        COLOURS[place % COLOURS.len()]
-    };
-    legend(out, &states, frame, colour);
+    legend(out, &states, frame);
     let shown = recording.tracks.len().min(MAX_STRIPS);
     let strip = height / shown.max(1) as f64;
     for (index, track) in recording.tracks.iter().take(MAX_STRIPS).enumerate() {
@@ -51,21 +59,21 @@ pub fn draw(out: &mut String, recording: &Recording, frame: Frame, end_s: f64) {
     time_axis(out, frame, end_s);
 }
 
-fn legend(out: &mut String, states: &[&str], frame: Frame, colour: impl Fn(&str) -> &'static str) {
+fn colour(state: &str) -> &'static str {
+    KNOWN.iter().find(|(known, _)| *known == state).map_or(OTHER, |(_, colour)| colour)
+}
+
+fn legend(out: &mut String, states: &[&str], frame: Frame) {
     let mut right = frame.x + frame.width;
     let y = frame.y - 12.0;
     for state in states.iter().rev() {
+        let left = right - text_width(state) - 6.0;
+        let (box_left, top, colour) = (left - 20.0, y - 12.0, colour(state));
+        let _ = writeln!(out, "<text x=\"{left:.1}\" y=\"{y:.1}\" font-size=\"14\">{}</text>", escape(state));
         let _ = writeln!(
             out,
-            "<text x=\"{right:.1}\" y=\"{y:.1}\" text-anchor=\"end\" font-size=\"14\">{}</text>",
-            escape(state)
+            "<rect x=\"{box_left:.1}\" y=\"{top:.1}\" width=\"14\" height=\"14\" fill=\"{colour}\" stroke=\"#222\"/>"
         );
-        right -= 8.6 * state.chars().count() as f64 + 8.0;
-        let (left, top, colour) = (right - 14.0, y - 12.0, colour(state));
-        let _ = writeln!(
-            out,
-            "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"14\" height=\"14\" fill=\"{colour}\" stroke=\"#222\"/>"
-        );
-        right -= 36.0;
+        right = box_left - 14.0;
     }
 }

@@ -21,8 +21,10 @@ use crate::{
 
 /// The largest IP packet of a flow unless its table says otherwise.
 const DEFAULT_MTU: u64 = 1500;
-/// The most flows that one table makes: each has two hosts of its own, and hosts are numbered with 16 bits.
+/// The most flows that one table makes.
 const MAX_COUNT: u64 = 1000;
+/// The most flows of a run: each has two hosts of its own, and hosts are numbered with 16 bits.
+const MAX_FLOWS: usize = 10_000;
 /// How often an application gets bytes that come at a rate, unless its table says otherwise.
 const DEFAULT_SUPPLY_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -170,11 +172,17 @@ impl Resolver<'_> {
             for index in 0..count {
                 let mut flow = first.clone();
                 flow.start = flow.start + table.stagger_s.0.saturating_mul(index);
+                if flow.start >= self.file.run.duration_s.get_ref().0 {
+                    return Err(self.error(name, format_args!("flow `{name}` starts when the run is over")));
+                }
                 if table.count.is_some() {
                     flow.name = format!("{name}-{}", index + 1);
                 }
                 flows.push(flow);
             }
+        }
+        if flows.len() > MAX_FLOWS {
+            return Err(self.source.error(0..0, format_args!("there are more than {MAX_FLOWS} flows")));
         }
         Ok(flows)
     }
