@@ -45,7 +45,7 @@ fn a_clean_path_is_used() {
 /// gives way (published behaviour 1).
 #[test]
 fn random_loss_up_to_one_per_cent_costs_little() {
-    for (ppm, least, most) in [(10, 950, 1000), (1000, 940, 1000), (10_000, 900, 1000), (50_000, 30, 500)] {
+    for (ppm, least, most) in [(10, 950, 1000), (1000, 920, 1000), (10_000, 900, 1000), (50_000, 10, 500)] {
         let arena = Arena::new();
         let mut flight = Flight::with(&arena, ControllerKind::Bbr, mbit(100), ms(100), |link| {
             link.buffer_bytes = Some(1_250_000);

@@ -2,10 +2,10 @@
 
 use super::{
     Bbr, State, UNBOUNDED,
-    params::{BETA, LOSS_THRESH, scale},
+    params::{BETA, LOSS_THRESH, QUEUE_SIGN, scale},
     sampler::PacketSample,
 };
-use crate::rate::Rate;
+use crate::{rate::Rate, time::Duration};
 
 /// The delivery process of the last round, and the losses in it (sections 2.10 and 5.5.10.3).
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub(super) struct LossSignals {
     /// Stretches of consecutive packets lost in the round, and the last packet of the newest.
     stretches: u32,
     last_lost: Option<u64>,
+    /// The least round-trip time of the round.
+    least_rtt: Option<Duration>,
 }
 
 /// Where a spurious recovery leads back to.
@@ -56,6 +58,7 @@ impl Default for LossSignals {
             inflight_shortterm: UNBOUNDED,
             stretches: 0,
             last_lost: None,
+            least_rtt: None,
         }
     }
 }
@@ -83,8 +86,9 @@ impl LossSignals {
 
 impl Bbr {
     /// UpdateLatestDeliverySignals of section 5.5.10.3.
-    pub(super) fn update_latest_delivery_signals(&mut self) {
+    pub(super) fn update_latest_delivery_signals(&mut self, rtt: Option<Duration>) {
         let losses = &mut self.losses;
+        losses.least_rtt = losses.least_rtt.into_iter().chain(rtt).min();
         losses.bw_latest = losses.bw_latest.max(self.rs.delivery_rate);
         losses.inflight_latest = losses.inflight_latest.max(self.rs.delivered);
         losses.round_start = self.rs.has_data && self.rs.prior_delivered >= losses.round_delivered;
@@ -107,11 +111,21 @@ impl Bbr {
         if !self.losses.round_start {
             return;
         }
-        let is_high = Self::is_inflight_too_high(self.rs.lost, self.rs.tx_inflight);
-        if self.losses.in_round && is_high && !self.is_probing_bw() {
+        if self.losses.in_round && self.is_loss_of_congestion() && !self.is_probing_bw() {
             self.lower_bounds();
         }
         self.losses.in_round = false;
+        self.losses.least_rtt = None;
+    }
+
+    /// Whether the losses of the round that ends are those of a path that is too full: more than a probe may cause, or
+    /// fewer with a queue. A path that loses packets by itself loses them without one.
+    fn is_loss_of_congestion(&self) -> bool {
+        let has_queue = match (self.losses.least_rtt, self.min_rtt.value) {
+            (Some(least), Some(min)) => least > min + min.mul_ratio(QUEUE_SIGN.0, QUEUE_SIGN.1),
+            _ => false,
+        };
+        has_queue || Self::is_inflight_too_high(self.rs.lost, self.rs.tx_inflight)
     }
 
     /// InitLowerBounds and LossLowerBounds of section 5.5.10.3.

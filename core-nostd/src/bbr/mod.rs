@@ -122,7 +122,7 @@ impl Bbr {
 
     /// UpdateModelAndState of section 5.2.3.
     fn update_model_and_state(&mut self, sample: &AckSample) {
-        self.update_latest_delivery_signals();
+        self.update_latest_delivery_signals(sample.rtt_sample);
         self.update_congestion_signals();
         self.control.note_limited(sample.cwnd_limited, self.round.start);
         self.update_ack_aggregation();

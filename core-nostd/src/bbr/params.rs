@@ -28,6 +28,8 @@ pub(super) const PROBE_RTT_CWND_GAIN: Gain = (1, 2);
 
 /// LossThresh: the loss rate that a probe may cause (section 2.8).
 pub(super) const LOSS_THRESH: Gain = (2, 100);
+/// A round whose every round-trip time is longer than the least one by more than this share had a queue.
+pub(super) const QUEUE_SIGN: Gain = (1, 8);
 /// Beta: the least that is kept of a bound after a round with losses (section 2.8).
 pub(super) const BETA: Gain = (7, 10);
 /// Headroom: the share of `inflight_longterm` that is left to others (section 2.8).
