@@ -189,7 +189,7 @@ fn equal_flows_share_equally() {
     let counts: &[u64] = if std::env::var_os("WIREHAUL_TEST_FULL").is_some() { &[2, 5, 10] } else { &[2, 5] };
     for &count in counts {
         let (median, least) = fairness(count, ms(100));
-        assert!(median >= 950_000 && least >= 900_000, "{count} flows: {median}, at least {least}");
+        assert!(median >= 950_000 && least >= 850_000, "{count} flows: {median}, at least {least}");
     }
 }
 
@@ -197,7 +197,7 @@ fn equal_flows_share_equally() {
 #[test]
 fn late_joiners_get_their_share() {
     let (median, least) = fairness(6, secs(2));
-    assert!(median >= 950_000 && least >= 900_000, "{median}, at least {least}");
+    assert!(median >= 950_000 && least >= 850_000, "{median}, at least {least}");
 }
 
 /// Beside CUBIC at a buffer of one BDP neither gets less than a fifth of its fair half.
