@@ -44,11 +44,8 @@ impl Controller for FixedWindow {
 
     fn on_end_acks(&mut self, now: Instant, _: u64, _: bool, largest_packet_num_acked: Option<u64>) {
         let Some(largest) = largest_packet_num_acked else { return };
-        let mut newest = None;
-        while let Some((_, at)) = self.sent.pop_front_if(|(number, _)| *number <= largest) {
-            newest = Some(at);
-        }
-        let Some(at) = newest else { return };
+        let acknowledged = self.sent.partition_point(|(number, _)| *number <= largest);
+        let Some((_, at)) = self.sent.drain(..acknowledged).next_back() else { return };
         let sample = now.saturating_duration_since(at);
         self.srtt = Some(self.srtt.map_or(sample, |srtt| (srtt * 7 + sample) / 8));
     }

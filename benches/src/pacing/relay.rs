@@ -51,7 +51,8 @@ impl Port {
 
     /// Sends what is due; what the kernel has no room for is lost, as on any path.
     fn send_due(&mut self, now: Duration) {
-        while let Some(run) = self.waiting.pop_front_if(|run| run.due <= now) {
+        while self.waiting.front().is_some_and(|run| run.due <= now) {
+            let Some(run) = self.waiting.pop_front() else { return };
             let Some(destination) = self.peer else { continue };
             for contents in run.bytes.chunks(run.stride * self.state.max_gso_segments().max(1)) {
                 let segment_size = (contents.len() > run.stride).then_some(run.stride);
@@ -157,7 +158,8 @@ mod tests {
         let forward = receiver.local_addr().expect("an address");
         let mut back = Port::open(local, Some(forward)).expect("a port");
         let buffer = vec![7; 3000];
-        let meta = RecvMeta { len: 3000, stride: 1400, ..RecvMeta::default() };
+        let mut meta = RecvMeta::default();
+        (meta.len, meta.stride) = (3000, 1400);
         let stopwatch = Stopwatch::start();
         back.waiting.push_back(waiting(&meta, &buffer, Duration::from_secs(3600), stopwatch));
         let due = back.waiting.front().expect("it waits").due;

@@ -67,6 +67,9 @@ impl Cell {
     }
 }
 
+/// A figure, and with how many digits it is shown.
+type Column = (fn(&Run) -> f64, usize);
+
 fn burst_share(run: &Run) -> f64 {
     run.figures.p99_burst_bytes as f64 / run.figures.quantum_bytes as f64
 }
@@ -85,7 +88,7 @@ impl Report {
         let _ = writeln!(out, "{title}\n|{}", " --- |".repeat(11));
         for cell in &self.cells {
             let _ = write!(out, "| {} | {} | {} |", cell.bits_per_s / 1_000_000, cell.round_trip_ms, cell.sender);
-            let columns: [(fn(&Run) -> f64, usize); 7] = [
+            let columns: [Column; 7] = [
                 (|run| run.figures.mean_error_pct, 2),
                 (|run| run.figures.rate_cv_pct, 2),
                 (|run| run.figures.window_ms, 1),

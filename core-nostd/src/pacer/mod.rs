@@ -26,9 +26,9 @@ const BIT_NANOS_PER_BYTE: i128 = 8 * 1_000_000_000;
 pub struct Pacer {
     quantum: Quantum,
     /// The rate from the next call on that says the time.
-    wanted: Option<Rate>,
-    /// The rate that the accounts ran at until `as_of`.
     rate: Option<Rate>,
+    /// The rate that the accounts ran at until `as_of`.
+    in_force: Option<Rate>,
     as_of: Instant,
     owed: i128,
     level: i128,
@@ -41,8 +41,8 @@ impl Pacer {
     pub const fn new(quantum: Quantum) -> Self {
         Self {
             quantum,
-            wanted: None,
             rate: None,
+            in_force: None,
             as_of: Instant::ZERO,
             owed: 0,
             level: 0,
@@ -56,19 +56,19 @@ impl Pacer {
     /// What was sent before is paid for at the new rate: after a rise nothing waits for a departure that was fixed when
     /// packets were slow.
     pub const fn set_rate(&mut self, rate: Option<Rate>) {
-        self.wanted = rate;
+        self.rate = rate;
     }
 
     /// The rate that was set last.
     #[must_use]
     pub const fn rate(&self) -> Option<Rate> {
-        self.wanted
+        self.rate
     }
 
     /// The most bytes that leave back to back, whatever happens.
     #[must_use]
     pub fn quantum(&self, datagram_bytes: u64) -> u64 {
-        self.quantum.bytes(self.wanted, datagram_bytes)
+        self.quantum.bytes(self.rate, datagram_bytes)
     }
 
     /// How well departures kept to the schedule so far.
@@ -80,7 +80,7 @@ impl Pacer {
     /// When the next run may leave, rounded up to the clock's nanosecond: `now` where it may at once, or was due before.
     pub fn departure(&mut self, now: Instant, datagram_bytes: u64) -> Instant {
         self.advance(now);
-        let Some(rate) = self.rate else { return now };
+        let Some(rate) = self.in_force else { return now };
         let over = self.level + self.units_beyond_run(datagram_bytes);
         let wait = u128::try_from(self.owed.max(over)).unwrap_or(0);
         if wait == 0 {
@@ -96,11 +96,11 @@ impl Pacer {
     /// left to make up for, but no more than a quantum. At least one packet.
     #[must_use]
     pub fn allowance(&self, at: Instant, datagram_bytes: u64) -> u64 {
-        let Some(rate) = self.rate else { return self.quantum.bytes(None, datagram_bytes) };
+        let Some(rate) = self.in_force else { return self.quantum.bytes(None, datagram_bytes) };
         let drained = drained(rate, at.saturating_since(self.as_of));
         let late = drained.saturating_sub(self.owed).clamp(0, self.slack(datagram_bytes));
-        let run = units(self.quantum.run_bytes(self.rate, datagram_bytes)).saturating_add(late);
-        let room = units(self.quantum.bytes(self.rate, datagram_bytes)) - self.level.saturating_sub(drained).max(0);
+        let run = units(self.quantum.run_bytes(self.in_force, datagram_bytes)).saturating_add(late);
+        let room = units(self.quantum.bytes(self.in_force, datagram_bytes)) - self.level.saturating_sub(drained).max(0);
         u64::try_from(run.min(room) / BIT_NANOS_PER_BYTE).unwrap_or(0).max(datagram_bytes)
     }
 
@@ -111,7 +111,7 @@ impl Pacer {
     /// followed by a flood.
     pub fn on_sent(&mut self, at: Instant, bytes: u64, datagram_bytes: u64, held: Held) {
         self.advance(at);
-        let Some(rate) = self.rate else { return };
+        let Some(rate) = self.in_force else { return };
         let beyond = self.owed.saturating_neg().saturating_sub(self.slack(datagram_bytes));
         // Departures are rounded up to the nanosecond: that is not late.
         let beyond = if beyond > tick(rate) { beyond } else { 0 };
@@ -130,20 +130,20 @@ impl Pacer {
     /// Brings both accounts to `now` at the rate so far, and then changes to the rate that is wanted. Time does not run
     /// backwards: a run may have been recorded that leaves later than now.
     fn advance(&mut self, now: Instant) {
-        if let Some(rate) = self.rate {
+        if let Some(rate) = self.in_force {
             let drained = drained(rate, now.saturating_since(self.as_of));
             self.owed = self.owed.saturating_sub(drained);
             // The bucket, too, carries what is below a nanosecond, or rounding up would cost the rate.
             self.level = self.level.saturating_sub(drained).max(-tick(rate));
         }
         self.as_of = self.as_of.max(now);
-        if self.rate != self.wanted {
-            match (self.rate, self.wanted) {
+        if self.in_force != self.rate {
+            match (self.in_force, self.rate) {
                 // A nanosecond at the old rate may be a long time at the new one.
                 (Some(_), Some(rate)) => self.level = self.level.max(-tick(rate)),
                 _ => (self.owed, self.level) = (0, 0),
             }
-            self.rate = self.wanted;
+            self.in_force = self.rate;
         }
     }
 
@@ -154,8 +154,8 @@ impl Pacer {
 
     /// A run less a quantum: zero or below.
     fn units_beyond_run(&self, datagram_bytes: u64) -> i128 {
-        let quantum = self.quantum.bytes(self.rate, datagram_bytes);
-        units(self.quantum.run_bytes(self.rate, datagram_bytes).min(quantum)) - units(quantum)
+        let quantum = self.quantum.bytes(self.in_force, datagram_bytes);
+        units(self.quantum.run_bytes(self.in_force, datagram_bytes).min(quantum)) - units(quantum)
     }
 }
 
