@@ -13,7 +13,12 @@ use wirehaul_core::{
     worker::{Application, SessionId},
 };
 
-use crate::{content::Content, crypto::SimHandshake, supply::Supply};
+use crate::{
+    content::Content,
+    crypto::SimHandshake,
+    faults::disk::{Disk, RETRY_AFTER},
+    supply::Supply,
+};
 
 /// What the application does in each of its sessions.
 #[derive(Clone, Debug, Default)]
@@ -108,14 +113,23 @@ pub struct Bulk {
     /// When the next bytes to send are there.
     next_supply: Option<Instant>,
     breaches: Vec<Breach>,
+    disk: Disk,
+    milestones: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// Received bytes on their way to the disk.
+#[derive(Clone, Debug)]
 struct Meal {
     at: Instant,
     session: SessionId,
     stream: StreamId,
     bytes: u64,
+    /// The write that takes them.
+    write: u64,
+    offset: u64,
+    /// What they are, where the disk keeps it; and the key of their content.
+    data: Vec<u8>,
+    key: u64,
 }
 
 /// The source of a host's bytes; it notes when it is asked for some that it need not have.
@@ -142,7 +156,7 @@ impl Source for WatchedSource {
 impl Bulk {
     /// An application whose bytes are those of `content`.
     #[must_use]
-    pub const fn new(plan: Plan, content: Content) -> Self {
+    pub fn new(plan: Plan, content: Content) -> Self {
         let source = WatchedSource { content, session: None, announced: BTreeMap::new(), out_of_range: Vec::new() };
         Self {
             plan,
@@ -152,6 +166,8 @@ impl Bulk {
             eaten_until: Instant::ZERO,
             next_supply: None,
             breaches: Vec::new(),
+            disk: Disk::default(),
+            milestones: 0,
         }
     }
 
@@ -173,6 +189,30 @@ impl Bulk {
         self.breaches.iter().cloned().chain(asked).collect()
     }
 
+    /// Where received bytes go.
+    #[must_use]
+    pub const fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// Where received bytes go, to give it faults.
+    pub const fn disk_mut(&mut self) -> &mut Disk {
+        &mut self.disk
+    }
+
+    /// How many sessions came up or ended, streams ended, and streams were acknowledged to the end, so far: as long as
+    /// it stays the same, no transfer has come through.
+    #[must_use]
+    pub const fn milestones(&self) -> u64 {
+        self.milestones
+    }
+
+    /// What it does.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// When it wants to take bytes next.
     #[must_use]
     pub fn next_meal(&self) -> Option<Instant> {
@@ -181,12 +221,22 @@ impl Bulk {
 
     /// Takes what is due at `now`; `tell` passes it on to the session.
     pub fn eat(&mut self, now: Instant, mut tell: impl FnMut(SessionId, StreamId, u64)) {
-        while let Some(meal) = self.meals.front().copied().filter(|meal| meal.at <= now) {
-            self.meals.pop_front();
+        while self.meals.front().is_some_and(|meal| meal.at <= now) {
+            let Some(mut meal) = self.meals.pop_front() else { return };
+            let done = self.disk.complete(meal.write, meal.bytes);
             if let Some(flow) = self.flows.get_mut(&meal.session) {
-                flow.held_bytes -= meal.bytes;
+                flow.held_bytes -= done;
             }
-            tell(meal.session, meal.stream, meal.bytes);
+            let written = usize::try_from(done).unwrap_or(0).min(meal.data.len());
+            let rest = meal.data.split_off(written);
+            self.disk.keep(meal.session, meal.stream, meal.key, meal.offset, &meal.data);
+            tell(meal.session, meal.stream, done);
+            if done < meal.bytes {
+                let (write, slower) = self.disk.submit();
+                let (bytes, offset) = (meal.bytes - done, meal.offset + done);
+                let at = now + RETRY_AFTER + slower;
+                self.meals.push_back(Meal { at, bytes, write, offset, data: rest, ..meal });
+            }
         }
     }
 
@@ -220,6 +270,7 @@ impl Bulk {
     fn on_connected(&mut self, now: Instant, id: SessionId, session: &mut Session<'_, SimHandshake>) {
         let flow = self.flows.entry(id).or_default();
         flow.connected_at = Some(now);
+        self.milestones += 1;
         for (stream, bytes) in &self.plan.send {
             // The peer may have opened it already with bytes of its own: streams carry both directions.
             session.open_stream(*stream, now);
@@ -247,12 +298,14 @@ impl Bulk {
         flow.held_bytes += len;
         flow.peak_held_bytes = flow.peak_held_bytes.max(flow.held_bytes);
         let Appetite { delay, rate } = self.plan.appetite;
-        let mut at = now + delay;
+        let (write, slower) = self.disk.submit();
+        let mut at = now + delay + slower;
         if let Some(rate) = rate {
             self.eaten_until = self.eaten_until.max(now) + rate.time_for(len);
             at = at.max(self.eaten_until);
         }
-        self.meals.push_back(Meal { at, session: id, stream, bytes: len });
+        let data = if self.disk.keeps_files() { bytes.to_vec() } else { Vec::new() };
+        self.meals.push_back(Meal { at, session: id, stream, bytes: len, write, offset, data, key });
     }
 
     fn on_finished(&mut self, now: Instant, id: SessionId, stream: StreamId) {
@@ -262,6 +315,7 @@ impl Bulk {
             self.breaches.push(Breach::EndedWrongly(stream));
         }
         incoming.finished = true;
+        self.milestones += 1;
         flow.finished_at = Some(now);
     }
 
@@ -299,12 +353,14 @@ impl Application<SimHandshake> for Bulk {
                 if let Some(outgoing) = flow.outgoing.get_mut(&stream) {
                     outgoing.acknowledged = upto;
                     self.source.announced.insert((id, stream), *outgoing);
+                    self.milestones += u64::from(upto == outgoing.bytes);
                 }
             }
             Event::StreamReset { .. } | Event::GoingAway => {}
             Event::Closed(reason) => {
                 let flow = self.flows.entry(id).or_default();
                 flow.closed = Some((reason, now));
+                self.milestones += 1;
                 flow.last_stats = Some(session.stats());
             }
         }

@@ -7,7 +7,11 @@ use wirehaul_core::{
     time::Instant,
 };
 
-use crate::network::{Datagram, Network};
+use crate::{
+    faults::device::{DeviceDrop, DeviceStats, Shortages, Slots},
+    link::Count,
+    network::{Datagram, Network},
+};
 
 /// Datagrams that one call of [`Device::receive`] takes at most.
 const RECEIVE_BATCH: usize = 64;
@@ -22,6 +26,24 @@ pub struct Endpoint {
     buffer: Vec<u8>,
     max_segments: usize,
     departures: Option<Vec<Departure>>,
+    shortages: Shortages,
+    slots: Slots,
+    stats: DeviceStats,
+    /// Runs that left in this turn, while somebody watches them.
+    watched: Option<Vec<WatchedRun>>,
+    /// Whether the device had no buffer to send from in this turn, and when it has again.
+    blocked_until: Option<Instant>,
+}
+
+/// A run of datagrams that left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WatchedRun {
+    /// To whom.
+    pub remote: SocketAddr,
+    /// Bytes of each datagram; the last may be shorter.
+    pub segment_bytes: usize,
+    /// Bytes in all.
+    pub bytes: usize,
 }
 
 /// A burst that left an endpoint.
@@ -46,7 +68,18 @@ impl Endpoint {
     #[must_use]
     pub fn new(address: SocketAddr, max_segments: usize) -> Self {
         let buffer = vec![0; BUFFER_BYTES];
-        Self { address, inbox: VecDeque::new(), buffer, max_segments: max_segments.max(1), departures: None }
+        Self {
+            address,
+            inbox: VecDeque::new(),
+            buffer,
+            max_segments: max_segments.max(1),
+            departures: None,
+            shortages: Shortages::default(),
+            slots: Slots::default(),
+            stats: DeviceStats::default(),
+            watched: None,
+            blocked_until: None,
+        }
     }
 
     /// The socket's address.
@@ -56,8 +89,61 @@ impl Endpoint {
     }
 
     /// Puts a datagram that arrived where [`Device::receive`] finds it.
-    pub fn arrived(&mut self, datagram: Datagram) {
-        self.inbox.push_back(datagram);
+    pub fn arrived(&mut self, now: Instant, datagram: Datagram) {
+        self.stats.arrived.add(datagram.bytes.len());
+        if self.shortages.is_fill_ring_empty(now) {
+            self.stats.drop(DeviceDrop::FillRingEmpty, datagram.bytes.len());
+        } else {
+            self.inbox.push_back(datagram);
+        }
+    }
+
+    /// The host is down: drops what waits, and a datagram that arrives.
+    pub fn drop_all(&mut self, arriving: Option<Datagram>) {
+        arriving.iter().for_each(|datagram| self.stats.arrived.add(datagram.bytes.len()));
+        for datagram in self.inbox.drain(..).chain(arriving) {
+            self.stats.drop(DeviceDrop::HostDown, datagram.bytes.len());
+        }
+    }
+
+    /// What the device lacks at times.
+    pub const fn shortages(&mut self) -> &mut Shortages {
+        &mut self.shortages
+    }
+
+    /// The device's transmit buffers.
+    pub const fn slots(&mut self) -> &mut Slots {
+        &mut self.slots
+    }
+
+    /// What became of every datagram at the device.
+    #[must_use]
+    pub const fn stats(&self) -> &DeviceStats {
+        &self.stats
+    }
+
+    /// Datagrams that wait to be received, and their bytes.
+    #[must_use]
+    pub fn waiting(&self) -> Count {
+        let mut count = Count::default();
+        self.inbox.iter().for_each(|datagram| count.add(datagram.bytes.len()));
+        count
+    }
+
+    /// Notes the runs of each turn from now on, for [`Endpoint::take_watched`].
+    pub fn watch(&mut self) {
+        self.watched.get_or_insert_default();
+    }
+
+    /// The runs that left since the last call.
+    pub fn take_watched(&mut self) -> Vec<WatchedRun> {
+        self.watched.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Where the device had no buffer to send from in the last turn: when it has one again.
+    #[must_use]
+    pub const fn blocked_until(&self) -> Option<Instant> {
+        self.blocked_until
     }
 
     /// Whether something waits to be received.
@@ -79,6 +165,8 @@ impl Endpoint {
 
     /// The device for a turn at `now`.
     pub fn attach<'n>(&'n mut self, network: &'n mut Network, now: Instant) -> Attached<'n> {
+        self.blocked_until = None;
+        self.slots.reclaim(now);
         Attached { endpoint: self, network, now }
     }
 }
@@ -87,6 +175,7 @@ impl Device for Attached<'_> {
     fn receive(&mut self, mut sink: impl FnMut(Received<'_>)) -> usize {
         let count = self.endpoint.inbox.len().min(RECEIVE_BATCH);
         for mut datagram in self.endpoint.inbox.drain(..count) {
+            self.endpoint.stats.received.add(datagram.bytes.len());
             let stride = datagram.bytes.len().max(1);
             sink(Received { remote: datagram.from, ecn: datagram.ecn, stride, bytes: &mut datagram.bytes });
             self.network.recycle(datagram.bytes);
@@ -95,7 +184,12 @@ impl Device for Attached<'_> {
     }
 
     fn transmit_buffer(&mut self) -> Option<&mut [u8]> {
-        Some(&mut self.endpoint.buffer)
+        let Endpoint { shortages, slots, blocked_until, buffer, .. } = &mut *self.endpoint;
+        *blocked_until = shortages.exhausted_until(self.now);
+        if blocked_until.is_none() && !slots.take(self.now) {
+            *blocked_until = Some(slots.next_completion().unwrap_or(Instant::FAR_FUTURE));
+        }
+        if blocked_until.is_some() { None } else { Some(buffer) }
     }
 
     fn max_segments(&self) -> usize {
@@ -104,6 +198,16 @@ impl Device for Attached<'_> {
 
     fn submit(&mut self, transmit: &Transmit) -> Submitted {
         let Some(run) = self.endpoint.buffer.get(..transmit.len) else { return Submitted::Full };
+        let is_full = self.endpoint.shortages.is_full(self.now);
+        if is_full {
+            self.endpoint.slots.give_back();
+        } else {
+            self.endpoint.slots.submit(self.endpoint.shortages.completion(self.now));
+        }
+        if let Some(watched) = &mut self.endpoint.watched {
+            let Transmit { remote, segment_bytes, len: bytes, .. } = *transmit;
+            watched.push(WatchedRun { remote, segment_bytes, bytes });
+        }
         // As a kernel with transmit time does: what was handed over early leaves when it is due.
         let at = transmit.depart_at.max(self.now);
         if let Some(departures) = &mut self.endpoint.departures {
@@ -112,13 +216,25 @@ impl Device for Attached<'_> {
         let mut reachable = true;
         for segment in run.chunks(transmit.segment_bytes.max(1)) {
             let (from, to) = (self.endpoint.address, transmit.remote);
+            self.endpoint.stats.submitted.add(segment.len());
+            if is_full {
+                self.endpoint.stats.drop(DeviceDrop::TransmitFull, segment.len());
+                continue;
+            }
+            self.endpoint.stats.sent.add(segment.len());
             let mut bytes = self.network.buffer();
             bytes.extend_from_slice(segment);
             let datagram = Datagram { from, to, ecn: transmit.ecn, bytes };
             reachable &= self.network.send(at, datagram);
         }
+        if is_full {
+            return Submitted::Full;
+        }
         if reachable { Submitted::Sent } else { Submitted::Unreachable }
     }
 
-    fn flush(&mut self) {}
+    fn flush(&mut self) {
+        // A buffer that was taken for a session with nothing to send.
+        self.endpoint.slots.give_back();
+    }
 }

@@ -14,11 +14,14 @@ use wirehaul_core::{
 };
 
 use crate::{
-    bulk::{Bulk, Plan},
+    bulk::{Breach, Bulk, Plan},
+    checks::pacing::{Pace, PaceWatch},
     content::Content,
-    crypto::{Identity, SimAcceptor, SimHandshake, Work},
+    crypto::{Identity, SimAcceptor, SimHandshake, Vigilance, Work},
     endpoint::Endpoint,
-    network::Network,
+    faults::{Fault, device::Shortages},
+    network::{Datagram, Network},
+    planted::Bug,
     rng::{Purpose, Seed, Stream},
 };
 
@@ -55,6 +58,8 @@ pub struct HostConfig {
     pub identity: Identity,
     /// What its application does.
     pub plan: Plan,
+    /// What is wrong with it on purpose.
+    pub planted: Option<Bug>,
 }
 
 /// Lengths of a session's storage.
@@ -98,13 +103,17 @@ impl HostConfig {
             wake_lateness: Duration::ZERO,
             identity: Identity::new(u64::from(number)),
             plan: Plan::default(),
+            planted: None,
         }
     }
 }
 
 /// A host at work.
 pub struct Host<'a> {
-    config: Config,
+    config: HostConfig,
+    arena: &'a Arena,
+    seed: Seed,
+    component: u64,
     worker: Worker<'a, SimAcceptor>,
     /// Makes the initiating side of handshakes; the worker has an acceptor of its own.
     initiators: SimAcceptor,
@@ -112,8 +121,20 @@ pub struct Host<'a> {
     app: Bulk,
     endpoint: Endpoint,
     wake_at: Option<Instant>,
-    wake_lateness: Duration,
     random: Stream,
+    /// By how much its clock is ahead of the run's.
+    clock_ahead: Duration,
+    is_down: bool,
+    crashes: u64,
+    past: Past,
+    pace: Option<PaceWatch>,
+}
+
+/// What is remembered of a host from before it crashed, for checkers.
+#[derive(Clone, Debug, Default)]
+struct Past {
+    breaches: Vec<Breach>,
+    rejects: RejectCounters,
 }
 
 /// What a turn of a host did.
@@ -128,20 +149,35 @@ pub struct HostTurn {
 impl<'a> Host<'a> {
     /// A host whose secrets come from `seed`; `component` names it within the run.
     pub fn new(config: HostConfig, arena: &'a Arena, seed: Seed, component: u64) -> Self {
-        let acceptor = SimAcceptor::new(config.identity.clone(), seed.stream(component, Purpose::Keys));
-        let initiators = SimAcceptor::new(config.identity, seed.stream(component + (1 << 32), Purpose::Keys));
+        let mut identity = config.identity.clone();
+        if config.planted == Some(Bug::InventedAck) {
+            identity.vigilance = Vigilance::InventsAcks;
+        }
+        let mut endpoint = Endpoint::new(config.address, config.max_segments);
+        if config.planted == Some(Bug::LostSlot) {
+            endpoint.slots().lose_one();
+        }
+        let acceptor = SimAcceptor::new(identity.clone(), seed.stream(component, Purpose::Keys));
+        let initiators = SimAcceptor::new(identity, seed.stream(component + (1 << 32), Purpose::Keys));
         let slots = arena.0.alloc_slice_fill_with(config.sessions, |_| SessionSlot::Free(storage(arena, config.room)));
         let work = acceptor.work();
         Self {
             worker: Worker::new(config.session.clone(), acceptor, config.listening, slots),
-            config: config.session,
             initiators,
             work,
-            app: Bulk::new(config.plan, Content::of(u64::from(config.address.port()))),
-            endpoint: Endpoint::new(config.address, config.max_segments),
+            app: Bulk::new(config.plan.clone(), Content::of(u64::from(config.address.port()))),
+            endpoint,
             wake_at: None,
-            wake_lateness: config.wake_lateness,
             random: seed.stream(component, Purpose::Wake),
+            config,
+            arena,
+            seed,
+            component,
+            clock_ahead: Duration::ZERO,
+            is_down: false,
+            crashes: 0,
+            past: Past::default(),
+            pace: None,
         }
     }
 
@@ -152,7 +188,104 @@ impl<'a> Host<'a> {
     pub fn connect(&mut self, now: Instant, remote: SocketAddr) -> Result<SessionId, NoRoom> {
         let (handshake, psk_id) = self.initiators.initiate();
         self.wake_at = Some(now);
-        self.worker.connect(now, handshake, psk_id, remote, self.config.clone())
+        let now = now + self.clock_ahead;
+        self.worker.connect(now, handshake, psk_id, remote, self.config.session.clone())
+    }
+
+    /// What it was made from.
+    #[must_use]
+    pub const fn config(&self) -> &HostConfig {
+        &self.config
+    }
+
+    /// Gives its device and its disk those of these faults that befall the host with this number, in a run that began at
+    /// `start`. A crash and a jump of the clock are the run's to cause.
+    pub fn follow(&mut self, faults: &[Fault], this: usize, start: Instant) {
+        self.endpoint.shortages().follow(faults, this, start);
+        self.app.disk_mut().follow(faults, this);
+    }
+
+    /// From now on its device and its disk work.
+    pub fn stop_faults(&mut self) {
+        *self.endpoint.shortages() = Shortages::default();
+        self.app.disk_mut().stop_faults();
+    }
+
+    /// Loses all that it knows but its keys, and is not heard of before [`Host::restart`]. Its disk is empty after that,
+    /// and its clock is where it was.
+    pub fn crash(&mut self) {
+        self.crashes += 1;
+        self.past.rejects = self.rejects();
+        self.past.breaches = self.breaches();
+        self.endpoint.drop_all(None);
+        self.endpoint.slots().reset();
+        // Another component: a host that made the same keys again would be no host that lost them.
+        let fresh = Self::new(self.config.clone(), self.arena, self.seed, self.component + (self.crashes << 40));
+        self.app.disk_mut().forget_files();
+        let disk = std::mem::take(self.app.disk_mut());
+        (self.worker, self.initiators, self.app) = (fresh.worker, fresh.initiators, fresh.app);
+        (self.work, self.random) = (fresh.work, fresh.random);
+        *self.app.disk_mut() = disk;
+        self.is_down = true;
+        self.wake_at = None;
+    }
+
+    /// Is back after a crash.
+    pub const fn restart(&mut self) {
+        self.is_down = false;
+    }
+
+    /// Whether it has crashed and is not back.
+    #[must_use]
+    pub const fn is_down(&self) -> bool {
+        self.is_down
+    }
+
+    /// How often it crashed.
+    #[must_use]
+    pub const fn crashes(&self) -> u64 {
+        self.crashes
+    }
+
+    /// Its clock jumps forward; `now` is the run's time. Nobody tells its sessions.
+    pub fn jump(&mut self, now: Instant, by: Duration) {
+        self.clock_ahead = self.clock_ahead + by;
+        self.wake(now);
+    }
+
+    /// Keeps what its disk gets from now on.
+    pub fn keep_files(&mut self) {
+        self.app.disk_mut().keep_files();
+    }
+
+    /// Watches from now on that no session sends more than its pacer allows.
+    pub fn watch_pace(&mut self) {
+        self.endpoint.watch();
+        self.pace.get_or_insert_default();
+    }
+
+    /// What the watch of the pace saw.
+    #[must_use]
+    pub const fn pace(&self) -> Option<&PaceWatch> {
+        self.pace.as_ref()
+    }
+
+    /// What its sessions did and must not, those from before a crash included.
+    #[must_use]
+    pub fn breaches(&self) -> Vec<Breach> {
+        self.past.breaches.iter().cloned().chain(self.app.breaches()).collect()
+    }
+
+    /// Everything that the host refused: before it reached a session, by sessions that live, and by ended ones.
+    #[must_use]
+    pub fn rejects(&mut self) -> RejectCounters {
+        let mut all = self.past.rejects.clone();
+        all.merge(self.worker.rejects());
+        self.worker.sessions().for_each(|(_, session)| all.merge(&session.stats().rejects));
+        let lives: Vec<_> = self.worker.sessions().map(|(id, _)| id).collect();
+        let ended = self.app.flows().filter(|(id, _)| !lives.contains(id));
+        ended.filter_map(|(_, flow)| flow.last_stats.as_ref()).for_each(|stats| all.merge(&stats.rejects));
+        all
     }
 
     /// Its address.
@@ -187,6 +320,16 @@ impl<'a> Host<'a> {
     pub fn session(&mut self, id: SessionId) -> Option<&mut Session<'a, SimHandshake>> {
         self.wake_at = Some(Instant::ZERO);
         self.worker.session(id)
+    }
+
+    /// The network brings a datagram, at the run's time `now`.
+    pub fn arrived(&mut self, now: Instant, datagram: Datagram) {
+        if self.is_down {
+            self.endpoint.drop_all(Some(datagram));
+        } else {
+            self.endpoint.arrived(now, datagram);
+            self.wake(now);
+        }
     }
 
     /// Hands a datagram to a session past the socket and the worker, and what comes of it to the application.
@@ -243,30 +386,63 @@ impl<'a> Host<'a> {
         self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
     }
 
-    /// One turn of the worker, and of the application before it.
+    /// One turn of the worker, and of the application before it; `now` is the run's time.
     pub fn turn(&mut self, now: Instant, network: &mut Network) -> HostTurn {
+        let clock = now + self.clock_ahead;
         let Self { worker, app, endpoint, .. } = self;
-        app.eat(now, |id, stream, bytes| {
+        if self.config.planted == Some(Bug::CreditAtEveryPoll) {
+            worker.sessions().for_each(|(_, session)| session.set_rate_cap(None));
+        }
+        app.eat(clock, |id, stream, bytes| {
             if let Some(session) = worker.session(id) {
-                session.consume(stream, bytes, now);
+                session.consume(stream, bytes, clock);
             }
         });
-        app.supply(now, |id, stream, end, fin| {
+        app.supply(clock, |id, stream, end, fin| {
             if let Some(session) = worker.session(id) {
                 session.provide(stream, end, fin);
             }
         });
-        let turn = worker.turn(now, &mut endpoint.attach(network, now), app);
-        if turn.next_timeout.is_none_or(|at| at > now) {
+        let turn = worker.turn(clock, &mut endpoint.attach(network, now), app);
+        if turn.next_timeout.is_none_or(|at| at > clock) {
             worker.sessions().for_each(|(_, session)| _ = session.await_departure());
         }
-        // A timer that is due already needs no sleep, and so comes in time.
-        let late = self.random.below(self.wake_lateness.as_nanos() + 1);
-        let woken = |at| if at <= now { at } else { at + Duration::from_nanos(late) };
-        let supply = app.next_supply();
-        let timers = [turn.next_timeout.map(woken), app.next_meal(), supply, endpoint.has_mail().then_some(now)];
-        self.wake_at = timers.into_iter().flatten().min();
+        if self.config.planted == Some(Bug::CreditAtEveryPoll) {
+            let cap = self.config.session.rate_cap;
+            worker.sessions().for_each(|(_, session)| session.set_rate_cap(cap));
+        }
+        self.check_pace(clock);
+        self.wake_at = self.next_wake(now, turn.next_timeout);
         HostTurn { received: turn.received, sent: turn.sent }
+    }
+
+    fn next_wake(&mut self, now: Instant, timer: Option<Instant>) -> Option<Instant> {
+        let ahead = self.clock_ahead;
+        let on_the_run_s_clock = |at: Instant| Instant::from_nanos(at.as_nanos().saturating_sub(ahead.as_nanos()));
+        // A timer that is due already needs no sleep, and so comes in time.
+        let late = self.random.below(self.config.wake_lateness.as_nanos() + 1);
+        let woken = |at| if at <= now { at } else { at + Duration::from_nanos(late) };
+        let timer = timer.map(|at| woken(on_the_run_s_clock(at)));
+        // A host that cannot send waits for a buffer: what is due already was to be sent.
+        let blocked_until = self.endpoint.blocked_until();
+        let timer = timer.filter(|at| blocked_until.is_none() || *at > now);
+        let meal = self.app.next_meal().map(on_the_run_s_clock);
+        let supply = self.app.next_supply().map(on_the_run_s_clock);
+        let mail = self.endpoint.has_mail().then_some(now);
+        [timer, blocked_until, meal, supply, mail].into_iter().flatten().min()
+    }
+
+    fn check_pace(&mut self, clock: Instant) {
+        let Some(watch) = &mut self.pace else { return };
+        for run in self.endpoint.take_watched() {
+            let mut candidates = self.worker.sessions().filter(|(_, session)| session.remote() == run.remote);
+            // Of two with the same peer, one of which has lost it, nobody can tell which one sent.
+            let (Some((id, session)), None) = (candidates.next(), candidates.next()) else { continue };
+            let Some(rate) = session.pacing_rate().filter(|_| session.is_established()) else { continue };
+            let datagram_bytes = self.config.session.datagram_bytes as u64;
+            let probe_timeouts = session.stats().probe_timeouts;
+            watch.left(clock, id, Pace { rate, datagram_bytes, probe_timeouts }, &run);
+        }
     }
 }
 

@@ -7,9 +7,11 @@
 //! endpoint the core's Device over the network               bulk     an application that knows what it should get
 //! supply   an application that has its bytes bit by bit
 //! host     worker + application + endpoint                  run      from event to event
+//! faults   faults one by one, and scripts of them          planted  bugs that prove that the alarm works
 //! checks   what must hold whatever the scenario            swarm    scenarios drawn at random
 //! scenario files that say what to run and what to expect   metrics  what is measured, and the report
 //! plot     what happened, drawn
+//! shrink   from a failing scenario to a small one
 //! ```
 //! A run is a function of its scenario and its seed: the same pair gives the same trace hash (SIM-3).
 
@@ -18,13 +20,16 @@ pub mod checks;
 pub mod content;
 pub mod crypto;
 pub mod endpoint;
+pub mod faults;
 pub mod host;
 pub mod link;
 pub mod metrics;
 pub mod network;
+pub mod planted;
 pub mod plot;
 pub mod rng;
 pub mod run;
 pub mod scenario;
+pub mod shrink;
 pub mod supply;
 pub mod swarm;

@@ -14,8 +14,13 @@ use wirehaul_core::{
 };
 
 use crate::{
+    faults::{
+        Fault,
+        mishap::{Mishap, Mishaps},
+        span,
+    },
     network::Datagram,
-    rng::{Purpose, Seed, Stream},
+    rng::Seed,
 };
 
 /// What each datagram costs on the wire beside its UDP payload: IPv4 and UDP headers.
@@ -196,7 +201,6 @@ pub struct Link {
     free_at: Instant,
     remainder: u128,
     last_arrival: Instant,
-    in_burst: bool,
     /// What the policer's bucket lacks to be full, in bits times nanoseconds, and since when.
     policer_lacks: u128,
     policer_at: Instant,
@@ -205,7 +209,7 @@ pub struct Link {
     /// The integral of the queue up to `observed_at`.
     queue_byte_nanos: u128,
     observed_at: Instant,
-    random: Streams,
+    mishaps: Mishaps,
     stats: LinkStats,
 }
 
@@ -222,45 +226,23 @@ pub struct Arrival {
     pub datagram: Datagram,
 }
 
-#[derive(Debug)]
-struct Streams {
-    loss: Stream,
-    burst: Stream,
-    jitter: Stream,
-    duplicate: Stream,
-    reorder: Stream,
-    corrupt: Stream,
-    truncate: Stream,
-}
-
 impl Link {
     /// A link whose faults come from `seed`; `component` names it within the run.
     #[must_use]
     pub fn new(config: LinkConfig, seed: Seed, component: u64) -> Self {
-        let stream = |purpose| seed.stream(component, purpose);
-        let random = Streams {
-            loss: stream(Purpose::Loss),
-            burst: stream(Purpose::Burst),
-            jitter: stream(Purpose::Jitter),
-            duplicate: stream(Purpose::Duplicate),
-            reorder: stream(Purpose::Reorder),
-            corrupt: stream(Purpose::Corrupt),
-            truncate: stream(Purpose::Truncate),
-        };
         let origin = Instant::ZERO;
-        let stats = LinkStats::default();
+        let (mishaps, stats) = (Mishaps::new(seed, component), LinkStats::default());
         Self {
             config,
             free_at: origin,
             remainder: 0,
             last_arrival: origin,
-            in_burst: false,
             policer_lacks: 0,
             policer_at: origin,
             worked: Duration::ZERO,
             queue_byte_nanos: 0,
             observed_at: origin,
-            random,
+            mishaps,
             stats,
         }
     }
@@ -274,6 +256,31 @@ impl Link {
     /// The link's behaviour, to change it from now on.
     pub const fn config_mut(&mut self) -> &mut LinkConfig {
         &mut self.config
+    }
+
+    /// What happens to single datagrams, to record it.
+    pub const fn mishaps(&mut self) -> &mut Mishaps {
+        &mut self.mishaps
+    }
+
+    /// Lets those of these faults happen that befall the link with this number, in a run that began at `start`. Where
+    /// `by_chance` is false, nothing else happens to single datagrams.
+    pub fn follow(&mut self, faults: &[Fault], by_chance: bool, this: usize, start: Instant) {
+        if !by_chance {
+            self.mishaps.follow(faults, this);
+        }
+        for fault in faults.iter().filter(|fault| fault.link() == Some(this)) {
+            if let Fault::Outage { from_ns, to_ns, .. } = fault {
+                self.config.outages.push(span(start, *from_ns, *to_ns));
+            }
+        }
+    }
+
+    /// From now on nothing goes wrong; rate, delay and buffer stay.
+    pub fn heal(&mut self) {
+        let LinkConfig { rate, delay, buffer_bytes, .. } = self.config;
+        self.config = LinkConfig { rate, delay, buffer_bytes, ..LinkConfig::default() };
+        self.mishaps.stop();
     }
 
     /// Bytes that wait in the queue, headers included.
@@ -327,22 +334,27 @@ impl Link {
     /// Takes a datagram in; appends when and as what it arrives to `arrivals`.
     pub fn carry(&mut self, now: Instant, mut datagram: Datagram, arrivals: &mut Vec<Arrival>) {
         self.stats.entered.add(datagram.bytes.len());
+        let number = self.mishaps.count();
         if let Err(reason) = self.admit(now, &mut datagram) {
             self.stats.dropped[reason as usize].add(datagram.bytes.len());
             return;
         }
         let serialised_at = self.serialise(now, datagram.bytes.len());
-        if let Err(reason) = self.survive() {
+        let mishap = self.mishaps.of(number, datagram.bytes.len(), &self.config);
+        if let Some(reason) = mishap.lost {
             self.stats.dropped[reason as usize].add(datagram.bytes.len());
             return;
         }
-        self.damage(&mut datagram);
-        let (at, in_order) = self.arrival(serialised_at);
-        if self.random.duplicate.chance(self.config.duplicate_ppm) {
+        let (cut_bytes, flipped) = mishap.damage(&mut datagram.bytes);
+        self.stats.cut_bytes += cut_bytes;
+        self.stats.truncated += u64::from(cut_bytes > 0);
+        self.stats.corrupted += u64::from(flipped);
+        let (at, in_order) = self.arrival(serialised_at, &mishap);
+        if let Some(after) = mishap.twice {
             self.stats.duplicated.add(datagram.bytes.len());
             self.stats.left.add(datagram.bytes.len());
-            let later = at + Duration::from_nanos(self.random.duplicate.below(1_000_000));
-            arrivals.push(Arrival { serialised_at, at: later, in_order: false, datagram: datagram.clone() });
+            let datagram = datagram.clone();
+            arrivals.push(Arrival { serialised_at, at: at + after, in_order: false, datagram });
         }
         self.stats.left.add(datagram.bytes.len());
         arrivals.push(Arrival { serialised_at, at, in_order, datagram });
@@ -401,47 +413,12 @@ impl Link {
         self.free_at
     }
 
-    fn survive(&mut self) -> Result<(), DropReason> {
-        if self.random.loss.chance(self.config.loss_ppm) {
-            return Err(DropReason::Loss);
-        }
-        let Some(burst) = self.config.burst else { return Ok(()) };
-        let turn = if self.in_burst { burst.leave_ppm } else { burst.enter_ppm };
-        self.in_burst ^= self.random.burst.chance(turn);
-        let lost = self.in_burst && self.random.burst.chance(burst.loss_ppm);
-        if lost { Err(DropReason::Burst) } else { Ok(()) }
-    }
-
-    fn damage(&mut self, datagram: &mut Datagram) {
-        let bytes = &mut datagram.bytes;
-        if self.random.truncate.chance(self.config.truncate_ppm) && !bytes.is_empty() {
-            let kept = self.random.truncate.below(bytes.len() as u64);
-            self.stats.truncated += 1;
-            self.stats.cut_bytes += bytes.len() as u64 - kept;
-            bytes.truncate(usize::try_from(kept).unwrap_or(0));
-        }
-        if self.random.corrupt.chance(self.config.corrupt_ppm) && !bytes.is_empty() {
-            self.stats.corrupted += 1;
-            // Neighbouring bits, each flipped once, so that the flips cannot cancel out.
-            let first = self.random.corrupt.below(bytes.len() as u64 * 8);
-            for flip in 0..=self.random.corrupt.below(8) {
-                let bit = usize::try_from((first + flip) % (bytes.len() as u64 * 8)).unwrap_or(0);
-                bytes[bit / 8] ^= 1 << (bit % 8);
-            }
-        }
-    }
-
     /// When what left the queue at `serialised_at` arrives, and whether in order.
-    fn arrival(&mut self, serialised_at: Instant) -> (Instant, bool) {
-        let jitter = Duration::from_nanos(match self.config.jitter.as_nanos() {
-            0 => 0,
-            bound => self.random.jitter.below(bound + 1),
-        });
-        let at = lumped(serialised_at + self.config.delay + jitter, self.config.lumps);
-        if self.random.reorder.chance(self.config.reorder_ppm) {
+    fn arrival(&mut self, serialised_at: Instant, mishap: &Mishap) -> (Instant, bool) {
+        let at = lumped(serialised_at + self.config.delay + mishap.delayed, self.config.lumps);
+        if let Some(by) = mishap.held_back {
             self.stats.reordered += 1;
-            let held = Duration::from_nanos(self.random.reorder.below(self.config.reorder_by.as_nanos() + 1));
-            return (at + held, false);
+            return (at + by, false);
         }
         self.last_arrival = self.last_arrival.max(at);
         (self.last_arrival, true)

@@ -31,6 +31,14 @@ pub struct Datagram {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LinkId(usize);
 
+impl LinkId {
+    /// The link of this number, in the order in which links were added, from 0.
+    #[must_use]
+    pub const fn nth(number: usize) -> Self {
+        Self(number)
+    }
+}
+
 /// The links, the routes over them, and the datagrams on their way.
 #[derive(Debug)]
 pub struct Network {

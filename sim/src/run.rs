@@ -10,6 +10,10 @@ use wirehaul_core::{
 
 use crate::{
     crypto::{Digest, SimHandshake},
+    faults::{
+        Fault,
+        timeline::{Change, Timeline},
+    },
     host::{Arena, Host, HostConfig, HostTurn},
     link::LinkConfig,
     metrics::{delays::Delays, histogram::Histogram},
@@ -26,6 +30,14 @@ pub const START: Instant = Instant::from_nanos(3_600_000_000_000);
 /// Names a host of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostId(usize);
+
+impl HostId {
+    /// Its number, in the order in which hosts were added, from 0.
+    #[must_use]
+    pub const fn number(self) -> usize {
+        self.0
+    }
+}
 
 /// How [`Run::until`] ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +65,7 @@ pub struct Run<'a> {
     delays: Vec<Option<Delays>>,
     trace: Digest,
     idle_turns: u32,
+    timeline: Timeline,
 }
 
 impl<'a> Run<'a> {
@@ -70,6 +83,7 @@ impl<'a> Run<'a> {
             delays: Vec::new(),
             trace: Digest::new(0),
             idle_turns: 0,
+            timeline: Timeline::default(),
         }
     }
 
@@ -133,6 +147,32 @@ impl<'a> Run<'a> {
             Ok(id) => id,
             Err(error) => panic!("host {from:?} cannot call {remote}: {error:?}; give it more sessions"),
         }
+    }
+
+    /// Lets these faults happen. Hosts and links are numbered in the order in which they were added, and times count from
+    /// now. Where `by_chance` is false, nothing else happens to single datagrams.
+    pub fn follow(&mut self, faults: &[Fault], by_chance: bool) {
+        for index in 0..self.network.links().count() {
+            self.network.link(LinkId::nth(index)).follow(faults, by_chance, index, self.now);
+        }
+        for (index, host) in self.hosts.iter_mut().enumerate() {
+            host.follow(faults, index, self.now);
+        }
+        self.timeline.follow(faults, self.now);
+    }
+
+    /// From now on nothing goes wrong, and hosts that are down come back when they would.
+    pub fn stop_faults(&mut self) {
+        for index in 0..self.network.links().count() {
+            self.network.link(LinkId::nth(index)).heal();
+        }
+        self.hosts.iter_mut().for_each(Host::stop_faults);
+        self.timeline.stop();
+    }
+
+    /// Every host, by its number.
+    pub fn host_ids(&self) -> impl Iterator<Item = HostId> + use<> {
+        (0..self.hosts.len()).map(HostId)
     }
 
     /// The virtual time.
@@ -262,7 +302,17 @@ impl<'a> Run<'a> {
 
     fn next_at(&self) -> Option<Instant> {
         let timers = self.hosts.iter().filter_map(Host::wake_at);
-        timers.chain(self.network.next_at()).min().map(|at| at.max(self.now))
+        timers.chain(self.network.next_at()).chain(self.timeline.next_at()).min().map(|at| at.max(self.now))
+    }
+
+    fn change(&mut self, host: usize, change: Change) {
+        let now = self.now;
+        let Some(host) = self.hosts.get_mut(host) else { return };
+        match change {
+            Change::Crash => host.crash(),
+            Change::Restart => host.restart(),
+            Change::ClockJump(by) => host.jump(now, by),
+        }
     }
 
     /// Does all that is due at `at`; returns a host that spins.
@@ -271,6 +321,9 @@ impl<'a> Run<'a> {
             self.idle_turns = 0;
         }
         self.now = at;
+        while let Some((host, change)) = self.timeline.take(at) {
+            self.change(host, change);
+        }
         while let Some(Delivered { datagram, sent_at }) = self.network.deliver(at) {
             let Some(index) = self.places.get(&datagram.to).copied() else { continue };
             self.trace.word(at.as_nanos());
@@ -278,8 +331,7 @@ impl<'a> Run<'a> {
             self.trace.ends(&datagram.bytes);
             self.note_delay(index, at.saturating_since(sent_at));
             let Some(host) = self.hosts.get_mut(index) else { continue };
-            host.endpoint().arrived(datagram);
-            host.wake(at);
+            host.arrived(at, datagram);
         }
         for (index, host) in self.hosts.iter_mut().enumerate() {
             if host.wake_at().is_none_or(|wake| wake > at) {

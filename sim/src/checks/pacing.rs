@@ -1,0 +1,148 @@
+//! In every window of time, no more bytes leave than the pacing rate allows in it plus one quantum (BBR-4).
+
+use std::collections::BTreeMap;
+
+use wirehaul_core::{
+    pacer::Pacer,
+    rate::Rate,
+    time::{Duration, Instant},
+    worker::SessionId,
+};
+
+use super::Violation;
+use crate::endpoint::{Departure, WatchedRun};
+
+const BIT_NANOS_PER_BYTE: u128 = 8_000_000_000;
+/// Datagrams below this are ACKs and control frames, which wait for no pacer: an ACK of all its ranges with window
+/// updates for every stream is smaller, and a full datagram is larger. A short datagram at the end of a stream escapes.
+const SMALLEST_PACED_BYTES: usize = 1_000;
+/// Datagrams that a probe time-out sends past the pacer.
+const PROBES_PER_TIMEOUT: u64 = 2;
+/// Divisions of the schedule round by less than this, over the departures of one busy spell.
+const ROUNDING: Duration = Duration::from_micros(1);
+
+/// In every window of time, no more bytes left than `rate` allows in it plus `burst_bytes` (BBR-4).
+///
+/// # Errors
+/// [`Violation::Burst`] for the first departure that breaks the rule.
+pub fn pacing(departures: &[Departure], rate: Rate, burst_bytes: u64) -> Result<(), Violation> {
+    // A bucket that leaks at the rate holds what is above the rate, over the worst window that ends here.
+    let (mut level, mut last) = (0_u128, None);
+    for (index, departure) in departures.iter().enumerate() {
+        let span = last.map_or(0, |last| departure.at.saturating_since(last).as_nanos());
+        level = level.saturating_sub(u128::from(span) * u128::from(rate.as_bits_per_sec()));
+        level += u128::from(departure.bytes) * BIT_NANOS_PER_BYTE;
+        last = Some(departure.at);
+        // One nanosecond of slack for the division that the schedule rounds.
+        let allowed = u128::from(burst_bytes) * BIT_NANOS_PER_BYTE + u128::from(rate.as_bits_per_sec());
+        if level > allowed {
+            let excess_bytes = u64::try_from((level - allowed) / BIT_NANOS_PER_BYTE).unwrap_or(u64::MAX);
+            return Err(Violation::Burst { index, excess_bytes });
+        }
+    }
+    Ok(())
+}
+
+/// Watches the sessions of one host while their rates change: the same rule, with the rate in force at each departure.
+///
+/// For each session it keeps the time at which what has left would have left at the rate in force: the virtual scheduling
+/// algorithm of ITU-T I.371.
+#[derive(Clone, Debug, Default)]
+pub struct PaceWatch {
+    sessions: BTreeMap<SessionId, Watched>,
+    departures: usize,
+    violation: Option<Violation>,
+}
+
+/// How a session stood when runs of it left.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// The rate in force.
+    pub rate: Rate,
+    /// Its largest datagram, in bytes.
+    pub datagram_bytes: u64,
+    /// Probe time-outs that it had so far.
+    pub probe_timeouts: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Watched {
+    /// When all that has left would have left at the rate in force.
+    due: Instant,
+    /// What a sender that comes late may make up for: one quantum, at the slowest rate of this busy spell.
+    catch_up: Duration,
+    probe_timeouts: u64,
+    probes: u64,
+}
+
+impl PaceWatch {
+    /// The first departure that broke the rule.
+    #[must_use]
+    pub fn violation(&self) -> Option<Violation> {
+        self.violation.clone()
+    }
+
+    /// A run of a session left at `now`.
+    pub fn left(&mut self, now: Instant, session: SessionId, pace: Pace, run: &WatchedRun) {
+        self.departures += 1;
+        let watched = self.sessions.entry(session).or_default();
+        let bytes = watched.paced_bytes(pace, run);
+        if bytes == 0 {
+            return;
+        }
+        let quantum = quantum(pace);
+        let quantum_time = pace.rate.time_for(quantum);
+        if watched.due <= now {
+            *watched = Watched { due: now, catch_up: Duration::ZERO, ..*watched };
+        }
+        watched.catch_up = watched.catch_up.max(quantum_time);
+        watched.due += pace.rate.time_for(bytes);
+        let allowed = quantum_time + watched.catch_up + ROUNDING;
+        let ahead = watched.due.saturating_since(now);
+        if ahead > allowed {
+            let excess_bytes = pace.rate.bytes_in(ahead.saturating_sub(allowed));
+            self.violation.get_or_insert(Violation::Burst { index: self.departures - 1, excess_bytes });
+        }
+    }
+}
+
+impl Watched {
+    /// Bytes of the run that the pacer had to hold back: those of its large datagrams that are no probes.
+    fn paced_bytes(&mut self, pace: Pace, run: &WatchedRun) -> u64 {
+        self.probes += PROBES_PER_TIMEOUT * pace.probe_timeouts.saturating_sub(self.probe_timeouts);
+        self.probe_timeouts = pace.probe_timeouts;
+        let segment = run.segment_bytes.max(1);
+        let lengths = (0..run.bytes).step_by(segment).map(|at| segment.min(run.bytes - at));
+        let mut bytes = 0;
+        for len in lengths.filter(|len| *len >= SMALLEST_PACED_BYTES) {
+            match self.probes.checked_sub(1) {
+                Some(left) => self.probes = left,
+                None => bytes += len as u64,
+            }
+        }
+        bytes
+    }
+}
+
+fn quantum(pace: Pace) -> u64 {
+    let mut pacer = Pacer::unlimited();
+    pacer.set_rate(Some(pace.rate));
+    pacer.quantum(pace.datagram_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_noticed_where_it_happens() {
+        let rate = Rate::from_bits_per_sec(8_000_000);
+        let at = |micros, bytes| Departure { at: Instant::ZERO + Duration::from_micros(micros), bytes };
+        let even: Vec<_> = (0..100).map(|index| at(index * 1000, 1000)).collect();
+        assert_eq!(pacing(&even, rate, 1000), Ok(()));
+        let mut uneven = even;
+        uneven[50].at = uneven[49].at;
+        assert_eq!(pacing(&uneven, rate, 1000), Err(Violation::Burst { index: 50, excess_bytes: 999 }));
+        assert_eq!(pacing(&uneven, rate, 2000), Ok(()));
+    }
+}
