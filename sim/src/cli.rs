@@ -2,7 +2,10 @@
 
 mod clock;
 mod plot;
+mod replay;
 mod run;
+mod shrink;
+mod swarm;
 
 use std::process::ExitCode;
 
@@ -26,6 +29,12 @@ enum Command {
     Run(run::RunArgs),
     /// Draw what happened in a scenario, or in a recorded result, as one HTML page
     Plot(plot::PlotArgs),
+    /// Run many random scenarios, until one breaks a rule
+    Swarm(swarm::SwarmArgs),
+    /// Run one scenario of the swarm, or a script, and say everything about it
+    Replay(replay::ReplayArgs),
+    /// Make a failing run small: a script of few faults that breaks the same rule
+    Shrink(shrink::ShrinkArgs),
 }
 
 const EXIT_CODES: &str = "\
@@ -56,6 +65,9 @@ pub fn main() -> ExitCode {
     let exit = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Plot(args) => plot::plot(&args),
+        Command::Swarm(args) => swarm::swarm(&args),
+        Command::Replay(args) => replay::replay(&args),
+        Command::Shrink(args) => shrink::shrink(&args),
     };
     exit.into()
 }
