@@ -175,11 +175,12 @@ impl<'s> Drive<'s> {
             if call.listener_crashes != crashes {
                 continue;
             }
-            // Which session is whose does not matter, as long as there is one for each.
+            // Which session is whose does not matter, as long as there is one for each. One that was cut off between the
+            // last byte and the word that it came cannot know, and its caller need not.
             let streams = self.scenario.options.callers.get(call.number()).map_or(0, |caller| caller.host.send.len());
-            let Some(place) = served.iter().position(|flow| is_complete(flow, listener_sends, streams)) else {
-                return false;
-            };
+            let complete = served.iter().position(|flow| is_complete(flow, listener_sends, streams));
+            let cut_off = || served.iter().position(|flow| self.is_disturbed() && flow.closed.is_some());
+            let Some(place) = complete.or_else(cut_off) else { return false };
             served.swap_remove(place);
         }
         true
