@@ -2,11 +2,12 @@
 
 use super::{
     SAFETY_PHASE, Scenario,
-    options::{CONTROLLERS, Caller, Chances, HostOptions, Options, PathOptions},
+    options::{Caller, Chances, HostOptions, Options, PathOptions},
 };
 use crate::{
     faults::Fault,
     rng::{Purpose, Seed, Stream},
+    scenario::CONTROLLERS,
 };
 
 /// Rates of paths, in bits per second: 64 kbit/s times a power of two up to here.
@@ -15,7 +16,7 @@ const FASTEST_BPS: u64 = 10_000_000_000;
 /// One-way delays, in microseconds: a machine, a room, a town, a country, an ocean, a satellite.
 const DELAYS_US: &[u64] = &[0, 25, 250, 2_500, 10_000, 25_000, 50_000, 100_000, 300_000];
 /// All that the hosts of a scenario send, in bytes, at most.
-const MOST_BYTES: u64 = 1_000_000;
+const MOST_BYTES: u64 = 6_000_000;
 /// Faults of one kind that a host can have.
 const MOST_OF_A_KIND: u64 = 3;
 

@@ -9,10 +9,8 @@ use crate::{
     host::{HostConfig, Room},
     link::{Burst, LinkConfig},
     planted::Bug,
+    scenario::controller,
 };
-
-/// The congestion controllers, by the names that scripts use.
-pub const CONTROLLERS: &[(&str, ControllerKind)] = &[("cubic", ControllerKind::Cubic)];
 
 /// Callers that share a path to one listener. The listener is host 0 and the callers are those behind it. Link 0 leads
 /// to the listener and link 1 back; links 2 and 3 are the first caller's own, there and back, 4 and 5 the second's.
@@ -82,7 +80,7 @@ pub struct Chances {
 pub struct HostOptions {
     /// Bytes of each stream that it sends in each of its sessions.
     pub send: Vec<u64>,
-    /// One of [`CONTROLLERS`].
+    /// One of [`crate::scenario::CONTROLLERS`].
     pub controller: String,
     /// See [`Config::pacing`].
     pub pacing: bool,
@@ -149,7 +147,6 @@ impl HostOptions {
     #[must_use]
     pub fn host(&self, number: u16, sessions: usize, planted: Option<Bug>) -> HostConfig {
         let mut config = HostConfig::new(number);
-        let controller = CONTROLLERS.iter().find(|(name, _)| *name == self.controller);
         config.session = Config {
             datagram_bytes: self.datagram_bytes,
             suites: config.session.suites,
@@ -158,7 +155,7 @@ impl HostOptions {
             max_ack_delay: Duration::from_micros(self.max_ack_delay_us),
             initial_window_bytes: self.initial_window_bytes,
             max_window_bytes: self.max_window_bytes,
-            controller: controller.map_or_else(ControllerKind::default, |(_, kind)| *kind),
+            controller: controller(&self.controller).unwrap_or_default(),
             pacing: self.pacing,
             rate_cap: self.rate_cap_bps.map(Rate::from_bits_per_sec),
             rekey_packets: self.rekey_packets,

@@ -6,11 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Scenario,
-    options::{CONTROLLERS, Options},
-};
-use crate::faults;
+use super::{Scenario, options::Options};
+use crate::{faults, scenario::controller};
 
 /// What stands in the first line.
 #[derive(Serialize, Deserialize)]
@@ -66,7 +63,7 @@ fn check(options: &Options) -> Result<(), String> {
     }
     let hosts = || options.callers.iter().map(|caller| &caller.host).chain([&options.listener]);
     for host in hosts() {
-        if !CONTROLLERS.iter().any(|(name, _)| *name == host.controller) {
+        if controller(&host.controller).is_none() {
             return Err(format!("there is no congestion controller {:?}", host.controller));
         }
         if host.send.len() > 16 || hosts().any(|other| other.streams < host.send.len()) {
@@ -106,6 +103,7 @@ mod tests {
         assert!(refused(&format!("# a comment\n{script}\nnonsense")).starts_with("line 4: "));
         let far = format!("{script}{{\"fault\":\"drop\",\"link\":99,\"datagram\":0}}");
         assert_eq!(refused(&far), "line 2: there is no such link or host");
-        assert!(refused(&script.replace("cubic", "cubist")).contains("cubist"));
+        let controller = &Scenario::draw(0).options.listener.controller;
+        assert!(refused(&script.replace(controller, "cubist")).contains("cubist"));
     }
 }
