@@ -4,12 +4,22 @@
 
 mod common;
 
-use common::{MIB, Pair, link, listener, ms, secs, sender};
+use common::{MIB, Pair, done, link, listener, ms, secs, sender};
 use wirehaul_core::{
+    session::CloseReason,
     time::Duration,
     wire::{PacketKind, Reject},
 };
-use wirehaul_sim::{checks, host::Arena, link::LinkConfig};
+use wirehaul_sim::{
+    bulk::Flow,
+    checks,
+    endpoint::Departure,
+    faults::{Fault, device::DeviceDrop},
+    host::{Arena, HostConfig},
+    link::LinkConfig,
+    network::Datagram,
+    run::Run,
+};
 
 /// BBR-7: a path that delays single datagrams is learned: once the thresholds have adapted, hardly anything is sent
 /// twice, and the window does not suffer.
@@ -84,7 +94,7 @@ fn corrupted_and_truncated_datagrams_are_refused_and_counted() {
             let at_sessions: u64 = worker.sessions().map(|(_, session)| session.stats().rejects.total()).sum();
             let counted = worker.rejects().total() + at_sessions;
             // A datagram cut to nothing is no datagram; one both cut and corrupted counts once.
-            assert!(counted <= damaged && counted * 100 >= damaged * 85, "{counted} of {damaged}");
+            assert!(counted <= damaged && (counted + 1) * 100 >= damaged * 85, "{counted} of {damaged}");
         }
     }
 }
@@ -112,8 +122,11 @@ fn a_replayed_session_changes_nothing() {
     assert_eq!(bytes_received(&mut pair), before.1);
     let after = pair.run.stats(pair.a, pair.call);
     assert_eq!((after.received_packets, after.epochs), (before.0.received_packets, before.0.epochs));
-    let refused = after.rejects.get(Reject::Replayed) + after.rejects.get(Reject::Forged);
-    assert!(refused > 50, "{refused}");
+    let caller = HostConfig::new(1).address;
+    let sealed = |datagram: &&Datagram| datagram.to == caller && datagram.bytes[0] == PacketKind::Protected as u8;
+    let to_caller = recording.iter().filter(sealed).count() as u64;
+    assert!(to_caller > 20, "{to_caller}");
+    assert_eq!(after.rejects.get(Reject::Replayed) + after.rejects.get(Reject::Forged), to_caller);
     assert!(checks::promises(&pair.run).is_ok());
 
     // After the session's end: sealed packets are for nobody, and an old INIT opens a half session at most.
@@ -144,7 +157,7 @@ fn bytes_received(pair: &mut Pair<'_>) -> u64 {
 #[test]
 fn an_outage_is_survived() {
     let arena = Arena::new();
-    let start = wirehaul_sim::run::Run::new(&arena, 0).now();
+    let start = Run::new(&arena, 0).now();
     let outages = vec![(start + ms(500), start + ms(4_500))];
     let path = LinkConfig { outages, ..link(50, ms(20)) };
     let mut pair = Pair::new(&arena, 1, sender(1, &[8 * MIB]), listener(2), path.clone(), path);
@@ -166,7 +179,7 @@ fn lost_acknowledgements_are_made_up_for() {
 #[test]
 fn data_that_overtakes_the_handshake_is_sent_again() {
     let arena = Arena::new();
-    let start = wirehaul_sim::run::Run::new(&arena, 0).now();
+    let start = Run::new(&arena, 0).now();
     // FINISH leaves after one round trip, with the first data right behind it: only it is lost.
     let outages = vec![(start + ms(35), start + Duration::from_micros(40_500))];
     let there = LinkConfig { outages, ..link(50, ms(20)) };
@@ -178,4 +191,161 @@ fn data_that_overtakes_the_handshake_is_sent_again() {
     assert!(session.rejects.get(Reject::UnexpectedPacket) > 0, "no data came before FINISH");
     let sent = pair.run.network().recorded();
     assert!(sent.iter().filter(|datagram| datagram.bytes[0] == PacketKind::Finish as u8).count() >= 2);
+}
+
+// --- faults of hosts, one by one (SIM-2) ---
+
+/// A transfer of 2 MiB at 50 Mbit/s under these faults; the disk keeps what comes.
+fn under<'a>(arena: &'a Arena, faults: &[Fault]) -> (Pair<'a>, Duration) {
+    let path = LinkConfig { buffer_bytes: None, ..link(50, ms(10)) };
+    let mut pair = Pair::new(arena, 1, sender(1, &[2 * MIB]), listener(2), path.clone(), path);
+    for id in [pair.a, pair.b] {
+        pair.run.host(id).keep_files();
+        pair.run.host(id).watch_pace();
+    }
+    pair.run.follow(faults, false);
+    let took = pair.complete(secs(60));
+    let b = pair.b;
+    done(pair.run.until(secs(10), |run| run.host(b).app().next_meal().is_none()));
+    checks::content::content(&pair.run).unwrap();
+    checks::rejects::rejects(&mut pair.run).unwrap();
+    (pair, took)
+}
+
+const MILLISECOND_NS: u64 = 1_000_000;
+/// A span in the middle of the transfer of [`under`].
+const FROM_NS: u64 = 200 * MILLISECOND_NS;
+const TO_NS: u64 = 300 * MILLISECOND_NS;
+
+#[test]
+fn without_faults_nothing_is_dropped_or_sent_twice() {
+    let arena = Arena::new();
+    let (mut pair, took) = under(&arena, &[]);
+    assert!(took < ms(700), "{} ms", took.as_millis());
+    let stats = pair.run.stats(pair.a, pair.call);
+    assert_eq!((stats.lost_packets, stats.stream_bytes_resent), (0, 0));
+}
+
+#[test]
+fn a_full_device_loses_what_is_submitted_and_counts_it() {
+    let arena = Arena::new();
+    let (mut pair, _) = under(&arena, &[Fault::DeviceFull { host: 0, from_ns: FROM_NS, to_ns: TO_NS }]);
+    let a = pair.a;
+    let dropped = pair.run.host(a).endpoint().stats().dropped_for(DeviceDrop::TransmitFull);
+    assert!(dropped.datagrams > 10, "{dropped:?}");
+    assert!(pair.run.stats(pair.a, pair.call).lost_packets >= dropped.datagrams / 2);
+}
+
+#[test]
+fn an_empty_fill_ring_loses_what_arrives_and_counts_it() {
+    let arena = Arena::new();
+    let (mut pair, _) = under(&arena, &[Fault::EmptyFillRing { host: 1, from_ns: FROM_NS, to_ns: TO_NS }]);
+    let b = pair.b;
+    assert!(pair.run.host(b).endpoint().stats().dropped_for(DeviceDrop::FillRingEmpty).datagrams > 50);
+}
+
+/// A host that has no buffer to send from waits for one: it neither spins nor forgets, and nothing is lost.
+#[test]
+fn an_exhausted_pool_holds_the_sender_up_and_loses_nothing() {
+    let arena = Arena::new();
+    let (_, took_plain) = under(&arena, &[]);
+    let (mut pair, took) = under(&arena, &[Fault::PoolExhausted { host: 0, from_ns: FROM_NS, to_ns: TO_NS }]);
+    assert!(took >= took_plain + ms(50), "{} ms after {} ms", took.as_millis(), took_plain.as_millis());
+    let (a, there) = (pair.a, pair.there);
+    assert_eq!(pair.run.network().link(there).stats().dropped_total().datagrams, 0);
+    assert_eq!(pair.run.host(a).endpoint().stats().dropped_for(DeviceDrop::TransmitFull).datagrams, 0);
+}
+
+/// Buffers that come back late run out, and the sender goes on with those that do come back.
+#[test]
+fn late_completions_hold_the_sender_up_when_no_buffer_is_left() {
+    let arena = Arena::new();
+    let late = [Fault::LateCompletions { host: 0, from_ns: FROM_NS, to_ns: TO_NS }];
+    let (mut pair, _) = under(&arena, &late);
+    let a = pair.a;
+    let departures_in_span = {
+        let start = Run::new(&arena, 0).now();
+        let mut again = Pair::new(&arena, 1, sender(1, &[2 * MIB]), listener(2), link(50, ms(10)), link(50, ms(10)));
+        again.run.host(again.a).endpoint().log_departures();
+        again.run.follow(&late, false);
+        again.complete(secs(60));
+        let (from, to) = (start + Duration::from_nanos(FROM_NS), start + Duration::from_nanos(TO_NS));
+        let within = |departure: &&Departure| from <= departure.at && departure.at < to;
+        again.run.host(again.a).endpoint().departures().iter().filter(within).count()
+    };
+    let (total, [free, in_hand, in_flight]) = pair.run.host(a).endpoint().slots().counts();
+    assert_eq!(free + in_hand + in_flight, total);
+    assert!(departures_in_span <= total, "{departures_in_span} runs left with {total} buffers");
+}
+
+#[test]
+fn writes_that_fail_are_short_or_slow_are_made_good() {
+    let arena = Arena::new();
+    let faults = [
+        Fault::FailingWrite { host: 1, write: 3 },
+        Fault::ShortWrite { host: 1, write: 5, bytes: 100 },
+        Fault::ShortWrite { host: 1, write: 6, bytes: 0 },
+        Fault::SlowWrite { host: 1, write: 9, by_ns: 400 * MILLISECOND_NS },
+    ];
+    let (mut pair, _) = under(&arena, &faults);
+    let b = pair.b;
+    assert_eq!(pair.run.host(b).app().disk().failed_and_short(), (1, 2));
+    let peak = pair.run.host(b).app().flows().map(|(_, flow)| flow.peak_held_bytes).max();
+    assert!(peak.unwrap() > 100_000, "nothing waited behind the slow write: {peak:?}");
+}
+
+/// The peers of a host that crashed find out by silence; called again, it serves as before.
+#[test]
+fn a_host_that_crashed_is_back_with_nothing_but_its_keys() {
+    let arena = Arena::new();
+    let path = link(50, ms(10));
+    let mut pair = Pair::new(&arena, 1, sender(1, &[2 * MIB]), listener(2), path.clone(), path);
+    pair.run.follow(&[Fault::Crash { host: 1, at_ns: FROM_NS, down_ns: 100 * MILLISECOND_NS }], false);
+    pair.run.for_span(ms(250));
+    let (a, b) = (pair.a, pair.b);
+    assert!(pair.run.host(b).is_down());
+    assert_eq!(pair.run.host(b).worker().session_count(), 0);
+    pair.run.for_span(secs(60));
+    assert_eq!(pair.run.host(a).close_reason(pair.call), Some(CloseReason::IdleTimeout));
+    assert!(pair.run.host(b).endpoint().stats().dropped_for(DeviceDrop::HostDown).datagrams > 0);
+    assert!(pair.run.host(b).rejects().get(Reject::NotForUs) > 0);
+    let again = pair.run.connect(a, b);
+    let served = |run: &mut Run<'_>| run.host(a).app().flow(again).is_some_and(Flow::all_acknowledged);
+    done(
+        pair.run
+            .until(secs(10), |run| served(run) && run.host(b).app().flows().any(|(_, f)| f.finished_streams() == 1)),
+    );
+    checks::safety(&mut pair.run).unwrap();
+}
+
+/// A clock that jumps within the idle time-out costs a probe or two; the transfer goes on.
+#[test]
+fn a_clock_that_jumps_does_not_end_a_session() {
+    let arena = Arena::new();
+    for host in 0..2 {
+        let jump = Fault::ClockJump { host, at_ns: FROM_NS, by_ns: 5_000 * MILLISECOND_NS };
+        let (pair, took) = under(&arena, &[jump]);
+        assert!(took < secs(3), "{} ms", took.as_millis());
+        assert!(pair.run.hosts().all(|host| host.app().flows().all(|(_, flow)| flow.closed.is_none())));
+    }
+}
+
+/// Single datagrams are hit, and no others.
+#[test]
+fn a_script_hits_the_datagrams_that_it_names() {
+    let arena = Arena::new();
+    let faults = [
+        Fault::Drop { link: 0, datagram: 100 },
+        Fault::Duplicate { link: 0, datagram: 101, after_ns: 1_000 },
+        Fault::Corrupt { link: 0, datagram: 102, bit: 500, bits: 3 },
+        Fault::Truncate { link: 1, datagram: 20, bytes: 10 },
+        Fault::HoldBack { link: 0, datagram: 103, by_ns: 5 * MILLISECOND_NS },
+        Fault::Delay { link: 0, datagram: 104, by_ns: MILLISECOND_NS },
+    ];
+    let (mut pair, _) = under(&arena, &faults);
+    let (there, back) = (pair.there, pair.back);
+    let stats = pair.run.network().link(there).stats().clone();
+    assert_eq!(stats.dropped_total().datagrams, 1);
+    assert_eq!((stats.duplicated.datagrams, stats.corrupted, stats.truncated, stats.reordered), (1, 1, 0, 1));
+    assert_eq!(pair.run.network().link(back).stats().truncated, 1);
 }

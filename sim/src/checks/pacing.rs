@@ -43,7 +43,8 @@ pub fn pacing(departures: &[Departure], rate: Rate, burst_bytes: u64) -> Result<
     Ok(())
 }
 
-/// Watches the sessions of one host while their rates change: the same rule, with the rate in force at each departure.
+/// Watches the sessions of one host while their rates change: the same rule, with the rate in force at each departure, and
+/// with one quantum more: what a sender may make up for that came late or paused for less than a quantum.
 ///
 /// For each session it keeps the time at which what has left would have left at the rate in force: the virtual scheduling
 /// algorithm of ITU-T I.371.
@@ -133,6 +134,42 @@ fn quantum(pace: Pace) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        host::{Arena, HostConfig},
+        run::Run,
+    };
+
+    /// A watch of a session at 8 Mbit/s, whose quantum is two datagrams of 1472 bytes, that sends one run of this many full
+    /// datagrams every `gap`.
+    fn watched(runs: &[usize], gap: Duration, probe_timeouts: u64) -> Option<Violation> {
+        let mut watch = PaceWatch::default();
+        let pace = Pace { rate: Rate::from_bits_per_sec(8_000_000), datagram_bytes: 1472, probe_timeouts };
+        let remote = core::net::SocketAddr::from(([10, 0, 0, 1], 1));
+        let arena = Arena::new();
+        let mut any = Run::new(&arena, 0);
+        let host = any.add_host(HostConfig::new(1));
+        let session = any.connect_to(host, remote);
+        for (index, datagrams) in (0..).zip(runs) {
+            let run = WatchedRun { remote, segment_bytes: 1472, bytes: 1472 * datagrams };
+            watch.left(Instant::ZERO + gap.saturating_mul(index), session, pace, &run);
+        }
+        watch.violation()
+    }
+
+    #[test]
+    fn the_watch_allows_one_quantum_and_one_to_catch_up() {
+        let exact = Duration::from_micros(2 * 1472);
+        assert_eq!(watched(&[2; 1000], exact, 0), None);
+        assert_eq!(watched(&[2, 2], Duration::ZERO, 0), None);
+        assert!(matches!(
+            watched(&[2, 2, 1], Duration::ZERO, 0),
+            Some(Violation::Burst { index: 2, excess_bytes: 1470.. })
+        ));
+        // Two packets go out past the pacer where a probe time-out fired.
+        assert_eq!(watched(&[2, 2, 2], Duration::ZERO, 1), None);
+        // A rate that is exceeded by a tenth shows after a while.
+        assert!(watched(&[2; 1000], exact.mul_ratio(9, 10), 0).is_some());
+    }
 
     #[test]
     fn a_burst_is_noticed_where_it_happens() {

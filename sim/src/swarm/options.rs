@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use wirehaul_core::{congestion::ControllerKind, rate::Rate, session::Config, time::Duration, wire::StreamId};
+use wirehaul_core::{rate::Rate, session::Config, time::Duration, wire::StreamId};
 
 use crate::{
     bulk::{Appetite, Plan},
