@@ -15,7 +15,7 @@ use crate::{
         timeline::{Change, Timeline},
     },
     host::{Arena, Host, HostConfig, HostTurn},
-    link::LinkConfig,
+    link::{Count, LinkConfig},
     metrics::{delays::Delays, histogram::Histogram},
     network::{Delivered, LinkId, Network},
     rng::Seed,
@@ -66,6 +66,7 @@ pub struct Run<'a> {
     trace: Digest,
     idle_turns: u32,
     timeline: Timeline,
+    to_nobody: Count,
 }
 
 impl<'a> Run<'a> {
@@ -84,6 +85,7 @@ impl<'a> Run<'a> {
             trace: Digest::new(0),
             idle_turns: 0,
             timeline: Timeline::default(),
+            to_nobody: Count::default(),
         }
     }
 
@@ -168,6 +170,12 @@ impl<'a> Run<'a> {
         }
         self.hosts.iter_mut().for_each(Host::stop_faults);
         self.timeline.stop();
+    }
+
+    /// What was delivered to addresses at which there is no host.
+    #[must_use]
+    pub const fn to_nobody(&self) -> Count {
+        self.to_nobody
     }
 
     /// Every host, by its number.
@@ -325,7 +333,10 @@ impl<'a> Run<'a> {
             self.change(host, change);
         }
         while let Some(Delivered { datagram, sent_at }) = self.network.deliver(at) {
-            let Some(index) = self.places.get(&datagram.to).copied() else { continue };
+            let Some(index) = self.places.get(&datagram.to).copied() else {
+                self.to_nobody.add(datagram.bytes.len());
+                continue;
+            };
             self.trace.word(at.as_nanos());
             self.trace.word(index as u64);
             self.trace.ends(&datagram.bytes);

@@ -14,6 +14,7 @@ struct Books {
     waiting: u64,
     on_the_way: u64,
     unroutable: u64,
+    to_nobody: u64,
     cut: u64,
     dropped_by_links: u64,
     dropped_by_devices: u64,
@@ -28,7 +29,7 @@ pub fn reasons(run: &mut Run<'_>) -> Result<(), Violation> {
 }
 
 fn books(run: &mut Run<'_>) -> Books {
-    let mut books = Books::default();
+    let mut books = Books { to_nobody: run.to_nobody().bytes, ..Books::default() };
     for id in run.host_ids() {
         let endpoint = run.host(id).endpoint();
         books.submitted += endpoint.stats().submitted.bytes;
@@ -51,8 +52,12 @@ fn books(run: &mut Run<'_>) -> Books {
 fn balance(books: &Books) -> Result<(), Violation> {
     let made = books.submitted + books.injected + books.duplicated;
     let there = books.received + books.waiting + books.on_the_way;
-    let explained = books.unroutable + books.cut + books.dropped_by_links + books.dropped_by_devices;
-    if made == there + explained { Ok(()) } else { Err(Violation::NoReason(format!("{books:?}"))) }
+    let dropped = books.cut + books.dropped_by_links + books.dropped_by_devices;
+    if made == there + dropped + books.unroutable + books.to_nobody {
+        Ok(())
+    } else {
+        Err(Violation::NoReason(format!("{books:?}")))
+    }
 }
 
 #[cfg(test)]
