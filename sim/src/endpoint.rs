@@ -4,7 +4,7 @@ use std::{collections::VecDeque, net::SocketAddr};
 
 use wirehaul_core::{
     device::{Device, Received, Submitted, Transmit},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -33,6 +33,8 @@ pub struct Endpoint {
     watched: Option<Vec<WatchedRun>>,
     /// Whether the device had no buffer to send from in this turn, and when it has again.
     blocked_until: Option<Instant>,
+    /// By how much the host's clock is ahead of the run's.
+    clock_ahead: Duration,
 }
 
 /// A run of datagrams that left.
@@ -61,7 +63,6 @@ pub struct Attached<'n> {
     endpoint: &'n mut Endpoint,
     network: &'n mut Network,
     now: Instant,
-    clock: Instant,
 }
 
 impl Endpoint {
@@ -80,6 +81,7 @@ impl Endpoint {
             stats: DeviceStats::default(),
             watched: None,
             blocked_until: None,
+            clock_ahead: Duration::ZERO,
         }
     }
 
@@ -105,6 +107,11 @@ impl Endpoint {
         for datagram in self.inbox.drain(..).chain(arriving) {
             self.stats.drop(DeviceDrop::HostDown, datagram.bytes.len());
         }
+    }
+
+    /// The host's clock is ahead of the run's by this from now on.
+    pub const fn set_clock_ahead(&mut self, by: Duration) {
+        self.clock_ahead = by;
     }
 
     /// What the device lacks at times.
@@ -164,11 +171,11 @@ impl Endpoint {
         self.departures.as_deref().unwrap_or(&[])
     }
 
-    /// The device for a turn at `now`, which the host's clock takes for `clock`.
-    pub fn attach<'n>(&'n mut self, network: &'n mut Network, now: Instant, clock: Instant) -> Attached<'n> {
+    /// The device for a turn at `now`.
+    pub fn attach<'n>(&'n mut self, network: &'n mut Network, now: Instant) -> Attached<'n> {
         self.blocked_until = None;
         self.slots.reclaim(now);
-        Attached { endpoint: self, network, now, clock }
+        Attached { endpoint: self, network, now }
     }
 }
 
@@ -210,7 +217,8 @@ impl Device for Attached<'_> {
             watched.push(WatchedRun { remote, segment_bytes, bytes });
         }
         // As a kernel with transmit time does: what was handed over early leaves when it is due.
-        let at = self.now + transmit.depart_at.saturating_since(self.clock);
+        let due = transmit.depart_at.as_nanos().saturating_sub(self.endpoint.clock_ahead.as_nanos());
+        let at = Instant::from_nanos(due).max(self.now);
         if let Some(departures) = &mut self.endpoint.departures {
             departures.push(Departure { at, bytes: transmit.len as u64 });
         }

@@ -6,6 +6,7 @@ use bumpalo::Bump;
 use wirehaul_core::{
     crypto::{Suite, SuiteSet},
     device::Ecn,
+    pacer::Pacer,
     ranges::Range,
     session::{CloseReason, Config, SentPacket, Session, Stats, Storage, StreamSlot, StreamStorage},
     time::{Duration, Instant},
@@ -250,6 +251,7 @@ impl<'a> Host<'a> {
     /// Its clock jumps forward; `now` is the run's time. Nobody tells its sessions.
     pub fn jump(&mut self, now: Instant, by: Duration) {
         self.clock_ahead = self.clock_ahead + by;
+        self.endpoint.set_clock_ahead(self.clock_ahead);
         self.wake(now);
     }
 
@@ -403,7 +405,7 @@ impl<'a> Host<'a> {
                 session.provide(stream, end, fin);
             }
         });
-        let turn = worker.turn(clock, &mut endpoint.attach(network, now, clock), app);
+        let turn = worker.turn(clock, &mut endpoint.attach(network, now), app);
         if turn.next_timeout.is_none_or(|at| at > clock) {
             worker.sessions().for_each(|(_, session)| _ = session.await_departure());
         }
@@ -434,14 +436,20 @@ impl<'a> Host<'a> {
 
     fn check_pace(&mut self, clock: Instant) {
         let Some(watch) = &mut self.pace else { return };
-        for run in self.endpoint.take_watched() {
-            let mut candidates = self.worker.sessions().filter(|(_, session)| session.remote() == run.remote);
+        let runs = self.endpoint.take_watched();
+        let remotes: Vec<_> = self.worker.sessions().map(|(_, session)| session.remote()).collect();
+        for (id, session) in self.worker.sessions().filter(|(_, session)| session.is_established()) {
+            let remote = session.remote();
             // Of two with the same peer, one of which has lost it, nobody can tell which one sent.
-            let (Some((id, session)), None) = (candidates.next(), candidates.next()) else { continue };
-            let Some(rate) = session.pacing_rate().filter(|_| session.is_established()) else { continue };
-            let datagram_bytes = self.config.session.datagram_bytes as u64;
-            let probe_timeouts = session.stats().probe_timeouts;
-            watch.left(clock, id, Pace { rate, datagram_bytes, probe_timeouts }, &run);
+            if remotes.iter().filter(|other| **other == remote).count() > 1 {
+                continue;
+            }
+            let rate = session.pacing_rate();
+            let mut pacer = Pacer::new(self.config.session.quantum);
+            pacer.set_rate(rate);
+            let quantum_bytes = pacer.quantum(self.config.session.datagram_bytes as u64);
+            let pace = Pace { rate, quantum_bytes, probe_timeouts: session.stats().probe_timeouts };
+            watch.after_turn(clock, id, pace, runs.iter().filter(|run| run.remote == remote));
         }
     }
 }

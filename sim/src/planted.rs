@@ -76,7 +76,7 @@ mod tests {
         let mut buf = [0; 200];
         let mut writer = FrameWriter::new(&mut buf[..184]);
         let ranges = [AckRange { first: 20, last: 25 }, AckRange { first: 3, last: 17 }];
-        writer.ack(7, 0, ranges.into_iter(), 64).unwrap();
+        writer.ack(7, 0, ranges, 64).unwrap();
         let len = writer.finish();
         invent_acks(&mut buf[..len + TAG_BYTES]);
         let body = PacketBody::parse(&buf[..len], &FrameContext { max_datagram_bytes: 9000 }).unwrap();

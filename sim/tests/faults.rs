@@ -7,18 +7,18 @@ mod common;
 use common::{MIB, Pair, done, link, listener, ms, secs, sender};
 use wirehaul_core::{
     session::CloseReason,
-    time::Duration,
+    time::{Duration, Instant},
     wire::{PacketKind, Reject},
 };
 use wirehaul_sim::{
     bulk::Flow,
-    checks,
+    checks::{self, Violation},
     endpoint::Departure,
     faults::{Fault, device::DeviceDrop},
     host::{Arena, HostConfig},
     link::LinkConfig,
     network::Datagram,
-    run::Run,
+    run::{Outcome, Run},
 };
 
 /// BBR-7: a path that delays single datagrams is learned: once the thresholds have adapted, hardly anything is sent
@@ -348,4 +348,28 @@ fn a_script_hits_the_datagrams_that_it_names() {
     assert_eq!(stats.dropped_total().datagrams, 1);
     assert_eq!((stats.duplicated.datagrams, stats.corrupted, stats.truncated, stats.reordered), (1, 1, 0, 1));
     assert_eq!(pair.run.network().link(back).stats().truncated, 1);
+}
+
+// --- checkers that need a run to fail ---
+
+#[test]
+fn a_transfer_that_does_not_end_is_noticed() {
+    let arena = Arena::new();
+    let path = LinkConfig { loss_ppm: 1_000_000, ..link(50, ms(10)) };
+    let mut pair = Pair::new(&arena, 1, sender(1, &[MIB]), listener(2), path.clone(), path);
+    let outcome = pair.run.until_delivered(secs(1));
+    assert_eq!(checks::all(&mut pair.run, outcome), Err(Violation::Incomplete(Outcome::TimeLimit)));
+}
+
+/// A host that is woken again and again without the clock moving, and has nothing to do.
+#[test]
+fn a_host_that_spins_is_noticed() {
+    let arena = Arena::new();
+    let mut pair = Pair::new(&arena, 1, sender(1, &[MIB]), listener(2), link(50, ms(10)), link(50, ms(10)));
+    let b = pair.b;
+    let outcome = pair.run.until(secs(1), |run| {
+        run.host(b).wake(Instant::ZERO);
+        false
+    });
+    assert_eq!(checks::all(&mut pair.run, outcome), Err(Violation::Spinning(b)));
 }

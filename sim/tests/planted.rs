@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+use std::process::Command;
+
 use wirehaul_sim::{planted::Bug, shrink::shrink, swarm::Scenario};
 
 /// Seeds among which each bug must show.
@@ -49,4 +51,26 @@ fn a_lost_slot_is_caught_by_the_check_of_the_slots() {
 #[test]
 fn an_ack_of_what_did_not_arrive_is_caught_by_the_check_of_completion() {
     is_caught_and_shrinks(Bug::InventedAck, "completion");
+}
+
+/// What the swarm prints is one command, and that command shows the same failure.
+#[test]
+fn the_command_that_the_swarm_prints_replays_the_failure() {
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_wirehaul-sim")).args(arguments).output().expect("it starts");
+        (output.status.code(), String::from_utf8(output.stdout).expect("text"))
+    };
+    let (code, said) = run(&["swarm", "300", "--plant", "lost-slot"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("breaks the rule \"slots\""), "{said}");
+    let replay = said.lines().find_map(|line| line.strip_prefix("replay: wirehaul-sim ")).expect("a command");
+    let arguments: Vec<_> = replay.split(' ').collect();
+    let (code, first) = run(&arguments);
+    assert_eq!(code, Some(1));
+    assert!(first.contains("rule slots") && first.contains("trace hash"), "{first}");
+    assert_eq!(run(&arguments).1, first);
+    let (code, said) = run(&["swarm", "20", "--json"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("\"type\":\"summary\"") && said.contains("\"violations\":0"), "{said}");
+    assert_eq!(run(&["replay", "--script", "no such file"]).0, Some(2));
 }

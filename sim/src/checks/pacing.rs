@@ -2,12 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use wirehaul_core::{
-    pacer::{Pacer, Quantum},
-    rate::Rate,
-    time::{Duration, Instant},
-    worker::SessionId,
-};
+use wirehaul_core::{rate::Rate, time::Instant, worker::SessionId};
 
 use super::Violation;
 use crate::endpoint::{Departure, WatchedRun};
@@ -18,8 +13,8 @@ const BIT_NANOS_PER_BYTE: u128 = 8_000_000_000;
 const SMALLEST_PACED_BYTES: usize = 1_000;
 /// Datagrams that a probe time-out sends past the pacer.
 const PROBES_PER_TIMEOUT: u64 = 2;
-/// Divisions of the schedule round by less than this, over the departures of one busy spell.
-const ROUNDING: Duration = Duration::from_micros(1);
+/// Departures are rounded to the clock's nanosecond.
+const ROUNDING_NANOS: u128 = 2;
 
 /// In every window of time, no more bytes left than `rate` allows in it plus `burst_bytes` (BBR-4).
 ///
@@ -43,11 +38,7 @@ pub fn pacing(departures: &[Departure], rate: Rate, burst_bytes: u64) -> Result<
     Ok(())
 }
 
-/// Watches the sessions of one host while their rates change: the same rule, with the rate in force at each departure, and
-/// with one quantum more: what a sender may make up for that came late or paused for less than a quantum.
-///
-/// For each session it keeps the time at which what has left would have left at the rate in force: the virtual scheduling
-/// algorithm of ITU-T I.371.
+/// Watches the sessions of one host while their rates change: the same rule, with the rate in force at each time.
 #[derive(Clone, Debug, Default)]
 pub struct PaceWatch {
     sessions: BTreeMap<SessionId, Watched>,
@@ -55,23 +46,23 @@ pub struct PaceWatch {
     violation: Option<Violation>,
 }
 
-/// How a session stood when runs of it left.
+/// How a session stands after a turn of its host.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// The rate in force.
-    pub rate: Rate,
-    /// Its largest datagram, in bytes.
-    pub datagram_bytes: u64,
+    /// The rate in force from now on; `None` is without limit.
+    pub rate: Option<Rate>,
+    /// The most bytes that may leave back to back.
+    pub quantum_bytes: u64,
     /// Probe time-outs that it had so far.
     pub probe_timeouts: u64,
 }
 
+/// A bucket that leaks at the rate in force, in bytes times the nanoseconds of a second times eight.
 #[derive(Clone, Copy, Debug, Default)]
 struct Watched {
-    /// When all that has left would have left at the rate in force.
-    due: Instant,
-    /// What a sender that comes late may make up for: one quantum, at the slowest rate of this busy spell.
-    catch_up: Duration,
+    as_of: Instant,
+    rate: Option<Rate>,
+    level: u128,
     probe_timeouts: u64,
     probes: u64,
 }
@@ -83,35 +74,46 @@ impl PaceWatch {
         self.violation.clone()
     }
 
-    /// A run of a session left at `now`.
-    pub fn left(&mut self, now: Instant, session: SessionId, pace: Pace, run: &WatchedRun) {
-        self.departures += 1;
+    /// A turn of the host is over in which these runs of the session left.
+    pub fn after_turn<'r>(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        pace: Pace,
+        runs: impl Iterator<Item = &'r WatchedRun>,
+    ) {
         let watched = self.sessions.entry(session).or_default();
-        let bytes = watched.paced_bytes(pace, run);
-        if bytes == 0 {
-            return;
-        }
-        let quantum = quantum(pace);
-        let quantum_time = pace.rate.time_for(quantum);
-        if watched.due <= now {
-            *watched = Watched { due: now, catch_up: Duration::ZERO, ..*watched };
-        }
-        watched.catch_up = watched.catch_up.max(quantum_time);
-        watched.due += pace.rate.time_for(bytes);
-        let allowed = quantum_time + watched.catch_up + ROUNDING;
-        let ahead = watched.due.saturating_since(now);
-        if ahead > allowed {
-            let excess_bytes = pace.rate.bytes_in(ahead.saturating_sub(allowed));
-            self.violation.get_or_insert(Violation::Burst { index: self.departures - 1, excess_bytes });
+        watched.advance(now, pace);
+        for run in runs {
+            self.departures += 1;
+            watched.level += u128::from(watched.paced_bytes(run)) * BIT_NANOS_PER_BYTE;
+            let Some(rate) = pace.rate else { continue };
+            let rounding = ROUNDING_NANOS * u128::from(rate.as_bits_per_sec());
+            let allowed = u128::from(pace.quantum_bytes) * BIT_NANOS_PER_BYTE + rounding;
+            if watched.level > allowed {
+                let excess_bytes = u64::try_from((watched.level - allowed) / BIT_NANOS_PER_BYTE).unwrap_or(u64::MAX);
+                self.violation.get_or_insert(Violation::Burst { index: self.departures - 1, excess_bytes });
+            }
         }
     }
 }
 
 impl Watched {
-    /// Bytes of the run that the pacer had to hold back: those of its large datagrams that are no probes.
-    fn paced_bytes(&mut self, pace: Pace, run: &WatchedRun) -> u64 {
+    fn advance(&mut self, now: Instant, pace: Pace) {
+        if let Some(rate) = self.rate {
+            let span = u128::from(now.saturating_since(self.as_of).as_nanos());
+            self.level = self.level.saturating_sub(span * u128::from(rate.as_bits_per_sec()));
+        }
+        if self.rate.is_none() || pace.rate.is_none() {
+            // What left without limit counts for nothing (BBR-5).
+            self.level = 0;
+        }
         self.probes += PROBES_PER_TIMEOUT * pace.probe_timeouts.saturating_sub(self.probe_timeouts);
-        self.probe_timeouts = pace.probe_timeouts;
+        (self.as_of, self.rate, self.probe_timeouts) = (now, pace.rate, pace.probe_timeouts);
+    }
+
+    /// Bytes of the run that the pacer had to hold back: those of its large datagrams that are no probes.
+    fn paced_bytes(&mut self, run: &WatchedRun) -> u64 {
         let segment = run.segment_bytes.max(1);
         let lengths = (0..run.bytes).step_by(segment).map(|at| segment.min(run.bytes - at));
         let mut bytes = 0;
@@ -125,25 +127,21 @@ impl Watched {
     }
 }
 
-fn quantum(pace: Pace) -> u64 {
-    let mut pacer = Pacer::new(Quantum::default());
-    pacer.set_rate(Some(pace.rate));
-    pacer.quantum(pace.datagram_bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wirehaul_core::time::Duration;
+
     use crate::{
         host::{Arena, HostConfig},
         run::Run,
     };
 
-    /// A watch of a session at 8 Mbit/s, whose quantum is two datagrams of 1472 bytes, that sends one run of this many full
+    /// Watches a session at 8 Mbit/s, whose quantum is two datagrams of 1472 bytes, that sends one run of this many full
     /// datagrams every `gap`.
     fn watched(runs: &[usize], gap: Duration, probe_timeouts: u64) -> Option<Violation> {
         let mut watch = PaceWatch::default();
-        let pace = Pace { rate: Rate::from_bits_per_sec(8_000_000), datagram_bytes: 1472, probe_timeouts };
+        let pace = Pace { rate: Some(Rate::from_bits_per_sec(8_000_000)), quantum_bytes: 2 * 1472, probe_timeouts };
         let remote = core::net::SocketAddr::from(([10, 0, 0, 1], 1));
         let arena = Arena::new();
         let mut any = Run::new(&arena, 0);
@@ -151,24 +149,21 @@ mod tests {
         let session = any.connect_to(host, remote);
         for (index, datagrams) in (0..).zip(runs) {
             let run = WatchedRun { remote, segment_bytes: 1472, bytes: 1472 * datagrams };
-            watch.left(Instant::ZERO + gap.saturating_mul(index), session, pace, &run);
+            watch.after_turn(Instant::ZERO + gap.saturating_mul(index), session, pace, [run].iter());
         }
         watch.violation()
     }
 
     #[test]
-    fn the_watch_allows_one_quantum_and_one_to_catch_up() {
+    fn the_watch_allows_one_quantum() {
         let exact = Duration::from_micros(2 * 1472);
         assert_eq!(watched(&[2; 1000], exact, 0), None);
-        assert_eq!(watched(&[2, 2], Duration::ZERO, 0), None);
-        assert!(matches!(
-            watched(&[2, 2, 1], Duration::ZERO, 0),
-            Some(Violation::Burst { index: 2, excess_bytes: 1470.. })
-        ));
+        assert_eq!(watched(&[1, 1], Duration::ZERO, 0), None);
+        assert!(matches!(watched(&[1, 1, 1], Duration::ZERO, 0), Some(Violation::Burst { index: 2, .. })));
         // Two packets go out past the pacer where a probe time-out fired.
-        assert_eq!(watched(&[2, 2, 2], Duration::ZERO, 1), None);
-        // A rate that is exceeded by a tenth shows after a while.
-        assert!(watched(&[2; 1000], exact.mul_ratio(9, 10), 0).is_some());
+        assert_eq!(watched(&[1, 1, 2], Duration::ZERO, 1), None);
+        // A rate that is exceeded by a hundredth shows after a while.
+        assert!(watched(&[1; 1000], exact.mul_ratio(99, 200), 0).is_some());
     }
 
     #[test]

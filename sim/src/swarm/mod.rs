@@ -85,7 +85,6 @@ impl Scenario {
     }
 
     /// Runs the scenario; returns how that went, and the same scenario with all that happened by chance as a script.
-    #[must_use]
     pub fn run_recorded(&self) -> (Result<Report, Failure>, Self) {
         let mut happened = Vec::new();
         let outcome = drive::run(self, &Arena::new(), Some(&mut happened));
