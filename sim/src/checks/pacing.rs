@@ -16,6 +16,9 @@ const PROBES_PER_TIMEOUT: u64 = 2;
 /// Departures are rounded to the clock's nanosecond.
 const ROUNDING_NANOS: u128 = 2;
 
+/// The watch learns of a rate when the turn is over in which it changed, and so allows this many quanta and not one.
+const QUANTA: u128 = 2;
+
 /// In every window of time, no more bytes left than `rate` allows in it plus `burst_bytes` (BBR-4).
 ///
 /// # Errors
@@ -38,7 +41,8 @@ pub fn pacing(departures: &[Departure], rate: Rate, burst_bytes: u64) -> Result<
     Ok(())
 }
 
-/// Watches the sessions of one host while their rates change: the same rule, with the rate in force at each time.
+/// Watches the sessions of one host while their rates change: the same rule, with the rate in force at each time, and
+/// with one quantum more.
 #[derive(Clone, Debug, Default)]
 pub struct PaceWatch {
     sessions: BTreeMap<SessionId, Watched>,
@@ -63,6 +67,7 @@ struct Watched {
     as_of: Instant,
     rate: Option<Rate>,
     level: u128,
+    quantum_bytes: u64,
     probe_timeouts: u64,
     probes: u64,
 }
@@ -83,13 +88,15 @@ impl PaceWatch {
         runs: impl Iterator<Item = &'r WatchedRun>,
     ) {
         let watched = self.sessions.entry(session).or_default();
+        // A controller may change the rate as a run leaves: the run then has the quantum of before.
+        let quantum_bytes = pace.quantum_bytes.max(watched.quantum_bytes);
         watched.advance(now, pace);
         for run in runs {
             self.departures += 1;
             watched.level += u128::from(watched.paced_bytes(run)) * BIT_NANOS_PER_BYTE;
             let Some(rate) = pace.rate else { continue };
             let rounding = ROUNDING_NANOS * u128::from(rate.as_bits_per_sec());
-            let allowed = u128::from(pace.quantum_bytes) * BIT_NANOS_PER_BYTE + rounding;
+            let allowed = QUANTA * u128::from(quantum_bytes) * BIT_NANOS_PER_BYTE + rounding;
             if watched.level > allowed {
                 let excess_bytes = u64::try_from((watched.level - allowed) / BIT_NANOS_PER_BYTE).unwrap_or(u64::MAX);
                 self.violation.get_or_insert(Violation::Burst { index: self.departures - 1, excess_bytes });
@@ -110,6 +117,7 @@ impl Watched {
         }
         self.probes += PROBES_PER_TIMEOUT * pace.probe_timeouts.saturating_sub(self.probe_timeouts);
         (self.as_of, self.rate, self.probe_timeouts) = (now, pace.rate, pace.probe_timeouts);
+        self.quantum_bytes = pace.quantum_bytes;
     }
 
     /// Bytes of the run that the pacer had to hold back: those of its large datagrams that are no probes.
@@ -155,13 +163,13 @@ mod tests {
     }
 
     #[test]
-    fn the_watch_allows_one_quantum() {
+    fn the_watch_allows_two_quanta() {
         let exact = Duration::from_micros(2 * 1472);
         assert_eq!(watched(&[2; 1000], exact, 0), None);
-        assert_eq!(watched(&[1, 1], Duration::ZERO, 0), None);
-        assert!(matches!(watched(&[1, 1, 1], Duration::ZERO, 0), Some(Violation::Burst { index: 2, .. })));
+        assert_eq!(watched(&[2, 2], Duration::ZERO, 0), None);
+        assert!(matches!(watched(&[2, 2, 1], Duration::ZERO, 0), Some(Violation::Burst { index: 2, .. })));
         // Two packets go out past the pacer where a probe time-out fired.
-        assert_eq!(watched(&[1, 1, 2], Duration::ZERO, 1), None);
+        assert_eq!(watched(&[2, 2, 2], Duration::ZERO, 1), None);
         // A rate that is exceeded by a hundredth shows after a while.
         assert!(watched(&[1; 1000], exact.mul_ratio(99, 200), 0).is_some());
     }
