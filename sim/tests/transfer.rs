@@ -10,6 +10,7 @@
 mod common;
 
 use common::{MIB, Pair, bits_per_sec, link, listener, ms, secs, sender, stream};
+use wirehaul_core::congestion::ControllerKind;
 use wirehaul_sim::{
     host::Arena,
     link::{Burst, DropReason, LinkConfig},
@@ -33,7 +34,9 @@ fn goodput(loss_ppm: u32, bytes: u64) -> u64 {
     let path = LinkConfig { loss_ppm, ..link(50, ms(10)) };
     let rates = (0..3).map(|seed| {
         let arena = Arena::new();
-        let mut pair = Pair::new(&arena, seed, sender(1, &[bytes]), listener(2), path.clone(), path.clone());
+        let mut a = sender(1, &[bytes]);
+        a.session.controller = ControllerKind::Cubic;
+        let mut pair = Pair::new(&arena, seed, a, listener(2), path.clone(), path.clone());
         let took = pair.complete(secs(60));
         let stats = pair.run.stats(pair.a, pair.call);
         // What is sent again is what was lost, and little more: probes, and a few that were only late.
