@@ -377,6 +377,8 @@ impl<H: Handshake> Session<'_, H> {
         if let Some(loss_at) = self.recovery.loss_at {
             if loss_at <= now {
                 self.detect_losses(now);
+                // What was lost may lie in front of ACKs that fill every record there is, and then nobody else asks.
+                self.recovery.forget_settled(now);
                 self.update_pacing_rate();
             }
             return;
