@@ -393,7 +393,7 @@ impl<'a> Host<'a> {
         let clock = now + self.clock_ahead;
         let Self { worker, app, endpoint, .. } = self;
         if self.config.planted == Some(Bug::CreditAtEveryPoll) {
-            worker.sessions().for_each(|(_, session)| session.set_rate_cap(None));
+            worker.sessions().for_each(|(_, session)| session.set_rate_cap(None, clock));
         }
         app.eat(clock, |id, stream, bytes| {
             if let Some(session) = worker.session(id) {
@@ -411,7 +411,7 @@ impl<'a> Host<'a> {
         }
         if self.config.planted == Some(Bug::CreditAtEveryPoll) {
             let cap = self.config.session.rate_cap;
-            worker.sessions().for_each(|(_, session)| session.set_rate_cap(cap));
+            worker.sessions().for_each(|(_, session)| session.set_rate_cap(cap, clock));
         }
         self.check_pace(clock);
         self.wake_at = self.next_wake(now, turn.next_timeout);

@@ -129,7 +129,9 @@ impl Pacer {
 
     /// Brings both accounts to `now` at the rate so far, and then changes to the rate that is wanted. Time does not run
     /// backwards: a run may have been recorded that leaves later than now.
-    fn advance(&mut self, now: Instant) {
+    ///
+    /// Every other call that says the time does it too; this one is for a rate that must not take effect late.
+    pub fn advance(&mut self, now: Instant) {
         if let Some(rate) = self.in_force {
             let drained = drained(rate, now.saturating_since(self.as_of));
             self.owed = self.owed.saturating_sub(drained);

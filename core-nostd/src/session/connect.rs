@@ -298,7 +298,7 @@ impl<'a, H: Handshake> Session<'a, H> {
     fn establish(&mut self, now: Instant) {
         self.phase = Phase::Established;
         self.heard_at = now;
-        self.update_pacing_rate();
+        self.update_pacing_rate(now);
         self.push_event(Event::Connected);
     }
 

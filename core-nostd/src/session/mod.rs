@@ -334,9 +334,9 @@ impl<'a, H: Handshake> Session<'a, H> {
     }
 
     /// Changes the cap on the send rate, packet headers included; `None` takes it away.
-    pub fn set_rate_cap(&mut self, cap: Option<crate::rate::Rate>) {
+    pub fn set_rate_cap(&mut self, cap: Option<crate::rate::Rate>, now: Instant) {
         self.config.rate_cap = cap;
-        self.update_pacing_rate();
+        self.update_pacing_rate(now);
     }
 
     /// Closes the session: a CLOSE with `code` and the first [`MAX_REASON_BYTES`] of `reason` goes out, and the owner

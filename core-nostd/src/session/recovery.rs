@@ -170,7 +170,7 @@ impl<H: Handshake> Session<'_, H> {
         }
         self.on_ce_count(ack.ce_count(), &newly, now);
         self.recovery.forget_settled(now);
-        self.update_pacing_rate();
+        self.update_pacing_rate(now);
     }
 
     /// Settles the packets of `start..end` that no earlier ACK named.
@@ -379,7 +379,7 @@ impl<H: Handshake> Session<'_, H> {
                 self.detect_losses(now);
                 // What was lost may lie in front of ACKs that fill every record there is, and then nobody else asks.
                 self.recovery.forget_settled(now);
-                self.update_pacing_rate();
+                self.update_pacing_rate(now);
             }
             return;
         }
@@ -433,7 +433,7 @@ impl<H: Handshake> Session<'_, H> {
     }
 
     /// Sets the pacer's rate from the controller and the user's cap (BBR-3, BBR-5).
-    pub(super) fn update_pacing_rate(&mut self) {
+    pub(super) fn update_pacing_rate(&mut self, now: Instant) {
         let modelled =
             if self.config.pacing { self.congestion.get().pacing_rate(self.recovery.rtt.smoothed()) } else { None };
         let rate = match (modelled, self.config.rate_cap) {
@@ -444,6 +444,8 @@ impl<H: Handshake> Session<'_, H> {
             (rate, cap) => rate.or(cap),
         };
         self.pacer.set_rate(rate);
+        // From this moment on: time that passed before the next packet asks must not count at the old rate.
+        self.pacer.advance(now);
     }
 }
 

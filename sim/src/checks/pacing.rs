@@ -16,9 +16,6 @@ const PROBES_PER_TIMEOUT: u64 = 2;
 /// Departures are rounded to the clock's nanosecond.
 const ROUNDING_NANOS: u128 = 2;
 
-/// The watch learns of a rate when the turn is over in which it changed, and so allows this many quanta and not one.
-const QUANTA: u128 = 2;
-
 /// In every window of time, no more bytes left than `rate` allows in it plus `burst_bytes` (BBR-4).
 ///
 /// # Errors
@@ -93,10 +90,12 @@ impl PaceWatch {
         watched.advance(now, pace);
         for run in runs {
             self.departures += 1;
-            watched.level += u128::from(watched.paced_bytes(run)) * BIT_NANOS_PER_BYTE;
-            let Some(rate) = pace.rate else { continue };
+            let paced_bytes = watched.paced_bytes(run);
+            watched.level += u128::from(paced_bytes) * BIT_NANOS_PER_BYTE;
+            // An ACK leaves whatever the level is: where the rate fell, that may be above the quantum of now.
+            let Some(rate) = pace.rate.filter(|_| paced_bytes > 0) else { continue };
             let rounding = ROUNDING_NANOS * u128::from(rate.as_bits_per_sec());
-            let allowed = QUANTA * u128::from(quantum_bytes) * BIT_NANOS_PER_BYTE + rounding;
+            let allowed = u128::from(quantum_bytes) * BIT_NANOS_PER_BYTE + rounding;
             if watched.level > allowed {
                 let excess_bytes = u64::try_from((watched.level - allowed) / BIT_NANOS_PER_BYTE).unwrap_or(u64::MAX);
                 self.violation.get_or_insert(Violation::Burst { index: self.departures - 1, excess_bytes });
@@ -163,13 +162,13 @@ mod tests {
     }
 
     #[test]
-    fn the_watch_allows_two_quanta() {
+    fn the_watch_allows_one_quantum() {
         let exact = Duration::from_micros(2 * 1472);
         assert_eq!(watched(&[2; 1000], exact, 0), None);
-        assert_eq!(watched(&[2, 2], Duration::ZERO, 0), None);
-        assert!(matches!(watched(&[2, 2, 1], Duration::ZERO, 0), Some(Violation::Burst { index: 2, .. })));
+        assert_eq!(watched(&[2], Duration::ZERO, 0), None);
+        assert!(matches!(watched(&[2, 1], Duration::ZERO, 0), Some(Violation::Burst { index: 1, .. })));
         // Two packets go out past the pacer where a probe time-out fired.
-        assert_eq!(watched(&[2, 2, 2], Duration::ZERO, 1), None);
+        assert_eq!(watched(&[2, 2], Duration::ZERO, 1), None);
         // A rate that is exceeded by a hundredth shows after a while.
         assert!(watched(&[1; 1000], exact.mul_ratio(99, 200), 0).is_some());
     }
