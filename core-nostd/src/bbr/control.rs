@@ -2,7 +2,10 @@
 
 use super::{
     Bbr, State, UNBOUNDED,
-    params::{Gain, MIN_PIPE_CWND_PACKETS, PACING_MARGIN, PROBE_RTT_CWND_GAIN, STARTUP_PACING_GAIN, UNITY, scale},
+    params::{
+        Gain, MIN_PIPE_CWND_PACKETS, PACING_MARGIN, PROBE_RTT_CWND_GAIN, SHORT_PATH, SHORT_PATH_PACING_GAIN,
+        STARTUP_PACING_GAIN, UNITY, scale,
+    },
 };
 use crate::{pacer::MAX_QUANTUM_BYTES, rate::Rate, time::Duration};
 
@@ -56,6 +59,19 @@ impl Bbr {
         if self.full_pipe.reached || self.control.pacing_rate.is_none_or(|current| rate > current) {
             self.control.pacing_rate = Some(rate);
         }
+    }
+
+    /// The gain of the state, and where the path is too short to be paced, what the window allows instead (decision 016).
+    ///
+    /// What empties the queue keeps its gain: the end of Startup, DOWN and ProbeRTT.
+    pub(super) fn pacing_gain_on_this_path(&self) -> Gain {
+        let fills = matches!(self.state, State::Cruise | State::Refill | State::Up);
+        if fills && self.is_short_path() { SHORT_PATH_PACING_GAIN } else { self.pacing_gain }
+    }
+
+    fn is_short_path(&self) -> bool {
+        self.min_rtt.value.is_some_and(|min_rtt| min_rtt < SHORT_PATH)
+            && self.bandwidth.bw.bytes_in(SHORT_PATH) > MAX_QUANTUM_BYTES
     }
 
     /// The pacing rate; before the first estimate the initial window over the round-trip time, if there is one

@@ -138,7 +138,7 @@ impl Bbr {
 
     /// UpdateControlParameters of section 5.2.3; the quantum is the pacer's (section 5.6.3).
     fn update_control_parameters(&mut self) {
-        self.set_pacing_rate_with_gain(self.pacing_gain);
+        self.set_pacing_rate_with_gain(self.pacing_gain_on_this_path());
         self.set_cwnd();
     }
 

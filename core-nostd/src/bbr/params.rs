@@ -63,6 +63,12 @@ pub(super) const RENEWAL: Gain = (1, 256);
 /// ProbeRTTDuration (section 2.16.2).
 pub(super) const PROBE_RTT_DURATION: Duration = Duration::from_millis(200);
 
+/// A path is short where a round trip, and the departure of a whole quantum, take less than this: no timer of a host tells
+/// the packets of one window apart there, so the window does what pacing does elsewhere.
+pub(super) const SHORT_PATH: Duration = Duration::from_micros(250);
+/// Of ProbeBW on such a path: what the window allows in a round trip.
+pub(super) const SHORT_PATH_PACING_GAIN: Gain = DEFAULT_CWND_GAIN;
+
 /// The shortest wait between probes for bandwidth; up to a second more is drawn (section 5.3.3.8).
 pub(super) const PROBE_WAIT: Duration = Duration::from_secs(2);
 /// What is drawn beyond it, in nanoseconds.
