@@ -65,7 +65,7 @@ pub fn drive(
 ) -> std::io::Result<()> {
     let mut stopping: Option<Instant> = None;
     let mut last_turn = clock.now();
-    let precision = Precision::of_environment();
+    let precision = if device.keeps_departures() { Precision::Sleep } else { Precision::of_environment() };
     precise_timers();
     loop {
         let now = clock.now();

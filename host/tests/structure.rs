@@ -45,7 +45,7 @@ const HOST_RULES: Rules = &[
     ("crypto", &[]),
     ("io", &[]),
     ("memory", &[]),
-    ("udp", &[]),
+    ("udp", &["clock"]),
     ("drive", &["clock", "crypto", "udp"]),
     ("transfer", &["crypto", "drive", "io", "udp"]),
     ("cli", &["clock", "crypto", "drive", "io", "memory", "transfer", "udp"]),

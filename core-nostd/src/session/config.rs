@@ -33,7 +33,8 @@ pub struct Config {
     /// How much may leave back to back, and how much of that does while nothing is late (BBR-4).
     pub quantum: Quantum,
     /// How long before its departure a run may be handed to the device: zero, unless the device holds each run until
-    /// [`crate::device::Transmit::depart_at`]; then a few milliseconds at most, as what was handed out is not taken back.
+    /// [`crate::device::Transmit::depart_at`]; then a few milliseconds at most, as what was handed out is not taken back. Half of it
+    /// is how late the owner's timers may be.
     pub transmit_horizon: Duration,
     /// Never send faster than this, headers included.
     pub rate_cap: Option<Rate>,

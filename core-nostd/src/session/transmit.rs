@@ -307,7 +307,8 @@ impl<H: Handshake> Session<'_, H> {
             return None;
         }
         if !slot.open && !probing {
-            let until = slot.departs_at - self.config.transmit_horizon;
+            // With half of the horizon left to be late in, and to hand out several runs at once.
+            let until = slot.departs_at - self.config.transmit_horizon.mul_ratio(1, 2);
             let before = slot.hold.unwrap_or(Hold { since: slot.now, until, awaited: false });
             self.hold = Some(Hold { until, ..before });
             return None;

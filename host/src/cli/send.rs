@@ -28,6 +28,8 @@ use crate::transfer::progress::{Progress, Stage};
 use crate::transfer::sender::{Cargo, Sender, Sent};
 use crate::transfer::source::FileSource;
 use crate::transfer::walk::{Skipped, walk};
+#[cfg(target_os = "linux")]
+use crate::udp::HORIZON;
 use crate::udp::{Options, UdpDevice};
 
 /// File jobs under way at once.
@@ -80,24 +82,43 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
     let local = local.parse().map_err(|_| StartError::Failure(Failure::Rule("no local address")))?;
     let mut device = UdpDevice::bind(local, &Options::default()).map_err(Failure::from)?;
     config.rate_cap = args.transfer.rate_cap();
+    let clock = Clock::start();
+    let pacing = schedule_departures(&mut device, clock, &callee.addresses, &mut config);
     if output.verbose > 0 {
-        remark(&format!("pacing: {}", Precision::of_environment().describe()));
+        remark(&format!("pacing: {pacing}"));
     }
-    let (sent, stray, io) = transfer(&config, cargo, &callee, identity, &mut device, &progress)?;
+    let (sent, stray, io) = transfer(&config, clock, cargo, &callee, identity, &mut device, &progress)?;
     drop(view);
     let transport = device.transport_name();
     Ok(report(sent, &stray, transport, io, output, args.generate))
 }
 
+/// Leaves the departure of packets to the kernel where it can hold them, and says in words what is done.
+#[cfg(target_os = "linux")]
+fn schedule_departures(device: &mut UdpDevice, clock: Clock, remotes: &[SocketAddr], config: &mut Config) -> String {
+    match device.schedule_departures(clock, remotes) {
+        Ok(()) => {
+            config.transmit_horizon = HORIZON;
+            "the kernel holds packets until their departure (fq)".to_owned()
+        }
+        Err(reason) => format!("{} ({reason})", Precision::of_environment().describe()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn schedule_departures(_: &mut UdpDevice, _: Clock, _: &[SocketAddr], _: &mut Config) -> String {
+    Precision::of_environment().describe().to_owned()
+}
+
 fn transfer(
     config: &Config,
+    clock: Clock,
     cargo: Cargo,
     callee: &Callee,
     identity: Arc<StaticKey>,
     device: &mut UdpDevice,
     progress: &Arc<Progress>,
 ) -> Result<(Sent, RejectCounters, &'static str), Failure> {
-    let clock = Clock::start();
     let engine = ThreadEngine::new(default_threads(), ENGINE_JOBS)?;
     let io = engine.name();
     let acceptor = HostAcceptor::new(Arc::clone(&identity))?;

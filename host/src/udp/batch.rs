@@ -5,7 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use wirehaul_core::device::{Ecn, Submitted, Transmit};
 use wirehaul_core::limits::MAX_DATAGRAM_BYTES;
+use wirehaul_core::time::Instant;
 
+#[cfg(target_os = "linux")]
+use super::message::Controls;
 use super::{Carrier, Refusal, address};
 
 /// Datagrams per call.
@@ -32,6 +35,7 @@ struct Queued {
     len: usize,
     remote: SocketAddr,
     ecn: Ecn,
+    depart_at: Instant,
 }
 
 /// What all datagrams of one call share.
@@ -40,6 +44,7 @@ struct Envelope {
     v4: bool,
     ecn: Ecn,
     source: Option<IpAddr>,
+    depart_at: Instant,
 }
 
 impl Batch {
@@ -84,7 +89,13 @@ impl Batch {
         // One datagram on this path, but a run that was laid out before segmentation was given up is no less welcome.
         for offset in (0..transmit.len).step_by(transmit.segment_bytes.max(1)) {
             let len = transmit.segment_bytes.min(transmit.len - offset);
-            self.queue.push(Queued { start: self.used + offset, len, remote: transmit.remote, ecn: transmit.ecn });
+            self.queue.push(Queued {
+                start: self.used + offset,
+                len,
+                remote: transmit.remote,
+                ecn: transmit.ecn,
+                depart_at: transmit.depart_at,
+            });
         }
         self.used += transmit.len;
         core::mem::replace(&mut self.verdict, Submitted::Sent)
@@ -158,10 +169,12 @@ impl Batch {
             v4: queued.remote.is_ipv4(),
             ecn: queued.ecn,
             source: carrier.sources.of(address::for_socket(queued.remote, carrier.mapped)),
+            // Who keeps departures itself hands out what leaves at once: that may share a call.
+            depart_at: if carrier.keeps_departures() { queued.depart_at } else { Instant::ZERO },
         };
         let waiting = &self.queue[self.done..];
         let Some(envelope) = waiting.first().map(envelope_of) else {
-            return (Envelope { v4: true, ecn: Ecn::NotEct, source: None }, 0);
+            return (Envelope { v4: true, ecn: Ecn::NotEct, source: None, depart_at: Instant::ZERO }, 0);
         };
         let count = waiting.iter().take_while(|queued| envelope_of(queued) == envelope).count();
         (envelope, count)
@@ -171,57 +184,12 @@ impl Batch {
 /// Sends the group with one call; returns how many of its datagrams the kernel took, at least one.
 #[cfg(target_os = "linux")]
 fn send_group(carrier: &Carrier, envelope: Envelope, arena: &[u8], group: &[Queued]) -> io::Result<usize> {
-    use std::io::IoSlice;
-    use std::os::fd::AsRawFd;
-
-    use nix::libc;
-    use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg};
-
-    let slices: Vec<_> =
-        group.iter().map(|queued| [IoSlice::new(&arena[queued.start..queued.start + queued.len])]).collect();
-    let addresses: Vec<_> = group
-        .iter()
-        .map(|queued| Some(SockaddrStorage::from(address::for_socket(queued.remote, carrier.mapped))))
-        .collect();
-
-    let tos = codepoint_bits(envelope.ecn);
-    let traffic_class = i32::from(tos);
-    let ecn = if envelope.v4 { ControlMessage::Ipv4Tos(&tos) } else { ControlMessage::Ipv6TClass(&traffic_class) };
-    let (v4_info, v6_info);
-    // The room for control messages must be filled exactly: the kernel refuses an empty one at the end.
-    let (control, room) = match envelope.source {
-        None => (vec![ecn], nix::cmsg_space!(i32)),
-        Some(IpAddr::V4(ip)) => {
-            let ipi_spec_dst = libc::in_addr { s_addr: u32::from_ne_bytes(ip.octets()) };
-            v4_info = libc::in_pktinfo { ipi_ifindex: 0, ipi_spec_dst, ipi_addr: libc::in_addr { s_addr: 0 } };
-            (vec![ecn, ControlMessage::Ipv4PacketInfo(&v4_info)], nix::cmsg_space!(i32, libc::in_pktinfo))
-        }
-        Some(IpAddr::V6(ip)) => {
-            let ipi6_addr = libc::in6_addr { s6_addr: ip.octets() };
-            v6_info = libc::in6_pktinfo { ipi6_addr, ipi6_ifindex: 0 };
-            (vec![ecn, ControlMessage::Ipv6PacketInfo(&v6_info)], nix::cmsg_space!(i32, libc::in6_pktinfo))
-        }
-    };
-    let mut headers = MultiHeaders::preallocate(group.len(), Some(room));
-    let fd = carrier.socket.as_raw_fd();
-    loop {
-        match sendmmsg(fd, &mut headers, &slices, &addresses, &control, MsgFlags::empty()) {
-            Ok(results) => return Ok(results.count()),
-            Err(nix::errno::Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-}
-
-/// The two ECN bits of an IP header (RFC 3168, section 5).
-#[cfg(target_os = "linux")]
-const fn codepoint_bits(ecn: Ecn) -> u8 {
-    match ecn {
-        Ecn::NotEct => 0b00,
-        Ecn::Ect1 => 0b01,
-        Ecn::Ect0 => 0b10,
-        Ecn::Ce => 0b11,
-    }
+    let departure = carrier.departure_nanos(envelope.depart_at);
+    let controls = Controls::new(envelope.v4, envelope.ecn, envelope.source).departing_at(departure);
+    let datagrams = group.iter().map(|queued| {
+        (address::for_socket(queued.remote, carrier.mapped), &arena[queued.start..queued.start + queued.len])
+    });
+    carrier.send_many(&controls, datagrams)
 }
 
 /// Sends the first datagram of the group, where there is no call for many.

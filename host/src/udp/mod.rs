@@ -7,7 +7,13 @@
 
 mod address;
 mod batch;
+#[cfg(target_os = "linux")]
+mod departure;
+#[cfg(target_os = "linux")]
+mod message;
 mod overflow;
+#[cfg(target_os = "linux")]
+mod qdisc;
 mod run;
 mod socket;
 #[cfg(all(test, unix))]
@@ -21,9 +27,15 @@ use std::net::{SocketAddr, UdpSocket};
 
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
 use wirehaul_core::device::{Device, Ecn, Received, Submitted, Transmit};
+#[cfg(target_os = "linux")]
+use wirehaul_core::time::Instant;
 
+#[cfg(target_os = "linux")]
+use crate::clock::Clock;
 use address::{SourceAddresses, canonical};
 use batch::Batch;
+#[cfg(target_os = "linux")]
+pub use departure::{HORIZON, NotScheduled};
 use run::{Run, RunOutcome};
 pub use socket::{BindError, BufferBytes};
 #[cfg(unix)]
@@ -102,6 +114,25 @@ struct Carrier {
     mapped: bool,
     sources: SourceAddresses,
     counters: Counters,
+    /// Where the kernel holds each run until its departure.
+    #[cfg(target_os = "linux")]
+    departures: Option<departure::DepartureClock>,
+}
+
+impl Carrier {
+    /// Whether the kernel holds each run until its departure.
+    const fn keeps_departures(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        return self.departures.is_some();
+        #[cfg(not(target_os = "linux"))]
+        return false;
+    }
+
+    /// The departure `at` by the kernel's clock, where it keeps departures.
+    #[cfg(target_os = "linux")]
+    fn departure_nanos(&self, at: Instant) -> Option<u64> {
+        self.departures.map(|departures| departures.kernel_nanos(at))
+    }
 }
 
 #[derive(Debug)]
@@ -136,6 +167,8 @@ impl UdpDevice {
             mapped: local.is_ipv6(),
             sources: SourceAddresses::for_socket(local),
             counters: Counters::default(),
+            #[cfg(target_os = "linux")]
+            departures: None,
         };
         let receive_buffers = vec![0; RECEIVE_BUFFERS * RECEIVE_BUFFER_BYTES].into_boxed_slice();
         Ok(Self { carrier, path, receive_buffers, buffer_bytes, local })
@@ -183,6 +216,25 @@ impl UdpDevice {
             TransmitPath::Segmented(run) => run.is_held(),
             TransmitPath::Single(batch) => batch.is_held(),
         }
+    }
+
+    /// Whether the kernel holds each run until its departure, so that this process need not be in time.
+    #[must_use]
+    pub const fn keeps_departures(&self) -> bool {
+        self.carrier.keeps_departures()
+    }
+
+    /// Has the kernel hold each run until [`Transmit::depart_at`] by `clock`, where every way to `remotes` leads through the fq
+    /// queueing discipline. Then runs may be submitted [`HORIZON`] before their departure. The environment variable
+    /// `WIREHAUL_NO_TXTIME=1` turns that off.
+    ///
+    /// # Errors
+    /// [`NotScheduled`] says why not: then runs leave when they are submitted.
+    #[cfg(target_os = "linux")]
+    pub fn schedule_departures(&mut self, clock: Clock, remotes: &[SocketAddr]) -> Result<(), NotScheduled> {
+        let departures = departure::DepartureClock::prepare(&self.carrier.socket, clock, remotes)?;
+        self.carrier.departures = Some(departures);
+        Ok(())
     }
 
     /// Waits until datagrams arrive, `extra` becomes readable, room appears for what was held back, or `timeout`

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use wirehaul_core::device::{Submitted, Transmit};
 
+#[cfg(target_os = "linux")]
+use super::message::Controls;
 use super::{Carrier, Refusal, address, codepoint_of, socket};
 
 /// The longest UDP payload of IPv4, which segmentation keeps to as a whole: 65,535 less the IP and UDP headers.
@@ -109,6 +111,10 @@ impl Carrier {
         destination: SocketAddr,
         src_ip: Option<IpAddr>,
     ) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        if let Some(sent) = self.send_scheduled(transmit, contents, destination, src_ip) {
+            return sent;
+        }
         let transmit = quinn_udp::Transmit {
             destination,
             ecn: codepoint_of(transmit.ecn),
@@ -117,6 +123,27 @@ impl Carrier {
             src_ip,
         };
         self.state.try_send((&self.socket).into(), &transmit)
+    }
+
+    /// Sends the run with its departure time, where the kernel keeps those. `None` where it does not, or where it refuses
+    /// something about the run: the library's own attempt then finds out what.
+    #[cfg(target_os = "linux")]
+    fn send_scheduled(
+        &self,
+        transmit: &Transmit,
+        contents: &[u8],
+        destination: SocketAddr,
+        src_ip: Option<IpAddr>,
+    ) -> Option<io::Result<()>> {
+        let departure = self.departure_nanos(transmit.depart_at)?;
+        let segment_bytes =
+            u16::try_from(transmit.segment_bytes).ok().filter(|_| contents.len() > transmit.segment_bytes);
+        let controls = Controls::new(transmit.remote.is_ipv4(), transmit.ecn, src_ip)
+            .segmented(segment_bytes)
+            .departing_at(Some(departure));
+        let sent = self.send_one(&controls, destination, contents);
+        let is_refused = |error: &io::Error| matches!(Refusal::of(error), Refusal::Invalid | Refusal::Other);
+        if sent.as_ref().is_err_and(is_refused) { None } else { Some(sent) }
     }
 
     /// Whether the first datagram of the run, sent alone, is too big. It is not missed if it was sent twice.

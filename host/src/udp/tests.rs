@@ -309,7 +309,7 @@ fn what_the_kernel_has_no_room_for_is_held_back() {
 fn a_wait_ends_by_the_other_descriptor_and_by_time() {
     let one = device("127.0.0.1:0", true);
     let event = EventFd::new().unwrap();
-    let clock = crate::clock::Clock::start();
+    let clock = Clock::start();
     assert_eq!(one.wait(event.as_fd(), Some(Duration::from_micros(1500))).unwrap(), Ready::default());
     assert!(clock.now().as_nanos() >= 1_500_000);
     event.write(1).unwrap();
@@ -330,4 +330,87 @@ fn buffers_and_drops_are_reported() {
         assert!(arrived < 400);
         assert_eq!(small.receive_overflows(), Some(400 - arrived));
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn runs_with_departure_times_arrive_whole() {
+    for (local, segmentation) in [("127.0.0.1:0", true), ("127.0.0.1:0", false), ("[::1]:0", true), ("[::]:0", false)] {
+        let clock = Clock::start();
+        let mut sender = device(local, segmentation);
+        let mut receiver = device(local, true);
+        let remote = match receiver.local_addr() {
+            any if any.ip().is_unspecified() => SocketAddr::new("::1".parse().unwrap(), any.port()),
+            bound => bound,
+        };
+        sender.carrier.departures = Some(departure::DepartureClock::enable(&sender.carrier.socket, clock).unwrap());
+        assert!(sender.keeps_departures());
+        let segments = sender.max_segments().min(10);
+        for run in 0..10 {
+            let len = segments * 1200 - run;
+            sender.transmit_buffer().unwrap()[..len].fill(run as u8);
+            let depart_at = clock.now() + Duration::from_micros(100);
+            let submitted = sender.submit(&Transmit { depart_at, ..transmit(remote, len, 1200, Ecn::Ect0) });
+            assert_eq!(submitted, Submitted::Sent);
+        }
+        sender.flush();
+        let arrived = receive(&mut receiver, 10 * segments);
+        assert_eq!(arrived.len(), 10 * segments, "{local} {segmentation}");
+        for (index, datagram) in arrived.iter().enumerate() {
+            let run = index / segments;
+            let len = if index % segments == segments - 1 { 1200 - run } else { 1200 };
+            assert_eq!((datagram.bytes.len(), datagram.ecn), (len, Ecn::Ect0), "{local} {segmentation} {index}");
+            assert!(datagram.bytes.iter().all(|byte| *byte == run as u8));
+        }
+        assert_eq!((sender.counters().segmentation_refused, sender.counters().send_errors), (0, 0));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn departures_are_kept_here_where_nothing_below_holds_packets() {
+    let mut device = device("127.0.0.1:0", true);
+    let refused = device.schedule_departures(Clock::start(), &["127.0.0.1:9".parse().unwrap()]).unwrap_err();
+    assert!(refused.to_string().contains("noqueue"), "{refused}");
+    assert!(!device.keeps_departures());
+}
+
+/// Needs sch_fq: `WIREHAUL_REQUIRE=fq` makes its absence a failure.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_fair_queue_holds_packets_until_their_departure() {
+    with_a_short_loopback(|| {
+        let fair = std::process::Command::new("tc").args(["qdisc", "replace", "dev", "lo", "root", "fq"]).output();
+        if !fair.is_ok_and(|output| output.status.success()) {
+            assert!(!required("fq"), "WIREHAUL_REQUIRE names fq, and this kernel has no such queueing discipline");
+            eprintln!("skipped: this kernel has no fq queueing discipline, or there is no tc command");
+            return;
+        }
+        for segmentation in [true, false] {
+            let clock = Clock::start();
+            let mut sender = device("127.0.0.1:0", segmentation);
+            let mut receiver = device("127.0.0.1:0", true);
+            let remote = receiver.local_addr();
+            sender.schedule_departures(clock, &[remote]).unwrap();
+            let wait = |run: u8| Duration::from_millis(50 * u64::from(run + 1));
+            let begun = clock.now();
+            let segments = sender.max_segments().min(10);
+            for run in 0..5 {
+                sender.transmit_buffer().unwrap()[..segments * 1000].fill(run);
+                let depart_at = begun + wait(run);
+                let run = Transmit { depart_at, ..transmit(remote, segments * 1000, 1000, Ecn::Ect0) };
+                assert_eq!(sender.submit(&run), Submitted::Sent);
+            }
+            sender.flush();
+            for _ in 0..5 {
+                for datagram in receive(&mut receiver, segments) {
+                    let passed = clock.now().saturating_since(begun);
+                    assert!(passed >= wait(datagram.bytes[0]), "run {} after {passed:?}", datagram.bytes[0]);
+                }
+            }
+            assert_eq!((sender.counters().segmentation_refused, sender.counters().send_errors), (0, 0));
+            assert_eq!(sender.counters().datagrams_sent, 5 * segments as u64);
+            assert_eq!(receiver.counters().datagrams_received, 5 * segments as u64);
+        }
+    });
 }

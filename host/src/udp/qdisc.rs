@@ -1,0 +1,231 @@
+//! Which queueing discipline packets leave through, as the kernel tells over rtnetlink(7).
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
+use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
+
+/// The discipline that holds packets until the time they bear (net/sched/sch_fq.c).
+const FAIR_QUEUE: &str = "fq";
+/// Disciplines that only spread packets over the queues of a card, each with a discipline of its own.
+const MULTI_QUEUE: [&str; 2] = ["mq", "mqprio"];
+
+/// Why departures cannot be left to the kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum NoFairQueue {
+    /// The kernel does not tell.
+    #[error("the kernel does not tell which queueing discipline is used: {0}")]
+    Unknown(#[from] io::Error),
+    /// There is no way to this address now.
+    #[error("there is no route to {0}")]
+    NoRoute(IpAddr),
+    /// Packets leave through something else.
+    #[error(
+        "packets to {remote} leave through the queueing discipline '{kind}', and only 'fq' holds them until their time"
+    )]
+    Other {
+        /// Where the packets go.
+        remote: IpAddr,
+        /// What `tc qdisc show` calls it.
+        kind: String,
+    },
+}
+
+/// Whether all packets to all of `remotes` leave through fq.
+///
+/// # Errors
+/// The first reason why not.
+pub fn is_fair_queue_to(remotes: &[SocketAddr]) -> Result<(), NoFairQueue> {
+    let mut kernel = Kernel::open()?;
+    let qdiscs = kernel.qdiscs()?;
+    for remote in remotes.iter().map(SocketAddr::ip) {
+        let interface = kernel.interface_to(remote)?.ok_or(NoFairQueue::NoRoute(remote))?;
+        if let Some(kind) = other_than_fair(&qdiscs, interface) {
+            return Err(NoFairQueue::Other { remote, kind: kind.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// A queueing discipline and where it hangs.
+#[derive(Clone, Debug)]
+struct Qdisc {
+    interface: u32,
+    handle: TcHandle,
+    parent: TcHandle,
+    kind: String,
+}
+
+impl Qdisc {
+    fn of(message: &TcMessage) -> Option<Self> {
+        let kind = message.attributes.iter().find_map(|attribute| match attribute {
+            TcAttribute::Kind(kind) => Some(kind.clone()),
+            _ => None,
+        })?;
+        let interface = u32::try_from(message.header.index).ok()?;
+        Some(Self { interface, handle: message.header.handle, parent: message.header.parent, kind })
+    }
+}
+
+/// The first discipline of `interface` that does not hold packets until their time; `noqueue` where there is none at all.
+fn other_than_fair(qdiscs: &[Qdisc], interface: u32) -> Option<&str> {
+    let of_interface = || qdiscs.iter().filter(|qdisc| qdisc.interface == interface);
+    let Some(root) = of_interface().find(|qdisc| qdisc.parent == TcHandle::ROOT) else { return Some("noqueue") };
+    if !MULTI_QUEUE.contains(&root.kind.as_str()) {
+        return (root.kind != FAIR_QUEUE).then_some(&root.kind);
+    }
+    let mut queues = of_interface().filter(|qdisc| qdisc.parent.major == root.handle.major).peekable();
+    if queues.peek().is_none() {
+        return Some(&root.kind);
+    }
+    queues.find(|queue| queue.kind != FAIR_QUEUE).map(|queue| queue.kind.as_str())
+}
+
+/// A socket to ask the kernel.
+struct Kernel {
+    socket: Socket,
+}
+
+impl Kernel {
+    fn open() -> io::Result<Self> {
+        let socket = Socket::new(NETLINK_ROUTE)?;
+        socket.connect(&netlink_sys::SocketAddr::new(0, 0))?;
+        Ok(Self { socket })
+    }
+
+    /// Every discipline of every interface of this namespace.
+    fn qdiscs(&mut self) -> io::Result<Vec<Qdisc>> {
+        let request = RouteNetlinkMessage::GetQueueDiscipline(TcMessage::default());
+        let mut found = Vec::new();
+        self.ask(request, NLM_F_DUMP, |answer| {
+            if let RouteNetlinkMessage::NewQueueDiscipline(message) = answer {
+                found.extend(Qdisc::of(&message));
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// The interface through which packets to `remote` leave.
+    fn interface_to(&mut self, remote: IpAddr) -> io::Result<Option<u32>> {
+        let mut route = RouteMessage::default();
+        let (family, bits, address) = match remote {
+            IpAddr::V4(v4) => (AddressFamily::Inet, 32, RouteAddress::Inet(v4)),
+            IpAddr::V6(v6) => (AddressFamily::Inet6, 128, RouteAddress::Inet6(v6)),
+        };
+        route.header.address_family = family;
+        route.header.destination_prefix_length = bits;
+        route.attributes.push(RouteAttribute::Destination(address));
+        let mut interface = None;
+        let asked = self.ask(RouteNetlinkMessage::GetRoute(route), 0, |answer| {
+            if let RouteNetlinkMessage::NewRoute(route) = answer {
+                interface = route.attributes.iter().find_map(|attribute| match attribute {
+                    RouteAttribute::Oif(index) => Some(*index),
+                    _ => None,
+                });
+            }
+        });
+        match asked {
+            Err(error) if error.raw_os_error() == Some(nix::libc::ENETUNREACH) => Ok(None),
+            asked => asked.map(|()| interface),
+        }
+    }
+
+    /// Sends one request and hands out its answers.
+    fn ask(
+        &mut self,
+        request: RouteNetlinkMessage,
+        flags: u16,
+        mut each: impl FnMut(RouteNetlinkMessage),
+    ) -> io::Result<()> {
+        let mut header = NetlinkHeader::default();
+        header.flags = NLM_F_REQUEST | flags;
+        let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        self.socket.send(&bytes, 0)?;
+        loop {
+            let (datagram, _) = self.socket.recv_from_full()?;
+            if is_last(&datagram, &mut each)? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Takes one datagram of answers apart, and says whether more come.
+fn is_last(datagram: &[u8], each: &mut impl FnMut(RouteNetlinkMessage)) -> io::Result<bool> {
+    let mut rest = datagram;
+    let mut is_dump = false;
+    while !rest.is_empty() {
+        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+        // NLM_F_MULTI: a dump goes on until its DONE (include/uapi/linux/netlink.h).
+        is_dump = answer.header.flags & netlink_packet_core::NLM_F_MULTIPART != 0;
+        let len = (answer.header.length as usize).next_multiple_of(4).max(1);
+        match answer.payload {
+            NetlinkPayload::Done(_) => return Ok(true),
+            NetlinkPayload::Error(error) => return error.code.map_or(Ok(true), |_| Err(error.to_io())),
+            NetlinkPayload::InnerMessage(message) => each(message),
+            _ => {}
+        }
+        rest = rest.get(len..).unwrap_or_default();
+    }
+    Ok(!is_dump)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HANDLE: TcHandle = TcHandle { major: 0x8001, minor: 0 };
+
+    fn qdisc(interface: u32, handle: TcHandle, parent: TcHandle, kind: &str) -> Qdisc {
+        Qdisc { interface, handle, parent, kind: kind.to_owned() }
+    }
+
+    fn queue(minor: u16, kind: &str) -> Qdisc {
+        qdisc(2, TcHandle::UNSPEC, TcHandle { major: HANDLE.major, minor }, kind)
+    }
+
+    #[test]
+    fn one_queue_must_be_fair() {
+        let qdiscs = [qdisc(1, HANDLE, TcHandle::ROOT, "noqueue"), qdisc(2, HANDLE, TcHandle::ROOT, "fq")];
+        assert_eq!(other_than_fair(&qdiscs, 1), Some("noqueue"));
+        assert_eq!(other_than_fair(&qdiscs, 2), None);
+        assert_eq!(other_than_fair(&qdiscs, 3), Some("noqueue"));
+        // What packets come in through does not matter.
+        let with_ingress = [qdisc(2, HANDLE, TcHandle::INGRESS, "clsact"), qdiscs[1].clone()];
+        assert_eq!(other_than_fair(&with_ingress, 2), None);
+    }
+
+    #[test]
+    fn every_queue_of_a_card_must_be_fair() {
+        let root = qdisc(2, HANDLE, TcHandle::ROOT, "mq");
+        assert_eq!(other_than_fair(&[root.clone(), queue(1, "fq"), queue(2, "fq")], 2), None);
+        assert_eq!(other_than_fair(&[root.clone(), queue(1, "fq"), queue(2, "fq_codel")], 2), Some("fq_codel"));
+        assert_eq!(other_than_fair(&[root], 2), Some("mq"));
+    }
+
+    #[test]
+    fn the_loopback_device_is_said_not_to_hold_packets() {
+        let loopback = ["127.0.0.1:9".parse().unwrap()];
+        let refused = is_fair_queue_to(&loopback).unwrap_err();
+        assert!(matches!(&refused, NoFairQueue::Other { kind, .. } if kind == "noqueue"), "{refused}");
+    }
+
+    #[test]
+    fn answers_that_are_cut_are_errors() {
+        let mut kernel = Kernel::open().unwrap();
+        assert!(kernel.interface_to("127.0.0.1".parse().unwrap()).unwrap().is_some());
+        let mut bytes = [0; 16];
+        bytes[0] = 200;
+        for len in 1..=16 {
+            assert!(is_last(&bytes[..len], &mut |_| ()).is_err());
+        }
+    }
+}
