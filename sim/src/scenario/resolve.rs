@@ -118,6 +118,7 @@ impl Resolver<'_> {
                 rate: step.rate.map(|RateText(rate)| rate),
                 delay: step.delay.map(|Span(delay)| delay),
                 loss_ppm: step.loss.map(|loss| loss.0),
+                ..Step::default()
             };
             Ok((START + step.at_s.0, change))
         };
