@@ -20,6 +20,8 @@ pub mod timeline;
 use serde::{Deserialize, Serialize};
 use wirehaul_core::time::{Duration, Instant};
 
+use crate::lines::plain;
+
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fault", rename_all = "snake_case", deny_unknown_fields)]
@@ -296,7 +298,7 @@ pub fn to_lines(faults: &[Fault]) -> String {
 /// # Errors
 /// What is wrong with the line, for people.
 pub fn parse_line(line: &str) -> Result<Fault, String> {
-    serde_json::from_str(line).map_err(|error| error.to_string())
+    serde_json::from_str(line).map_err(|error| plain(&error.to_string()))
 }
 
 #[cfg(test)]

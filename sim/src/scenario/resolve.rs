@@ -3,7 +3,7 @@
 use toml::Spanned;
 use wirehaul_core::{
     congestion::ControllerKind,
-    limits::{MAX_DATAGRAM_BYTES, MIN_DATAGRAM_BYTES},
+    limits::{MAX_DATAGRAM_BYTES, MAX_STREAM_OFFSET, MIN_DATAGRAM_BYTES},
     rate::Rate,
     time::{Duration, Instant},
 };
@@ -196,8 +196,15 @@ impl Resolver<'_> {
         if let Some(bytes) = table.bytes.as_ref().filter(|bytes| bytes.get_ref().0 == 0) {
             return Err(self.error(bytes, "bytes must not be zero"));
         }
-        if let Some(window) = table.window.as_ref().filter(|window| window.get_ref().0 == 0) {
-            return Err(self.error(window, "window must not be zero"));
+        if let Some(bytes) = table.bytes.as_ref().filter(|bytes| bytes.get_ref().0 > MAX_STREAM_OFFSET) {
+            return Err(
+                self.error(bytes, format_args!("bytes must be {MAX_STREAM_OFFSET} at most: a stream has no more"))
+            );
+        }
+        if let Some(window) =
+            table.window.as_ref().filter(|window| !(1..=MAX_STREAM_OFFSET).contains(&window.get_ref().0))
+        {
+            return Err(self.error(window, format_args!("window must be 1 to {MAX_STREAM_OFFSET} bytes")));
         }
         Ok(FlowSpec {
             name: name.get_ref().clone(),
