@@ -298,6 +298,28 @@ fn a_flow_that_makes_no_sense_is_refused_with_its_line() {
     }
 }
 
+/// A run meets an empty link, and half of it is the mean of what waits.
+#[test]
+fn a_quantum_is_what_leaves_together() {
+    let queue = |quantum: &str| {
+        let keys =
+            ["link.bottleneck.rate=1gbit", "link.bottleneck.delay=5ms", "run.duration_s=3", "run.measure_from_s=1"];
+        let keys = keys.into_iter().chain(["flow.a.rate_cap=900mbit", "expect={}", quantum]);
+        let file = example("one-flow.toml");
+        let arguments: Vec<_> =
+            ["run", "--json", &file].into_iter().chain(keys.flat_map(|key| ["--set", key])).collect();
+        let output = sim(&arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        of_type(&lines(&output), "flow").next().unwrap()["queue_mean_bytes"].as_u64().unwrap()
+    };
+    let packet = queue("flow.a.quantum={run_time=\"0us\"}");
+    let default = queue("flow.a.quantum={}");
+    assert_eq!(default, queue("flow.a.quantum={time=\"1ms\",min_packets=2,run_time=\"250us\"}"));
+    assert!(packet < 1_500 && default > 5 * packet, "{packet}, {default}");
+    assert!(queue("flow.a.quantum={run_time=\"500us\"}") > default);
+    assert!(queue("flow.a.quantum={time=\"0us\",min_packets=1}") < 1_500);
+}
+
 #[test]
 fn an_override_that_makes_no_sense_is_named() {
     let file = example("one-flow.toml");
@@ -306,6 +328,8 @@ fn an_override_that_makes_no_sense_is_named() {
         ("link.bottleneck.colour=blue", "unknown key `colour`"),
         ("flow.a.mtu=0", "mtu must be"),
         ("flow.a", "expected KEY=VALUE"),
+        ("flow.a.quantum=5", "expected a table such as { run_time"),
+        ("flow.a.quantum.burst=5", "unknown key `burst`, expected one of `time`, `min_packets`, `run_time`"),
         ("run.duration_s.deep=1", "`duration_s` is not a table"),
     ];
     for (text, wanted) in cases {

@@ -192,6 +192,8 @@ pub struct FlowTable {
     pub mtu: Option<Spanned<Size>>,
     /// Whether the pacer is on.
     pub pacing: Option<bool>,
+    /// How much leaves back to back.
+    pub quantum: Option<QuantumTable>,
     /// The most that the receiver lets the sender have under way; without it flow control holds nothing back.
     pub window: Option<Spanned<Size>>,
     /// How fast the receiver takes bytes.
@@ -203,6 +205,18 @@ pub struct FlowTable {
     /// How much later than the one before each of them starts.
     #[serde(default)]
     pub stagger_s: Seconds,
+}
+
+/// `quantum`: what the pacer lets leave back to back.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table such as { run_time = \"250us\" }")]
+pub struct QuantumTable {
+    /// A quantum is what the rate sends in this time.
+    pub time: Option<Span>,
+    /// And no less than so many packets.
+    pub min_packets: Option<u64>,
+    /// What leaves together while nothing is late is what the rate sends in this time.
+    pub run_time: Option<Span>,
 }
 
 /// `app`: what the application has to send.
