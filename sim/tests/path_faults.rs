@@ -12,6 +12,7 @@ use wirehaul_sim::{
     host::Arena,
     link::{DropReason, HEADER_BYTES},
     planted::Bug,
+    run::{HostId, Run},
     shrink::shrink,
     swarm::Scenario,
 };
@@ -130,4 +131,34 @@ fn shrinking_takes_them_away() {
     let shrunk = shrink(&failing, 2_000).expect("it failed a moment ago");
     assert_eq!((shrunk.rule, of_a_path(&shrunk.scenario)), ("slots", 0));
     assert!(fails(&shrunk.scenario));
+}
+
+/// BBR-7: a copy that a probe sent, and that was lost when the bytes in it had already been acknowledged, has nothing to
+/// say again. It does not stay in flight for good: the next probe is a PING.
+#[test]
+fn a_lost_copy_of_what_was_acknowledged_is_settled() {
+    let arena = Arena::new();
+    let mut pair = Pair::new(&arena, 1, sender(1, &[5000]), listener(2), link(50, ms(20)), link(50, ms(20)));
+    let stats = |pair: &mut Pair<'_>| {
+        let (a, call) = (pair.a, pair.call);
+        pair.run.stats(a, call)
+    };
+    pair.run.until(secs(2), |run| run.host_ids().any(|id| sent_everything(run, id)));
+    let (there, back) = (pair.there, pair.back);
+    // The answer takes long, and whatever is sent meanwhile is lost.
+    pair.run.network().link(there).config_mut().loss_ppm = 1_000_000;
+    pair.run.network().link(back).config_mut().delay = ms(150);
+    pair.run.for_span(ms(200));
+    assert!(pair.run.all_delivered(), "{}", pair.describe());
+    let lost = stats(&mut pair);
+    assert!(lost.probe_timeouts > 0 && lost.inflight_bytes > 0, "{lost:?}");
+    pair.run.network().link(there).config_mut().loss_ppm = 0;
+    pair.run.network().link(back).config_mut().delay = ms(20);
+    // Sooner than a keepalive would settle it.
+    pair.run.for_span(secs(2));
+    assert_eq!(stats(&mut pair).inflight_bytes, 0, "{}", pair.describe());
+}
+
+fn sent_everything(run: &mut Run<'_>, id: HostId) -> bool {
+    run.host(id).worker().sessions().any(|(_, session)| session.stats().stream_bytes_sent == 5000)
 }
