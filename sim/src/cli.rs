@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand, and what they share.
 
 mod clock;
+mod input;
 mod plot;
 mod replay;
 mod run;
@@ -16,7 +17,7 @@ use clap::{Parser, Subcommand};
 /// A run is a function of its scenario and its seed: the same pair gives the same trace hash on any machine.
 #[derive(Debug, Parser)]
 #[command(name = "wirehaul-sim", bin_name = "wirehaul-sim", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = HELP)]
 struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -37,11 +38,27 @@ enum Command {
     Shrink(shrink::ShrinkArgs),
 }
 
-const EXIT_CODES: &str = "\
-Exit codes:
-  0  done, and everything was as the scenario expects
-  1  something that must hold did not, or a figure was not as expected; or a file could not be written
-  2  usage: the command line or the scenario makes no sense";
+/// What stands below the options of a command: examples of it, and what its exit code says.
+macro_rules! examples {
+    ($examples:literal) => {
+        concat!(
+            "Examples:\n",
+            $examples,
+            "\n\n",
+            "Exit codes:\n",
+            "  0  done, and everything was as the scenario expects\n",
+            "  1  something that must hold did not, or a figure was not as expected; or a file could not be written\n",
+            "  2  usage: the command line or the scenario makes no sense",
+        )
+    };
+}
+use examples;
+
+const HELP: &str = examples!(
+    "  wirehaul-sim run sim/scenarios/one-flow.toml
+  wirehaul-sim plot sim/scenarios/one-flow.toml -o one-flow.html
+  wirehaul-sim swarm 1000"
+);
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

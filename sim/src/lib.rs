@@ -9,6 +9,7 @@
 //! host     worker + application + endpoint                  run      from event to event
 //! faults   faults one by one, and scripts of them          planted  bugs that prove that the alarm works
 //! checks   what must hold whatever the scenario            swarm    scenarios drawn at random
+//! lines    what is wrong with a line, in words for people
 //! scenario files that say what to run and what to expect   metrics  what is measured, and the report
 //! plot     what happened, drawn
 //! shrink   from a failing scenario to a small one
@@ -22,6 +23,7 @@ pub mod crypto;
 pub mod endpoint;
 pub mod faults;
 pub mod host;
+pub mod lines;
 pub mod link;
 pub mod metrics;
 pub mod network;

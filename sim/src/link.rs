@@ -80,6 +80,10 @@ pub struct Step {
     pub delay: Option<Duration>,
     /// The new random loss.
     pub loss_ppm: Option<u32>,
+    /// The new policer with a full bucket, or none any more.
+    pub policer: Option<Option<Policer>>,
+    /// The new lumps, for what enters from now on.
+    pub lumps: Option<Duration>,
 }
 
 /// What a link did from the start of the run up to some time. The difference of two of these gives means.
@@ -315,6 +319,11 @@ impl Link {
     pub fn step(&mut self, now: Instant, step: Step) -> Option<(Rate, Rate)> {
         self.config.delay = step.delay.unwrap_or(self.config.delay);
         self.config.loss_ppm = step.loss_ppm.unwrap_or(self.config.loss_ppm);
+        self.config.lumps = step.lumps.unwrap_or(self.config.lumps);
+        if let Some(policer) = step.policer {
+            self.config.policer = policer;
+            (self.policer_lacks, self.policer_at) = (0, now);
+        }
         let (old, new) = (self.config.rate?, step.rate?);
         self.observe(now);
         let waiting = self.free_at.saturating_since(now);

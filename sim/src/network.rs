@@ -7,9 +7,10 @@ use std::{
     rc::Rc,
 };
 
-use wirehaul_core::{device::Ecn, time::Instant};
+use wirehaul_core::{device::Ecn, rate::Rate, time::Instant};
 
 use crate::{
+    faults::Fault,
     link::{Arrival, Count, Link, LinkConfig, Step, rescaled},
     rng::Seed,
 };
@@ -51,6 +52,8 @@ pub struct Network {
     strays: BinaryHeap<Reverse<OnTheWay>>,
     /// What will change, when, and in which order.
     steps: BTreeMap<(Instant, u64), (LinkId, Step)>,
+    /// The rates of links on which faults change the rate, to have them back.
+    own_rates: BTreeMap<LinkId, Rate>,
     sequence: u64,
     ledger: Ledger,
     recording: Option<Vec<Datagram>>,
@@ -113,6 +116,7 @@ impl Network {
             heads: BinaryHeap::new(),
             strays: BinaryHeap::new(),
             steps: BTreeMap::new(),
+            own_rates: BTreeMap::new(),
             sequence: 0,
             ledger: Ledger::default(),
             recording: None,
@@ -151,6 +155,30 @@ impl Network {
     pub fn step_at(&mut self, at: Instant, id: LinkId, step: Step) {
         self.sequence += 1;
         self.steps.insert((at, self.sequence), (id, step));
+    }
+
+    /// Lets these faults happen, in a run that began at `start`. Where `by_chance` is false, nothing else happens to single
+    /// datagrams.
+    pub fn follow(&mut self, faults: &[Fault], by_chance: bool, start: Instant) {
+        for index in 0..self.links.len() {
+            self.links[index].link.follow(faults, by_chance, index, start);
+        }
+        for (at, id, step) in faults.iter().flat_map(|fault| fault.steps(start)) {
+            let Some(lane) = self.links.get_mut(id.0) else { continue };
+            if let (Some(own), Some(_)) = (lane.link.config_mut().rate, step.rate) {
+                self.own_rates.entry(id).or_insert(own);
+            }
+            self.step_at(at, id, step);
+        }
+    }
+
+    /// From now on nothing goes wrong; delay and buffer stay, and so does the rate, but where faults changed that.
+    pub fn heal(&mut self, now: Instant) {
+        self.steps.clear();
+        for (id, own) in std::mem::take(&mut self.own_rates) {
+            self.apply(now, id, Step { rate: Some(own), ..Step::default() });
+        }
+        self.links.iter_mut().for_each(|lane| lane.link.heal());
     }
 
     /// What entered and left.
@@ -347,7 +375,7 @@ impl Ord for OnTheWay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wirehaul_core::{rate::Rate, time::Duration};
+    use wirehaul_core::time::Duration;
 
     fn ms(millis: u64) -> Instant {
         Instant::ZERO + Duration::from_millis(millis)
@@ -400,6 +428,37 @@ mod tests {
         network.send(ms(1), datagram(1));
         network.send(ms(20), datagram(2));
         assert_eq!(drain(&mut network), [(0, ms(10)), (1, ms(10)), (2, ms(22))]);
+    }
+
+    #[test]
+    fn lumps_and_a_policer_come_and_go_with_their_faults() {
+        let (mut network, link) = through(LinkConfig::default());
+        let nanos = |millis: u64| millis * 1_000_000;
+        // One datagram of 1000 bytes at a time passes, and another each 10 ms.
+        let police =
+            Fault::Police { link: 0, from_ns: nanos(30), to_ns: nanos(60), rate_bps: 800_000, burst_bytes: 1_000 };
+        let lumps = Fault::Lumps { link: 0, from_ns: 0, to_ns: nanos(30), every_ns: nanos(10) };
+        network.follow(&[police, lumps], false, Instant::ZERO);
+        let mut arrived = Vec::new();
+        for number in 1..80 {
+            let at = ms(u64::from(number));
+            while let Some(Delivered { datagram, .. }) = network.deliver(at) {
+                arrived.push((datagram.bytes[0], at));
+            }
+            assert!(network.send(at, datagram(number)));
+        }
+        arrived.extend(drain(&mut network));
+        let expected = |number: u8| match number {
+            1..30 => Some(ms(u64::from(number).div_ceil(10) * 10)),
+            30..60 => number.is_multiple_of(10).then(|| ms(u64::from(number))),
+            _ => Some(ms(u64::from(number))),
+        };
+        for (number, at) in (1..80).filter_map(|number| Some((number, expected(number)?))) {
+            // What was sent at a moment is seen a turn later.
+            let seen = arrived.iter().find(|(other, _)| *other == number).map(|(_, at)| *at);
+            assert!(seen == Some(at) || seen == Some(at + Duration::from_millis(1)), "{number}: {seen:?}, not {at:?}");
+        }
+        assert_eq!(network.link(link).stats().dropped_total().datagrams, 27);
     }
 
     #[test]

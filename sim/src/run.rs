@@ -154,9 +154,7 @@ impl<'a> Run<'a> {
     /// Lets these faults happen. Hosts and links are numbered in the order in which they were added, and times count from
     /// now. Where `by_chance` is false, nothing else happens to single datagrams.
     pub fn follow(&mut self, faults: &[Fault], by_chance: bool) {
-        for index in 0..self.network.links().count() {
-            self.network.link(LinkId::nth(index)).follow(faults, by_chance, index, self.now);
-        }
+        self.network.follow(faults, by_chance, self.now);
         for (index, host) in self.hosts.iter_mut().enumerate() {
             host.follow(faults, index, self.now);
         }
@@ -165,9 +163,7 @@ impl<'a> Run<'a> {
 
     /// From now on nothing goes wrong, and hosts that are down come back when they would.
     pub fn stop_faults(&mut self) {
-        for index in 0..self.network.links().count() {
-            self.network.link(LinkId::nth(index)).heal();
-        }
+        self.network.heal(self.now);
         self.hosts.iter_mut().for_each(Host::stop_faults);
         self.timeline.stop();
     }

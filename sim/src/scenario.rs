@@ -15,6 +15,7 @@ pub mod units;
 
 use wirehaul_core::{
     congestion::ControllerKind,
+    pacer::Quantum,
     rate::Rate,
     time::{Duration, Instant},
 };
@@ -111,6 +112,8 @@ pub struct FlowSpec {
     pub datagram_bytes: usize,
     /// Whether the pacer is on.
     pub pacing: bool,
+    /// How much leaves back to back.
+    pub quantum: Quantum,
     /// The most that the receiver lets the sender have under way.
     pub window_bytes: Option<u64>,
     /// How fast the receiver takes bytes.

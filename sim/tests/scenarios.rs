@@ -242,8 +242,8 @@ fn a_file_that_makes_no_sense_is_refused_with_its_line() {
         refused(&PLAIN.replace(from, to))
     };
     let cases = [
-        (with("duration_s = 1", "duration_s = 1\ncolour = 3"), ":3: unknown field `colour`"),
-        (with("delay = \"5ms\"", "delay = \"5ms\"\nlatency = 1"), ":7: unknown field `latency`"),
+        (with("duration_s = 1", "duration_s = 1\ncolour = 3"), ":3: unknown key `colour`"),
+        (with("delay = \"5ms\"", "delay = \"5ms\"\nlatency = 1"), ":7: unknown key `latency`"),
         (with("\"20mbit\"", "\"-20mbit\""), ":5: `-20mbit` must not be negative"),
         (with("\"20mbit\"", "-20"), ":5: `-20` must not be negative"),
         (with("\"20mbit\"", "\"0mbit\""), ":5: `0mbit` must not be zero"),
@@ -253,11 +253,11 @@ fn a_file_that_makes_no_sense_is_refused_with_its_line() {
         (with("duration_s = 1", "duration_s = -1"), ":2: `-1` must not be negative"),
         (with("duration_s = 1", "duration_s = 0"), ":2: duration_s must not be zero"),
         (with("duration_s = 1", "duration_s = 1\nmeasure_from_s = 1"), ":3: measure_from_s must be before"),
-        (with("duration_s = 1", "duration_s = 1\nuntil = \"bored\""), ":3: unknown variant `bored`"),
+        (with("duration_s = 1", "duration_s = 1\nuntil = \"bored\""), ":3: unknown value `bored`"),
         (with("duration_s = 1", "duration_s = 1\nuntil = \"delivered\""), ":2: until = \"delivered\" needs a flow"),
         (with("rate = \"20mbit\"\n", ""), ":6: a depth in bdp needs a link with a `rate`"),
         (with("[flow.a]", ""), ":1: there is no flow"),
-        (with("[run]\nduration_s = 1", ""), ":1: missing field `run`"),
+        (with("[run]\nduration_s = 1", ""), ":1: missing key `run`"),
         (with("buffer = \"1bdp\"", "loss = \"120%\""), ":7: `120%` must not be above 100%"),
         (with("[link.path]", "[link.path"), ":4: "),
     ];
@@ -298,14 +298,38 @@ fn a_flow_that_makes_no_sense_is_refused_with_its_line() {
     }
 }
 
+/// A run meets an empty link, and half of it is the mean of what waits.
+#[test]
+fn a_quantum_is_what_leaves_together() {
+    let queue = |quantum: &str| {
+        let keys =
+            ["link.bottleneck.rate=1gbit", "link.bottleneck.delay=5ms", "run.duration_s=3", "run.measure_from_s=1"];
+        let keys = keys.into_iter().chain(["flow.a.rate_cap=900mbit", "expect={}", quantum]);
+        let file = example("one-flow.toml");
+        let arguments: Vec<_> =
+            ["run", "--json", &file].into_iter().chain(keys.flat_map(|key| ["--set", key])).collect();
+        let output = sim(&arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        of_type(&lines(&output), "flow").next().unwrap()["queue_mean_bytes"].as_u64().unwrap()
+    };
+    let packet = queue("flow.a.quantum={run_time=\"0us\"}");
+    let default = queue("flow.a.quantum={}");
+    assert_eq!(default, queue("flow.a.quantum={time=\"1ms\",min_packets=2,run_time=\"250us\"}"));
+    assert!(packet < 1_500 && default > 5 * packet, "{packet}, {default}");
+    assert!(queue("flow.a.quantum={run_time=\"500us\"}") > default);
+    assert!(queue("flow.a.quantum={time=\"0us\",min_packets=1}") < 1_500);
+}
+
 #[test]
 fn an_override_that_makes_no_sense_is_named() {
     let file = example("one-flow.toml");
     let cases = [
         ("link.bottleneck.rate=5 parsec", "`5 parsec` has an unknown unit"),
-        ("link.bottleneck.colour=blue", "unknown field `colour`"),
+        ("link.bottleneck.colour=blue", "unknown key `colour`"),
         ("flow.a.mtu=0", "mtu must be"),
         ("flow.a", "expected KEY=VALUE"),
+        ("flow.a.quantum=5", "expected a table such as { run_time"),
+        ("flow.a.quantum.burst=5", "unknown key `burst`, expected one of `time`, `min_packets`, `run_time`"),
         ("run.duration_s.deep=1", "`duration_s` is not a table"),
     ];
     for (text, wanted) in cases {
@@ -364,8 +388,8 @@ fn what_cannot_be_drawn_is_refused() {
         assert!(stderr(&output).contains(wanted), "{}", stderr(&output));
     };
     refused(&Scratch::new(".jsonl", "{\"type\":\"summary\"}\n"), "no samples");
-    refused(&Scratch::new(".jsonl", "{\"type\":\"sample\"}\n"), "line 1: a sample without");
-    refused(&Scratch::new(".jsonl", "\nnonsense\n"), "line 2: not a JSON object");
+    refused(&Scratch::new(".jsonl", "{\"type\":\"sample\"}\n"), ":1: a sample without");
+    refused(&Scratch::new(".jsonl", "\nnonsense\n"), ":2: not a JSON object");
     refused(&Scratch::new(".toml", "nonsense"), ":1: ");
     let output = sim(&["plot", &example("delivered.toml"), "-o", "no/such/folder/page.html"]);
     assert_eq!(output.status.code(), Some(1));

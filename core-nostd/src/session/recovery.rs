@@ -415,6 +415,12 @@ impl<H: Handshake> Session<'_, H> {
         for stream in self.streams.iter_mut() {
             stream.send.on_prefix_missing(PREFIX_PROBE_BYTES);
         }
+        // The bytes of the oldest packet may have been acknowledged in another one: then there is nothing to repeat, and
+        // without an answer the packet would stay in flight for good.
+        let repeats = self.streams.iter().any(|stream| stream.send.peek_lost(1).is_some());
+        if !repeats && !self.controls.intersects(Controls::RELIABLE) {
+            self.controls |= Controls::PING;
+        }
     }
 
     fn oldest_in_flight(&self) -> Option<(u64, SentPacket)> {

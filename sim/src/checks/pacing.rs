@@ -13,7 +13,7 @@ const BIT_NANOS_PER_BYTE: u128 = 8_000_000_000;
 const SMALLEST_PACED_BYTES: usize = 1_000;
 /// Datagrams that a probe time-out sends past the pacer.
 const PROBES_PER_TIMEOUT: u64 = 2;
-/// Departures are rounded to the clock's nanosecond.
+/// Departures are rounded to the clock's nanosecond, and the pacer carries what is below one along.
 const ROUNDING_NANOS: u128 = 2;
 
 /// In every window of time, no more bytes left than `rate` allows in it plus `burst_bytes` (BBR-4).
@@ -38,8 +38,7 @@ pub fn pacing(departures: &[Departure], rate: Rate, burst_bytes: u64) -> Result<
     Ok(())
 }
 
-/// Watches the sessions of one host while their rates change: the same rule, with the rate in force at each time, and
-/// with one quantum more.
+/// Watches the sessions of one host while their rates change: the same rule, with the rate in force at each time.
 #[derive(Clone, Debug, Default)]
 pub struct PaceWatch {
     sessions: BTreeMap<SessionId, Watched>,
@@ -64,6 +63,9 @@ struct Watched {
     as_of: Instant,
     rate: Option<Rate>,
     level: u128,
+    /// The highest rate since the bucket was last empty. What the pacer carried along then is a part of a nanosecond at
+    /// that rate, and still counts when the rate has fallen.
+    fastest: u64,
     quantum_bytes: u64,
     probe_timeouts: u64,
     probes: u64,
@@ -93,8 +95,10 @@ impl PaceWatch {
             let paced_bytes = watched.paced_bytes(run);
             watched.level += u128::from(paced_bytes) * BIT_NANOS_PER_BYTE;
             // An ACK leaves whatever the level is: where the rate fell, that may be above the quantum of now.
-            let Some(rate) = pace.rate.filter(|_| paced_bytes > 0) else { continue };
-            let rounding = ROUNDING_NANOS * u128::from(rate.as_bits_per_sec());
+            if pace.rate.is_none() || paced_bytes == 0 {
+                continue;
+            }
+            let rounding = ROUNDING_NANOS * u128::from(watched.fastest);
             let allowed = u128::from(quantum_bytes) * BIT_NANOS_PER_BYTE + rounding;
             if watched.level > allowed {
                 let excess_bytes = u64::try_from((watched.level - allowed) / BIT_NANOS_PER_BYTE).unwrap_or(u64::MAX);
@@ -109,11 +113,15 @@ impl Watched {
         if let Some(rate) = self.rate {
             let span = u128::from(now.saturating_since(self.as_of).as_nanos());
             self.level = self.level.saturating_sub(span * u128::from(rate.as_bits_per_sec()));
+            if self.level == 0 {
+                self.fastest = rate.as_bits_per_sec();
+            }
         }
         if self.rate.is_none() || pace.rate.is_none() {
             // What left without limit counts for nothing (BBR-5).
-            self.level = 0;
+            (self.level, self.fastest) = (0, 0);
         }
+        self.fastest = self.fastest.max(pace.rate.map_or(0, Rate::as_bits_per_sec));
         self.probes += PROBES_PER_TIMEOUT * pace.probe_timeouts.saturating_sub(self.probe_timeouts);
         (self.as_of, self.rate, self.probe_timeouts) = (now, pace.rate, pace.probe_timeouts);
         self.quantum_bytes = pace.quantum_bytes;
@@ -171,6 +179,31 @@ mod tests {
         assert_eq!(watched(&[2, 2], Duration::ZERO, 1), None);
         // A rate that is exceeded by a hundredth shows after a while.
         assert!(watched(&[1; 1000], exact.mul_ratio(99, 200), 0).is_some());
+    }
+
+    /// What is below a nanosecond at 16 Gbit/s is two bytes, which a fall to 8 Mbit/s does not make a burst.
+    #[test]
+    fn a_rate_that_falls_leaves_the_rounding_of_before() {
+        let excess = |bytes: usize| {
+            let mut watch = PaceWatch::default();
+            let remote = core::net::SocketAddr::from(([10, 0, 0, 1], 1));
+            let arena = Arena::new();
+            let mut any = Run::new(&arena, 0);
+            let host = any.add_host(HostConfig::new(1));
+            let session = any.connect_to(host, remote);
+            let mut turn = |micros: u64, bits: u64, bytes: usize| {
+                let rate = Some(Rate::from_bits_per_sec(bits));
+                let run = WatchedRun { remote, segment_bytes: bytes, bytes };
+                let pace = Pace { rate, quantum_bytes: 3_000, probe_timeouts: 0 };
+                watch.after_turn(Instant::ZERO + Duration::from_micros(micros), session, pace, [run].iter());
+            };
+            turn(0, 16_000_000_000, 1_000);
+            turn(10, 16_000_000_000, 1_500);
+            turn(10, 8_000_000, 1_500 + bytes);
+            watch.violation()
+        };
+        assert_eq!(excess(4), None);
+        assert!(excess(5).is_some());
     }
 
     #[test]

@@ -8,16 +8,24 @@ use wirehaul_core::time::Duration;
 use wirehaul_sim::plot::{self, recording::Recording};
 
 use super::{
-    EXIT_CODES, Exit,
-    run::{ScenarioArgs, load, parse_interval},
+    Exit, examples,
+    input::{parse_interval, read_text},
+    run::{ScenarioArgs, load},
 };
+
+const HELP: &str = examples!(
+    "  wirehaul-sim plot sim/scenarios/one-flow.toml -o one-flow.html
+  wirehaul-sim plot sim/scenarios/one-flow.toml --set link.bottleneck.loss=1% -o lossy.html
+  wirehaul-sim run sim/scenarios/one-flow.toml --json --sample 10ms > one-flow.jsonl
+  wirehaul-sim plot one-flow.jsonl -o one-flow.html"
+);
 
 /// So many samples of each flow, unless the command line says how often: about one for each point that can be seen.
 const SAMPLES: u64 = 1200;
 
 /// Arguments of `wirehaul-sim plot`.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = HELP)]
 pub struct PlotArgs {
     /// A scenario in TOML, which is run; or the lines that `run --json --sample` printed
     #[arg(value_name = "FILE.toml|RESULT")]
@@ -29,7 +37,7 @@ pub struct PlotArgs {
     #[command(flatten)]
     scenario: ScenarioArgs,
     /// Look at a scenario's flows this often in virtual time [default: 1200 times in the run]
-    #[arg(long, value_name = "TIME", value_parser = parse_interval)]
+    #[arg(long, value_name = "TIME", value_parser = parse_interval, allow_hyphen_values = true)]
     sample: Option<Duration>,
 }
 
@@ -55,10 +63,10 @@ fn recording(args: &PlotArgs) -> Result<Recording, String> {
         if args.scenario.seed.is_some() || !args.scenario.set.is_empty() || args.sample.is_some() {
             return Err(format!("{name}: --seed, --set and --sample need a scenario (FILE.toml)"));
         }
-        let lines = fs::read_to_string(&args.file).map_err(|error| format!("{name}: {error}"))?;
-        return Recording::read(&name.to_string(), &lines).map_err(|error| format!("{name}: {error}"));
+        let lines = read_text(&args.file)?;
+        return Recording::read(&name.to_string(), &lines).map_err(|error| error.within(name));
     }
-    let scenario = load(&args.file, &args.scenario).map_err(|error| error.to_string())?;
+    let scenario = load(&args.file, &args.scenario)?;
     let interval = args.sample.unwrap_or_else(|| scenario.duration.mul_ratio(1, SAMPLES).max(Duration::from_nanos(1)));
     let outcomes = scenario.run(Some(interval));
     let typed = |kind: &str, mut figures: wirehaul_sim::metrics::Figures| {
@@ -71,5 +79,5 @@ fn recording(args: &PlotArgs) -> Result<Recording, String> {
     lines.extend(flows.iter().map(|flow| typed("flow", flow.figures())));
     lines.push(typed("summary", outcomes.report.run.figures(std::time::Duration::ZERO)));
     let title = if scenario.description.is_empty() { name.to_string() } else { scenario.description };
-    Recording::from_figures(&title, &lines).map_err(|error| format!("{name}: {error}"))
+    Recording::from_figures(&title, &lines).map_err(|error| format!("{name}: {}", error.reason))
 }

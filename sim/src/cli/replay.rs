@@ -8,44 +8,53 @@ use std::{
 use clap::Args;
 use wirehaul_sim::{planted::Bug, swarm::Scenario};
 
-use super::{EXIT_CODES, Exit, swarm};
+use super::{
+    Exit, examples,
+    input::{parse_number, read_text},
+    swarm,
+};
+
+const HELP: &str = examples!(
+    "  wirehaul-sim replay --seed 7
+  wirehaul-sim replay --seed 7 --record run.jsonl
+  wirehaul-sim replay --script run.jsonl"
+);
 
 /// Which scenario of the swarm.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
 pub struct Which {
     /// The run of this seed; with --script, the script under this seed
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_number, allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// The run of this script
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
-    /// Give every host this bug
-    #[arg(long, value_name = "BUG", value_parser = swarm::parse_bug)]
-    pub plant: Option<Bug>,
 }
 
 /// Arguments of `wirehaul-sim replay`.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = HELP)]
 pub struct ReplayArgs {
     /// Which run.
     #[command(flatten)]
     which: Which,
+    /// Give every host this bug
+    #[arg(long, value_name = "BUG", value_parser = swarm::parse_bug)]
+    plant: Option<Bug>,
     /// Write the run as a script that needs no chance: everything that happened, one fault a line
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
 }
 
 impl Which {
-    /// The scenario that the command line names.
-    pub fn scenario(&self) -> Result<Scenario, String> {
-        let Some(file) = &self.script else { return Ok(swarm::scenario(self.seed.unwrap_or_default(), self.plant)) };
-        let name = file.display();
-        let text = fs::read_to_string(file).map_err(|error| format!("{name}: {error}"))?;
-        let mut scenario = Scenario::from_script(&text).map_err(|error| format!("{name}: {error}"))?;
+    /// The scenario that the command line names, with the bug in it.
+    pub fn scenario(&self, plant: Option<Bug>) -> Result<Scenario, String> {
+        let Some(file) = &self.script else { return Ok(swarm::scenario(self.seed.unwrap_or_default(), plant)) };
+        let text = read_text(file)?;
+        let mut scenario = Scenario::from_script(&text).map_err(|error| error.within(file.display()))?;
         scenario.seed = self.seed.unwrap_or(scenario.seed);
-        scenario.options.planted = self.plant.or(scenario.options.planted);
+        scenario.options.planted = plant.or(scenario.options.planted);
         Ok(scenario)
     }
 }
@@ -61,7 +70,7 @@ pub fn write_script(file: &Path, scenario: &Scenario) -> bool {
 
 /// Runs the scenario and says everything about it.
 pub fn replay(args: &ReplayArgs) -> Exit {
-    let scenario = match args.which.scenario() {
+    let scenario = match args.which.scenario(args.plant) {
         Ok(scenario) => scenario,
         Err(error) => {
             eprintln!("{error}");

@@ -1,7 +1,6 @@
 //! `wirehaul-sim run`: a scenario's figures, and whether they are as its file says.
 
 use std::{
-    fs,
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -12,20 +11,30 @@ use wirehaul_core::time::Duration;
 use wirehaul_sim::{
     metrics::{Figures, Report},
     scenario::{
-        Scenario, ScenarioError, Source,
+        Scenario, Source,
         drive::{Outcomes, Sample},
         expect::{self, Verdict},
-        units::Span,
     },
 };
 
-use super::{EXIT_CODES, Exit, clock::Stopwatch};
+use super::{
+    Exit,
+    clock::Stopwatch,
+    examples,
+    input::{parse_interval, parse_number, read_text},
+};
+
+const HELP: &str = examples!(
+    "  wirehaul-sim run sim/scenarios/one-flow.toml
+  wirehaul-sim run sim/scenarios/one-flow.toml --set link.bottleneck.loss=1% --set flow.a.cc=cubic --seed 7
+  wirehaul-sim run sim/scenarios/one-flow.toml --json --sample 10ms > one-flow.jsonl"
+);
 
 /// What every command takes that reads a scenario.
 #[derive(Clone, Debug, Default, Args)]
 pub struct ScenarioArgs {
     /// Take this seed and not that of the file
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_number, allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// Put VALUE in place of what the file says, such as link.bottleneck.rate=20mbit; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
@@ -34,7 +43,7 @@ pub struct ScenarioArgs {
 
 /// Arguments of `wirehaul-sim run`.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = HELP)]
 pub struct RunArgs {
     /// The scenario, in TOML
     #[arg(value_name = "FILE")]
@@ -46,25 +55,14 @@ pub struct RunArgs {
     #[arg(long)]
     json: bool,
     /// With --json, also print how each flow stands every so often in virtual time, such as 10ms: what `plot` draws
-    #[arg(long, value_name = "TIME", requires = "json", value_parser = parse_interval)]
+    #[arg(long, value_name = "TIME", requires = "json", value_parser = parse_interval, allow_hyphen_values = true)]
     sample: Option<Duration>,
 }
 
-/// A time above zero.
-pub fn parse_interval(text: &str) -> Result<Duration, String> {
-    match text.parse() {
-        Ok(Span(Duration::ZERO)) => Err("must not be zero".to_owned()),
-        Ok(Span(interval)) => Ok(interval),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// Reads a scenario as the command line says.
-pub fn load(file: &Path, args: &ScenarioArgs) -> Result<Scenario, ScenarioError> {
-    let name = file.display().to_string();
-    let text =
-        fs::read_to_string(file).map_err(|error| ScenarioError { place: name.clone(), reason: error.to_string() })?;
-    let mut scenario = Scenario::load(&Source::new(&name, text, &args.set)?)?;
+/// Reads a scenario as the command line says. An error says where and why, in one line.
+pub fn load(file: &Path, args: &ScenarioArgs) -> Result<Scenario, String> {
+    let source = Source::new(&file.display().to_string(), read_text(file)?, &args.set);
+    let mut scenario = source.and_then(|source| Scenario::load(&source)).map_err(|error| error.to_string())?;
     scenario.seed = args.seed.unwrap_or(scenario.seed);
     Ok(scenario)
 }

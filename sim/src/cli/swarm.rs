@@ -9,17 +9,23 @@ use clap::Args;
 use serde_json::json;
 use wirehaul_sim::{planted::Bug, swarm::Scenario};
 
-use super::{EXIT_CODES, Exit, clock::Stopwatch};
+use super::{Exit, clock::Stopwatch, examples, input::parse_number};
+
+const HELP: &str = examples!(
+    "  wirehaul-sim swarm 10000
+  wirehaul-sim swarm 500 --seed 7000 --json
+  wirehaul-sim swarm 300 --plant lost-slot"
+);
 
 /// Arguments of `wirehaul-sim swarm`.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = HELP)]
 pub struct SwarmArgs {
     /// How many runs, each of the next seed
-    #[arg(value_name = "N")]
+    #[arg(value_name = "N", value_parser = parse_number, allow_negative_numbers = true)]
     count: u64,
     /// The seed of the first run
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = parse_number, allow_negative_numbers = true)]
     seed: u64,
     /// Print JSON lines; the last one has "type":"summary"
     #[arg(long)]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! mishap   what happens to one datagram on a link: drawn at random, or read from a script; recorded either way
+//! path     times at which a link polices, carries at another rate, or lets datagrams arrive in lumps
 //! device   times at which a host's device has no room, no buffer, nothing to receive, or gives buffers back late
 //! disk     writes of received bytes that are short, fail or take long
 //! timeline hosts that crash, come back, or have their clocks jump
@@ -13,10 +14,13 @@
 pub mod device;
 pub mod disk;
 pub mod mishap;
+pub mod path;
 pub mod timeline;
 
 use serde::{Deserialize, Serialize};
 use wirehaul_core::time::{Duration, Instant};
+
+use crate::lines::plain;
 
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +88,39 @@ pub enum Fault {
         from_ns: u64,
         /// Until when.
         to_ns: u64,
+    },
+    /// The link drops what is above a rate: a token bucket in front of its queue, full at the start.
+    Police {
+        /// Which link.
+        link: usize,
+        /// From when.
+        from_ns: u64,
+        /// Until when.
+        to_ns: u64,
+        /// How fast tokens come, in bits per second, for bytes with headers.
+        rate_bps: u64,
+        /// How many bytes of them there can be.
+        burst_bytes: u64,
+    },
+    /// The link carries at another rate, also what waits already, until the next of these. Nothing where it has no rate.
+    RateStep {
+        /// Which link.
+        link: usize,
+        /// When.
+        at_ns: u64,
+        /// The new rate, in bits per second.
+        rate_bps: u64,
+    },
+    /// Datagrams arrive in lumps, at multiples of a time.
+    Lumps {
+        /// Which link.
+        link: usize,
+        /// From when.
+        from_ns: u64,
+        /// Until when.
+        to_ns: u64,
+        /// The time.
+        every_ns: u64,
     },
     /// The host's device has no room: what is submitted is dropped, and the device says so.
     DeviceFull {
@@ -177,7 +214,10 @@ impl Fault {
             | Self::Truncate { link, .. }
             | Self::Delay { link, .. }
             | Self::HoldBack { link, .. }
-            | Self::Outage { link, .. } => Some(*link),
+            | Self::Outage { link, .. }
+            | Self::Police { link, .. }
+            | Self::RateStep { link, .. }
+            | Self::Lumps { link, .. } => Some(*link),
             _ => None,
         }
     }
@@ -219,6 +259,8 @@ impl Fault {
         let mut milder = self.clone();
         let (from, length) = match &mut milder {
             Self::Outage { from_ns, to_ns, .. }
+            | Self::Police { from_ns, to_ns, .. }
+            | Self::Lumps { from_ns, to_ns, .. }
             | Self::DeviceFull { from_ns, to_ns, .. }
             | Self::EmptyFillRing { from_ns, to_ns, .. }
             | Self::LateCompletions { from_ns, to_ns, .. }
@@ -256,7 +298,7 @@ pub fn to_lines(faults: &[Fault]) -> String {
 /// # Errors
 /// What is wrong with the line, for people.
 pub fn parse_line(line: &str) -> Result<Fault, String> {
-    serde_json::from_str(line).map_err(|error| error.to_string())
+    serde_json::from_str(line).map_err(|error| plain(&error.to_string()))
 }
 
 #[cfg(test)]
@@ -269,6 +311,9 @@ mod tests {
             Fault::Drop { link: 0, datagram: 17 },
             Fault::Corrupt { link: 1, datagram: 2, bit: 9, bits: 8 },
             Fault::Outage { link: 1, from_ns: 5, to_ns: 9 },
+            Fault::Police { link: 0, from_ns: 5, to_ns: 9, rate_bps: 8_000, burst_bytes: 3_000 },
+            Fault::RateStep { link: 1, at_ns: 5, rate_bps: 64_000 },
+            Fault::Lumps { link: 0, from_ns: 5, to_ns: 9, every_ns: 3 },
             Fault::ShortWrite { host: 1, write: 4, bytes: 10 },
             Fault::Crash { host: 0, at_ns: 1_000, down_ns: 2_000 },
         ];

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::lines::LineError;
 use crate::metrics::Figures;
 
 /// Goodput is a mean over at least this share of the run: over less, single packets would show.
@@ -60,37 +61,17 @@ pub struct Point {
     pub state: String,
 }
 
-/// Why lines cannot be drawn.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordingError {
-    /// A line is no JSON object.
-    #[error("line {line}: not a JSON object")]
-    NotAnObject {
-        /// Which, from one.
-        line: usize,
-    },
-    /// A sample lacks its flow or its time.
-    #[error("line {line}: a sample without `flow` and `t_s`")]
-    Sample {
-        /// Which, from one.
-        line: usize,
-    },
-    /// There are no samples.
-    #[error("no samples: record them with `wirehaul-sim run --json --sample 10ms`")]
-    Empty,
-}
-
 impl Recording {
     /// The recording in the JSON lines of a run.
     ///
     /// # Errors
-    /// [`RecordingError`] where a line is not what such a run writes, or where there are no samples.
-    pub fn read(title: &str, lines: &str) -> Result<Self, RecordingError> {
+    /// [`LineError`] where a line is not what such a run writes, or where there are no samples.
+    pub fn read(title: &str, lines: &str) -> Result<Self, LineError> {
         let mut parsed = Vec::new();
         for (line, text) in (1..).zip(lines.lines()).filter(|(_, text)| !text.trim().is_empty()) {
             match serde_json::from_str(text) {
                 Ok(Value::Object(figures)) => parsed.push((line, figures)),
-                _ => return Err(RecordingError::NotAnObject { line }),
+                _ => return Err(wrong(line, "not a JSON object")),
             }
         }
         Self::from_figures(title, &parsed)
@@ -100,12 +81,14 @@ impl Recording {
     ///
     /// # Errors
     /// As [`Recording::read`].
-    pub fn from_figures(title: &str, lines: &[(usize, Figures)]) -> Result<Self, RecordingError> {
+    pub fn from_figures(title: &str, lines: &[(usize, Figures)]) -> Result<Self, LineError> {
         let mut recording =
             Self { title: title.to_owned(), summary: String::new(), virtual_s: 0.0, tracks: Vec::new() };
         for (line, figures) in lines {
             match figures.get("type").and_then(Value::as_str) {
-                Some("sample") => recording.add(figures).ok_or(RecordingError::Sample { line: *line })?,
+                Some("sample") => {
+                    recording.add(figures).ok_or_else(|| wrong(*line, "a sample without `flow` and `t_s`"))?
+                }
                 Some("summary") => {
                     recording.summary = summary(figures);
                     recording.virtual_s = figures.get("virtual_s").and_then(Value::as_f64).unwrap_or(0.0);
@@ -115,7 +98,7 @@ impl Recording {
             }
         }
         if recording.tracks.is_empty() {
-            return Err(RecordingError::Empty);
+            return Err(wrong(1, "no samples: record them with `wirehaul-sim run --json --sample 10ms`"));
         }
         recording.tracks.iter_mut().for_each(Track::find_goodput);
         Ok(recording)
@@ -236,4 +219,8 @@ fn summary(figures: &Figures) -> String {
         parts.push(format!("trace hash {hash}"));
     }
     parts.join(" · ")
+}
+
+fn wrong(line: usize, reason: &str) -> LineError {
+    LineError { line, reason: reason.to_owned() }
 }

@@ -437,6 +437,7 @@ fn hosts(number: u16, flow: &FlowSpec, links: &[LinkSpec]) -> [HostConfig; 2] {
     sender.session.controller = flow.controller;
     sender.session.datagram_bytes = flow.datagram_bytes;
     sender.session.pacing = flow.pacing;
+    sender.session.quantum = flow.quantum;
     sender.session.rate_cap = flow.rate_cap;
     sender.session.idle_timeout = Duration::from_secs(60);
     sender.session.handshake_timeout = Duration::from_secs(30);

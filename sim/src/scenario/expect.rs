@@ -118,6 +118,9 @@ fn bounds(
         let (min, max) = (spanned.get_ref().min, spanned.get_ref().max);
         match (min, max) {
             (None, None) => Err(source.error(spanned.span(), "expected min or max")),
+            (min, max) if min.is_some_and(f64::is_nan) || max.is_some_and(f64::is_nan) => {
+                Err(source.error(spanned.span(), "`nan` bounds nothing"))
+            }
             (Some(min), Some(max)) if min > max => Err(source.error(spanned.span(), "min is above max")),
             _ => Ok(Expectation { subject: subject.clone(), figure: name.get_ref().clone(), min, max }),
         }

@@ -3,14 +3,15 @@
 use toml::Spanned;
 use wirehaul_core::{
     congestion::ControllerKind,
-    limits::{MAX_DATAGRAM_BYTES, MIN_DATAGRAM_BYTES},
+    limits::{MAX_DATAGRAM_BYTES, MAX_STREAM_OFFSET, MIN_DATAGRAM_BYTES},
+    pacer::Quantum,
     rate::Rate,
     time::{Duration, Instant},
 };
 
 use super::{
     CONTROLLERS, DirectionSpec, FlowSpec, LinkSpec, Scenario, ScenarioError, Source, controller, expect,
-    schema::{AppTable, File, FlowTable, LinkTable, Until},
+    schema::{AppTable, File, FlowTable, LinkTable, QuantumTable, Until},
     units::{Depth, RateText, Span},
 };
 use crate::{
@@ -118,6 +119,7 @@ impl Resolver<'_> {
                 rate: step.rate.map(|RateText(rate)| rate),
                 delay: step.delay.map(|Span(delay)| delay),
                 loss_ppm: step.loss.map(|loss| loss.0),
+                ..Step::default()
             };
             Ok((START + step.at_s.0, change))
         };
@@ -195,8 +197,15 @@ impl Resolver<'_> {
         if let Some(bytes) = table.bytes.as_ref().filter(|bytes| bytes.get_ref().0 == 0) {
             return Err(self.error(bytes, "bytes must not be zero"));
         }
-        if let Some(window) = table.window.as_ref().filter(|window| window.get_ref().0 == 0) {
-            return Err(self.error(window, "window must not be zero"));
+        if let Some(bytes) = table.bytes.as_ref().filter(|bytes| bytes.get_ref().0 > MAX_STREAM_OFFSET) {
+            return Err(
+                self.error(bytes, format_args!("bytes must be {MAX_STREAM_OFFSET} at most: a stream has no more"))
+            );
+        }
+        if let Some(window) =
+            table.window.as_ref().filter(|window| !(1..=MAX_STREAM_OFFSET).contains(&window.get_ref().0))
+        {
+            return Err(self.error(window, format_args!("window must be 1 to {MAX_STREAM_OFFSET} bytes")));
         }
         Ok(FlowSpec {
             name: name.get_ref().clone(),
@@ -212,6 +221,7 @@ impl Resolver<'_> {
             rate_cap: table.rate_cap.map(|RateText(rate)| rate),
             datagram_bytes: self.datagram_bytes(table)?,
             pacing: table.pacing.unwrap_or(true),
+            quantum: table.quantum.map_or_else(Quantum::default, quantum),
             window_bytes: table.window.as_ref().map(|window| window.get_ref().0),
             read_rate: table.read_rate.map(|RateText(rate)| rate),
             wake_lateness: table.wake_lateness.map_or(Duration::ZERO, |Span(lateness)| lateness),
@@ -268,6 +278,16 @@ impl Resolver<'_> {
             return Err(self.error(spanned, "every must not be zero"));
         }
         Ok(Supply { rate: app.rate.0, every, on_off })
+    }
+}
+
+/// A quantum with what its table says, and the default for the rest.
+fn quantum(table: QuantumTable) -> Quantum {
+    let default = Quantum::default();
+    Quantum {
+        time: table.time.map_or(default.time, |Span(time)| time),
+        min_packets: table.min_packets.unwrap_or(default.min_packets),
+        run_time: table.run_time.map_or(default.run_time, |Span(time)| time),
     }
 }
 

@@ -9,7 +9,7 @@ use super::units::{Depth, RateText, Seconds, Share, Size, Span};
 
 /// A whole file.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a scenario")]
 pub struct File {
     /// What the scenario is about, for people.
     #[serde(default)]
@@ -29,7 +29,7 @@ pub struct File {
 
 /// `[run]`.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table [run]")]
 pub struct RunTable {
     /// Virtual seconds; with `until = "delivered"` at most.
     pub duration_s: Spanned<Seconds>,
@@ -61,7 +61,7 @@ pub enum Until {
 
 /// `[link.NAME]`: the way there, and the way back where that differs.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table [link.NAME]")]
 pub struct LinkTable {
     /// How fast bytes leave, headers included; without it there is no limit.
     pub rate: Option<RateText>,
@@ -105,7 +105,7 @@ pub struct LinkTable {
 
 /// `burst_loss`: two states, after Gilbert and Elliott.
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { enter = \"1%\", leave = \"20%\" }")]
 pub struct BurstTable {
     /// Chance per datagram to enter the bad state.
     pub enter: Share,
@@ -122,7 +122,7 @@ const fn all() -> Share {
 
 /// `reorder`.
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { share = \"1%\", by = \"5ms\" }")]
 pub struct ReorderTable {
     /// How many are held back.
     pub share: Share,
@@ -132,7 +132,7 @@ pub struct ReorderTable {
 
 /// `policer`: a token bucket.
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { rate = \"10mbit\", burst = \"64kib\" }")]
 pub struct PolicerTable {
     /// How fast tokens come.
     pub rate: RateText,
@@ -142,7 +142,7 @@ pub struct PolicerTable {
 
 /// One of `steps`: from `at_s` on, what is given holds.
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { at_s = 5, rate = \"20mbit\" }")]
 pub struct StepTable {
     /// When.
     pub at_s: Seconds,
@@ -156,7 +156,7 @@ pub struct StepTable {
 
 /// One of `outages`.
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { at_s = 5, for_s = 1 }")]
 pub struct OutageTable {
     /// From when.
     pub at_s: Seconds,
@@ -166,7 +166,7 @@ pub struct OutageTable {
 
 /// `[flow.NAME]`: a transfer between two hosts of its own.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table [flow.NAME]")]
 pub struct FlowTable {
     /// The congestion controller.
     pub cc: Option<Spanned<String>>,
@@ -192,6 +192,8 @@ pub struct FlowTable {
     pub mtu: Option<Spanned<Size>>,
     /// Whether the pacer is on.
     pub pacing: Option<bool>,
+    /// How much leaves back to back.
+    pub quantum: Option<QuantumTable>,
     /// The most that the receiver lets the sender have under way; without it flow control holds nothing back.
     pub window: Option<Spanned<Size>>,
     /// How fast the receiver takes bytes.
@@ -205,9 +207,21 @@ pub struct FlowTable {
     pub stagger_s: Seconds,
 }
 
+/// `quantum`: what the pacer lets leave back to back.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table such as { run_time = \"250us\" }")]
+pub struct QuantumTable {
+    /// A quantum is what the rate sends in this time.
+    pub time: Option<Span>,
+    /// And no less than so many packets.
+    pub min_packets: Option<u64>,
+    /// What leaves together while nothing is late is what the rate sends in this time.
+    pub run_time: Option<Span>,
+}
+
 /// `app`: what the application has to send.
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { rate = \"5mbit\" }")]
 pub struct AppTable {
     /// How fast bytes come while it is on.
     pub rate: RateText,
@@ -221,7 +235,7 @@ pub struct AppTable {
 
 /// `[expect]`.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table [expect]")]
 pub struct ExpectTable {
     /// Figures of the run.
     #[serde(default)]
@@ -239,7 +253,7 @@ pub type Figures = BTreeMap<Spanned<String>, Spanned<BoundsTable>>;
 
 /// What a figure must be.
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as { min = 1, max = 2 }")]
 pub struct BoundsTable {
     /// At least this.
     pub min: Option<f64>,

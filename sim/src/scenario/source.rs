@@ -11,6 +11,7 @@ use toml::{
 };
 
 use super::schema::File;
+use crate::lines::plain;
 
 /// Why a scenario makes no sense: where, and what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,9 +94,7 @@ impl Source {
     }
 
     fn located(&self, error: &toml::de::Error, otherwise: Range<usize>) -> ScenarioError {
-        // One line for one error.
-        let reason = error.message().trim().replace('\n', "; ");
-        self.error(error.span().unwrap_or(otherwise), reason)
+        self.error(error.span().unwrap_or(otherwise), plain(error.message()))
     }
 }
 

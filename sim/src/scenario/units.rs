@@ -272,11 +272,14 @@ read_as_text!(Share, "a share such as \"0.1%\"", None);
 impl<'de> Deserialize<'de> for Seconds {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let seconds = f64::deserialize(deserializer)?;
-        if seconds.is_nan() || seconds < 0.0 {
+        if seconds.is_nan() {
+            return Err(Error::custom("`nan` is no number of seconds"));
+        }
+        if seconds < 0.0 {
             return Err(Error::custom(format_args!("`{seconds}` must not be negative")));
         }
         if seconds > MAX_SECONDS {
-            return Err(Error::custom(format_args!("`{seconds}` is too large")));
+            return Err(Error::custom(format_args!("`{seconds:?}` is too large")));
         }
         // Below 10^18 and not negative, so the cast keeps it.
         Ok(Self(Duration::from_nanos((seconds * 1e9).round() as u64)))

@@ -17,6 +17,10 @@ const FASTEST_BPS: u64 = 10_000_000_000;
 const DELAYS_US: &[u64] = &[0, 25, 250, 2_500, 10_000, 25_000, 50_000, 100_000, 300_000];
 /// All that the hosts of a scenario send, in bytes, at most.
 const MOST_BYTES: u64 = 6_000_000;
+/// How much faster or slower a link gets: numerator and denominator.
+const RATE_STEPS: &[(u64, u64)] = &[(1, 16), (1, 4), (1, 2), (2, 1), (4, 1)];
+/// How far apart lumps are, in microseconds: a Wi-Fi frame, and what radio links and sleeping receivers do.
+const LUMPS_US: &[u64] = &[500, 2_000, 10_000, 50_000];
 /// Faults of one kind that a host can have.
 const MOST_OF_A_KIND: u64 = 3;
 
@@ -154,7 +158,32 @@ fn draw_faults(random: &mut Stream, options: &Options, scale: Scale) -> Vec<Faul
             faults.push(Fault::ClockJump { host, at_ns: random.below(scale.span_ns), by_ns });
         }
     }
+    for link in 0..2 {
+        draw_path_faults(random, link, options.path[link].rate_bps, scale, &mut faults);
+    }
     faults
+}
+
+/// Changes of a whole link. Each makes a run longer, so that few runs have one.
+fn draw_path_faults(random: &mut Stream, link: usize, rate_bps: Option<u64>, scale: Scale, faults: &mut Vec<Fault>) {
+    if random.chance(60_000) {
+        let (from_ns, to_ns) = draw_span(random, scale, 4_000_000_000);
+        // From one that lets single datagrams pass to one that is as deep as a path of 100 ms.
+        let rate_bps = scale.rate_bps >> random.between(0, 4);
+        let burst_bytes = 3_000 + ((rate_bps / 80) >> random.below(8));
+        faults.push(Fault::Police { link, from_ns, to_ns, rate_bps, burst_bytes });
+    }
+    if let Some(own_bps) = rate_bps.filter(|_| random.chance(80_000)) {
+        faults.extend((0..random.between(1, MOST_OF_A_KIND)).map(|_| {
+            let (numerator, denominator) = *random.pick(RATE_STEPS);
+            let rate_bps = own_bps / denominator * numerator;
+            Fault::RateStep { link, at_ns: random.below(scale.span_ns), rate_bps }
+        }));
+    }
+    if random.chance(60_000) {
+        let (from_ns, to_ns) = draw_span(random, scale, 4_000_000_000);
+        faults.push(Fault::Lumps { link, from_ns, to_ns, every_ns: 1_000 * *random.pick(LUMPS_US) });
+    }
 }
 
 fn draw_device_faults(random: &mut Stream, host: usize, scale: Scale, faults: &mut Vec<Fault>) {

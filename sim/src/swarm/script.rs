@@ -6,8 +6,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use wirehaul_core::limits::{MAX_DATAGRAM_BYTES, MAX_STREAM_OFFSET, MIN_DATAGRAM_BYTES};
+
 use super::{Scenario, options::Options};
-use crate::{faults, scenario::controller};
+use crate::{
+    faults,
+    lines::{LineError, plain},
+    scenario::controller,
+};
 
 /// What stands in the first line.
 #[derive(Serialize, Deserialize)]
@@ -30,17 +36,20 @@ impl Scenario {
     ///
     /// # Errors
     /// The line and what is wrong with it, for people.
-    pub fn from_script(text: &str) -> Result<Self, String> {
+    pub fn from_script(text: &str) -> Result<Self, LineError> {
+        let wrong = |line| move |reason| LineError { line, reason };
         let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
         let mut lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-        let (number, head) = lines.next().ok_or("line 1: a script begins with its seed and options")?;
-        let Head { seed, options } = serde_json::from_str(head).map_err(|error| format!("line {number}: {error}"))?;
-        check(&options).map_err(|error| format!("line {number}: {error}"))?;
+        let no_head = || wrong(1)("a script begins with its seed and options".to_owned());
+        let (number, head) = lines.next().ok_or_else(no_head)?;
+        let head = serde_json::from_str(head).map_err(|error| wrong(number)(plain(&error.to_string())));
+        let Head { seed, options } = head?;
+        check(&options).map_err(wrong(number))?;
         let mut script = Self { seed, options, chances: None, faults: Vec::new() };
         for (number, line) in lines {
-            let fault = faults::parse_line(line).map_err(|error| format!("line {number}: {error}"))?;
+            let fault = faults::parse_line(line).map_err(wrong(number))?;
             if !script.options.has_place_of(&fault) {
-                return Err(format!("line {number}: there is no such link or host"));
+                return Err(wrong(number)("there is no such link or host".to_owned()));
             }
             script.faults.push(fault);
         }
@@ -69,8 +78,17 @@ fn check(options: &Options) -> Result<(), String> {
         if host.send.len() > 16 || hosts().any(|other| other.streams < host.send.len()) {
             return Err("a host sends more streams than another, or the wire, has room for".to_owned());
         }
-        if host.send.iter().sum::<u64>() > 1 << 30 {
+        if host.send.iter().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes)) > 1 << 30 {
             return Err("a host sends 1 GiB at most".to_owned());
+        }
+        if !(MIN_DATAGRAM_BYTES..=MAX_DATAGRAM_BYTES).contains(&host.datagram_bytes) {
+            return Err(format!("datagram_bytes is {MIN_DATAGRAM_BYTES} to {MAX_DATAGRAM_BYTES}"));
+        }
+        if host.max_segments == 0 || host.initial_window_bytes == 0 {
+            return Err("max_segments and initial_window_bytes are not zero".to_owned());
+        }
+        if host.initial_window_bytes > MAX_STREAM_OFFSET || host.max_window_bytes > MAX_STREAM_OFFSET {
+            return Err(format!("a window is {MAX_STREAM_OFFSET} bytes at most"));
         }
         if !(64..=1 << 20).contains(&host.sent_records) || !(8..=1 << 16).contains(&host.packet_gaps) {
             return Err("a host has 64 to 2^20 records of sent packets, and room for 8 to 2^16 gaps".to_owned());
@@ -85,6 +103,7 @@ fn check(options: &Options) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::swarm::options::HostOptions;
 
     #[test]
     fn a_scenario_is_a_text_and_back() {
@@ -97,7 +116,7 @@ mod tests {
     #[test]
     fn a_script_that_makes_no_sense_is_refused_with_its_line() {
         let script = Scenario { chances: None, faults: Vec::new(), ..Scenario::draw(0) }.to_script();
-        let refused = |text: &str| Scenario::from_script(text).unwrap_err();
+        let refused = |text: &str| Scenario::from_script(text).unwrap_err().to_string();
         assert!(refused("").contains("line 1"));
         assert!(refused(&script.replace("\"seed\"", "\"sea\"")).contains("sea"));
         assert!(refused(&format!("# a comment\n{script}\nnonsense")).starts_with("line 4: "));
@@ -105,5 +124,15 @@ mod tests {
         assert_eq!(refused(&far), "line 2: there is no such link or host");
         let controller = &Scenario::draw(0).options.listener.controller;
         assert!(refused(&script.replace(controller, "cubist")).contains("cubist"));
+        let with = |change: &dyn Fn(&mut HostOptions)| {
+            let mut scenario = Scenario { chances: None, faults: Vec::new(), ..Scenario::draw(0) };
+            scenario.options.callers.iter_mut().for_each(|caller| caller.host.streams = 16);
+            change(&mut scenario.options.listener);
+            refused(&scenario.to_script())
+        };
+        assert!(with(&|host| (host.send, host.streams) = (vec![u64::MAX; 2], 16)).contains("1 GiB"));
+        assert!(with(&|host| host.datagram_bytes = 0).contains("datagram_bytes is"));
+        assert!(with(&|host| host.max_segments = 0).contains("not zero"));
+        assert!(with(&|host| host.initial_window_bytes = u64::MAX).contains("a window is"));
     }
 }
