@@ -63,6 +63,35 @@ fn keys_change_by_time_on_an_idle_session() {
     assert_eq!(pair.run.only_session(b).stats().epochs, 10);
 }
 
+/// BBR-7: a copy of an offer that is lost after the answer came has nothing to say again, and does not stay in flight for good.
+#[test]
+fn a_lost_copy_of_an_offer_that_was_answered_is_settled() {
+    let arena = Arena::new();
+    let mut a = sender(1, &[]);
+    a.session.rekey_interval = secs(3);
+    let mut pair = Pair::new(&arena, 1, a, listener(2), link(50, ms(20)), link(50, ms(20)));
+    pair.run.for_span(secs(1));
+    let stats = |pair: &mut Pair<'_>| {
+        let (a, call) = (pair.a, pair.call);
+        pair.run.stats(a, call)
+    };
+    while stats(&mut pair).inflight_bytes == 0 {
+        pair.run.for_span(ms(1));
+    }
+    // The answer takes long, and the copies of the offer that are sent meanwhile are lost.
+    let (there, back) = (pair.there, pair.back);
+    pair.run.network().link(there).config_mut().loss_ppm = 1_000_000;
+    pair.run.network().link(back).config_mut().delay = ms(150);
+    pair.run.for_span(ms(200));
+    let lost = stats(&mut pair);
+    assert!(lost.epochs == 1 && lost.probe_timeouts > 0 && lost.inflight_bytes > 0, "{lost:?}");
+    pair.run.network().link(there).config_mut().loss_ppm = 0;
+    pair.run.network().link(back).config_mut().delay = ms(20);
+    // Sooner than a keepalive, or the next change of keys, would settle it.
+    pair.run.for_span(ms(1500));
+    assert_eq!(stats(&mut pair).inflight_bytes, 0, "{}", pair.describe());
+}
+
 /// Keys that are to change more often than the path allows change as often as it does.
 #[test]
 fn an_interval_below_the_round_trip_time_does_not_spin() {
@@ -88,6 +117,8 @@ fn a_lost_key_exchange_is_repeated() {
         (a.session.rekey_interval, a.session.handshake_timeout) = (secs(1), secs(30));
         let mut b = listener(2);
         b.session.handshake_timeout = secs(30);
+        // At this loss the usual fifteen seconds may well pass without a packet.
+        (a.session.idle_timeout, b.session.idle_timeout) = (secs(60), secs(60));
         let path = LinkConfig { loss_ppm: 400_000, ..link(50, ms(20)) };
         let mut pair = Pair::new(&arena, seed, a, b, path.clone(), path);
         pair.run.for_span(secs(60));

@@ -406,19 +406,17 @@ impl<H: Handshake> Session<'_, H> {
                 self.recovery.forget_settled(now);
             }
         }
-        match oldest {
-            Some(packet) if packet.has_data || packet.controls.intersects(Controls::RELIABLE) => self.requeue(&packet),
-            _ => self.controls |= Controls::PING,
+        if let Some(packet) = oldest {
+            self.requeue(&packet);
         }
         // A peer that is short of room for gaps takes only what continues a prefix. That need not be in the oldest packet:
         // it may have been sent again since, and lost again. And new bytes, which it refuses, must not go in its place.
         for stream in self.streams.iter_mut() {
             stream.send.on_prefix_missing(PREFIX_PROBE_BYTES);
         }
-        // The bytes of the oldest packet may have been acknowledged in another one: then there is nothing to repeat, and
-        // without an answer the packet would stay in flight for good.
-        let repeats = self.streams.iter().any(|stream| stream.send.peek_lost(1).is_some());
-        if !repeats && !self.controls.intersects(Controls::RELIABLE) {
+        // The bytes of the oldest packet may have been acknowledged in another one, and its control frames may have become
+        // pointless: then there is nothing to repeat, and without an answer the packet would stay in flight for good.
+        if !self.streams.iter().any(|stream| stream.send.peek_lost(1).is_some()) {
             self.controls |= Controls::PING;
         }
     }
