@@ -234,7 +234,7 @@ impl Bbr {
         if self.round.start && self.cycle.ack_phase == AckPhase::Stopping && self.end_of_probe_samples() {
             return true;
         }
-        let is_safe = !Self::is_inflight_too_high(self.rs.lost, self.rs.tx_inflight);
+        let is_safe = !self.is_inflight_too_high(self.rs.lost, self.rs.tx_inflight);
         if is_safe && self.cycle.inflight_longterm != UNBOUNDED {
             self.cycle.inflight_longterm = self.cycle.inflight_longterm.max(self.rs.tx_inflight);
             if self.state == State::Up {
