@@ -69,7 +69,7 @@ impl Bbr {
         if fills && self.is_short_path() { SHORT_PATH_PACING_GAIN } else { self.pacing_gain }
     }
 
-    fn is_short_path(&self) -> bool {
+    pub(super) fn is_short_path(&self) -> bool {
         self.min_rtt.value.is_some_and(|min_rtt| min_rtt < SHORT_PATH)
             && self.bandwidth.bw.bytes_in(SHORT_PATH) > MAX_QUANTUM_BYTES
     }

@@ -2,7 +2,7 @@
 
 use super::{
     Bbr, State, UNBOUNDED,
-    params::{BETA, LOSS_CERTAINTY, LOSS_THRESH, QUEUE_SIGN, scale},
+    params::{BETA, LOSS_CERTAINTY, LOSS_THRESH, PACING_MARGIN, QUEUE_SIGN, scale},
     sampler::PacketSample,
 };
 use crate::{rate::Rate, time::Duration};
@@ -113,6 +113,9 @@ impl Bbr {
         }
         if self.losses.in_round && self.is_loss_of_congestion() && !self.is_probing_bw() {
             self.lower_bounds();
+        } else if self.state == State::Cruise && self.has_queue() && self.delivers_less_than_sent() {
+            // Flows that each remember their best sample together send more than the path takes.
+            self.lower_bandwidth();
         }
         self.losses.in_round = false;
         self.losses.least_rtt = None;
@@ -133,18 +136,30 @@ impl Bbr {
         }
     }
 
+    /// Whether the path takes less than what CRUISE sends: the queue grows. Where the path is too short to be paced, the
+    /// window and not the rate says how much that is.
+    fn delivers_less_than_sent(&self) -> bool {
+        let sent = self.bandwidth.bw.mul_ratio(PACING_MARGIN.0, PACING_MARGIN.1);
+        !self.rs.is_app_limited && !self.is_short_path() && self.losses.bw_latest < sent
+    }
+
     /// InitLowerBounds and LossLowerBounds of section 5.5.10.3.
     fn lower_bounds(&mut self) {
-        if self.bandwidth.bw_shortterm == Rate::MAX {
-            self.bandwidth.bw_shortterm = self.bandwidth.max_bw;
-        }
+        self.lower_bandwidth();
         if self.losses.inflight_shortterm == UNBOUNDED {
             self.losses.inflight_shortterm = self.control.cwnd;
         }
-        let kept = self.bandwidth.bw_shortterm.mul_ratio(BETA.0, BETA.1);
-        self.bandwidth.bw_shortterm = self.losses.bw_latest.max(kept);
         let kept = scale(self.losses.inflight_shortterm, BETA);
         self.losses.inflight_shortterm = self.losses.inflight_latest.max(kept);
+    }
+
+    /// What both do to `bw_shortterm`.
+    fn lower_bandwidth(&mut self) {
+        if self.bandwidth.bw_shortterm == Rate::MAX {
+            self.bandwidth.bw_shortterm = self.bandwidth.max_bw;
+        }
+        let kept = self.bandwidth.bw_shortterm.mul_ratio(BETA.0, BETA.1);
+        self.bandwidth.bw_shortterm = self.losses.bw_latest.max(kept);
     }
 
     /// ResetShortTermModel of section 5.5.10.3.
