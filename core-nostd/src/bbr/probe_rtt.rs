@@ -60,7 +60,7 @@ impl Bbr {
             self.save_cwnd();
             self.enter_probe_rtt();
             self.min_rtt.done_at = None;
-            self.cycle.stop_probing();
+            self.cycle.stop_probing(self.rs.is_app_limited);
             self.start_round();
         }
         if self.state == State::ProbeRtt {

@@ -212,6 +212,34 @@ fn losses_of_a_probe_set_a_bound_and_can_be_undone() {
     assert_eq!((bench.bbr.state, bench.bbr.cycle.inflight_longterm), (State::Refill, UNBOUNDED));
 }
 
+/// Section 5.5.6: a cycle that ProbeRTT ends behind its probe is over, and what was measured two cycles ago is forgotten. One
+/// that had no probe, or that the application limited, goes on.
+#[test]
+fn probe_rtt_ends_a_cycle_that_has_probed() {
+    for (phase, is_app_limited, forgotten) in
+        [(State::Up, false, true), (State::Up, true, false), (State::Refill, false, false)]
+    {
+        let mut bbr = Bbr::new(MSS, 0);
+        bbr.full_pipe.reached = true;
+        let old = Rate::from_bits_per_sec(20_000_000);
+        bbr.bandwidth.update(old);
+        for _ in 0..2 {
+            bbr.start_probe_bw_refill();
+            if phase == State::Up {
+                bbr.start_probe_bw_up();
+            }
+            bbr.cycle.stop_probing(is_app_limited);
+            bbr.state = State::ProbeRtt;
+            bbr.round.start = true;
+            bbr.rs.has_data = true;
+            bbr.rs.is_app_limited = true;
+            bbr.update_probe_bw_cycle_phase();
+            bbr.bandwidth.update(Rate::from_bits_per_sec(10_000_000));
+        }
+        assert_eq!(bbr.bandwidth.max_bw < old, forgotten, "{phase:?} {is_app_limited}");
+    }
+}
+
 /// A cap that the path delivers keeps the estimate and leaves ProbeRTT out; one beyond the path changes nothing.
 #[test]
 fn a_cap_counts_as_a_limit_only_where_the_path_delivers_it() {
