@@ -3,8 +3,8 @@
 use super::{
     Bbr, State, UNBOUNDED,
     params::{
-        Gain, MIN_PIPE_CWND_PACKETS, PACING_MARGIN, PROBE_RTT_CWND_GAIN, SHORT_PATH, SHORT_PATH_PACING_GAIN,
-        STARTUP_PACING_GAIN, UNITY, scale,
+        Gain, MIN_PIPE_CWND_PACKETS, PACING_MARGIN, PROBE_RTT_CWND_GAIN, PROBE_RTT_WITHHELD, SHORT_PATH,
+        SHORT_PATH_PACING_GAIN, STARTUP_PACING_GAIN, UNITY, scale,
     },
 };
 use crate::{pacer::MAX_QUANTUM_BYTES, rate::Rate, time::Duration};
@@ -69,7 +69,7 @@ impl Bbr {
         if fills && self.is_short_path() { SHORT_PATH_PACING_GAIN } else { self.pacing_gain }
     }
 
-    fn is_short_path(&self) -> bool {
+    pub(super) fn is_short_path(&self) -> bool {
         self.min_rtt.value.is_some_and(|min_rtt| min_rtt < SHORT_PATH)
             && self.bandwidth.bw.bytes_in(SHORT_PATH) > MAX_QUANTUM_BYTES
     }
@@ -155,9 +155,11 @@ impl Bbr {
         MIN_PIPE_CWND_PACKETS * self.datagram_bytes
     }
 
-    /// ProbeRTTCwnd of section 5.6.4.5.
+    /// ProbeRTTCwnd of section 5.6.4.5; on long paths it withholds no more than on one of ProbeRTTDuration.
     pub(super) fn probe_rtt_cwnd(&self) -> u64 {
-        self.bdp_multiple(self.bandwidth.bw, PROBE_RTT_CWND_GAIN).max(self.min_pipe_cwnd())
+        let half = self.bdp_multiple(self.bandwidth.bw, PROBE_RTT_CWND_GAIN);
+        let withheld = self.bandwidth.bw.bytes_in(PROBE_RTT_WITHHELD);
+        half.max(self.bdp().saturating_sub(withheld)).max(self.min_pipe_cwnd())
     }
 
     /// SaveCwnd of section 5.6.4.4.

@@ -2,7 +2,7 @@
 
 use super::{
     Bbr, State, UNBOUNDED,
-    params::{BETA, LOSS_THRESH, QUEUE_SIGN, scale},
+    params::{BETA, LOSS_CERTAINTY, LOSS_THRESH, PACING_MARGIN, QUEUE_SIGN, scale},
     sampler::PacketSample,
 };
 use crate::{rate::Rate, time::Duration};
@@ -113,6 +113,9 @@ impl Bbr {
         }
         if self.losses.in_round && self.is_loss_of_congestion() && !self.is_probing_bw() {
             self.lower_bounds();
+        } else if self.state == State::Cruise && self.has_queue() && self.delivers_less_than_sent() {
+            // Flows that each remember their best sample together send more than the path takes.
+            self.lower_bandwidth();
         }
         self.losses.in_round = false;
         self.losses.least_rtt = None;
@@ -121,25 +124,42 @@ impl Bbr {
     /// Whether the losses of the round that ends are those of a path that is too full: more than a probe may cause, or
     /// fewer with a queue. A path that loses packets by itself loses them without one.
     fn is_loss_of_congestion(&self) -> bool {
-        let has_queue = match (self.losses.least_rtt, self.min_rtt.value) {
+        // In DOWN there is the queue of this flow's own probe.
+        (self.has_queue() && self.state != State::Down) || self.is_inflight_too_high(self.rs.lost, self.rs.tx_inflight)
+    }
+
+    /// Whether every packet of the round that ends met a queue.
+    fn has_queue(&self) -> bool {
+        match (self.losses.least_rtt, self.min_rtt.value) {
             (Some(least), Some(min)) => least > min + min.mul_ratio(QUEUE_SIGN.0, QUEUE_SIGN.1),
             _ => false,
-        };
-        has_queue || Self::is_inflight_too_high(self.rs.lost, self.rs.tx_inflight)
+        }
+    }
+
+    /// Whether the path takes less than what CRUISE sends: the queue grows. Where the path is too short to be paced, the
+    /// window and not the rate says how much that is.
+    fn delivers_less_than_sent(&self) -> bool {
+        let sent = self.bandwidth.bw.mul_ratio(PACING_MARGIN.0, PACING_MARGIN.1);
+        !self.rs.is_app_limited && !self.is_short_path() && self.losses.bw_latest < sent
     }
 
     /// InitLowerBounds and LossLowerBounds of section 5.5.10.3.
     fn lower_bounds(&mut self) {
-        if self.bandwidth.bw_shortterm == Rate::MAX {
-            self.bandwidth.bw_shortterm = self.bandwidth.max_bw;
-        }
+        self.lower_bandwidth();
         if self.losses.inflight_shortterm == UNBOUNDED {
             self.losses.inflight_shortterm = self.control.cwnd;
         }
-        let kept = self.bandwidth.bw_shortterm.mul_ratio(BETA.0, BETA.1);
-        self.bandwidth.bw_shortterm = self.losses.bw_latest.max(kept);
         let kept = scale(self.losses.inflight_shortterm, BETA);
         self.losses.inflight_shortterm = self.losses.inflight_latest.max(kept);
+    }
+
+    /// What both do to `bw_shortterm`.
+    fn lower_bandwidth(&mut self) {
+        if self.bandwidth.bw_shortterm == Rate::MAX {
+            self.bandwidth.bw_shortterm = self.bandwidth.max_bw;
+        }
+        let kept = self.bandwidth.bw_shortterm.mul_ratio(BETA.0, BETA.1);
+        self.bandwidth.bw_shortterm = self.losses.bw_latest.max(kept);
     }
 
     /// ResetShortTermModel of section 5.5.10.3.
@@ -170,7 +190,7 @@ impl Bbr {
         }
         let tx_inflight = packet.record.tx_inflight;
         let lost = self.sampler.lost.saturating_sub(packet.record.lost);
-        if Self::is_inflight_too_high(lost, tx_inflight) {
+        if self.is_inflight_too_high(lost, tx_inflight) {
             let inflight = inflight_at_loss(tx_inflight, lost, packet.bytes);
             self.handle_inflight_too_high(inflight, packet.record.is_app_limited);
         }
@@ -185,9 +205,13 @@ impl Bbr {
         }
     }
 
-    /// IsInflightTooHigh of section 5.5.10.2.
-    pub(super) fn is_inflight_too_high(lost: u64, tx_inflight: u64) -> bool {
-        lost > scale(tx_inflight, LOSS_THRESH)
+    /// IsInflightTooHigh of section 5.5.10.2, where it is more than chance: losses of LossThresh come in numbers that scatter
+    /// by the root of what is expected, and what is within two of that says nothing yet.
+    pub(super) fn is_inflight_too_high(&self, lost: u64, tx_inflight: u64) -> bool {
+        let expected = scale(tx_inflight, LOSS_THRESH);
+        let excess = u128::from(lost.saturating_sub(expected));
+        let variance = u128::from(expected) * u128::from(self.datagram_bytes);
+        lost > expected && excess.pow(2) > variance.saturating_mul(LOSS_CERTAINTY)
     }
 
     /// HandleInflightTooHigh of section 5.5.10.2.

@@ -59,7 +59,7 @@ impl Bandwidth {
         self.max_bw = self.filter.get();
     }
 
-    fn update(&mut self, sample: Rate) {
+    pub(super) fn update(&mut self, sample: Rate) {
         self.filter.update(sample);
         self.max_bw = self.filter.get();
     }

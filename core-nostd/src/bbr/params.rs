@@ -28,6 +28,8 @@ pub(super) const PROBE_RTT_CWND_GAIN: Gain = (1, 2);
 
 /// LossThresh: the loss rate that a probe may cause (section 2.8).
 pub(super) const LOSS_THRESH: Gain = (2, 100);
+/// The square of how many standard deviations beyond LossThresh losses must be.
+pub(super) const LOSS_CERTAINTY: u128 = 4;
 /// A round whose every round-trip time is longer than the least one by more than this share had a queue.
 pub(super) const QUEUE_SIGN: Gain = (1, 8);
 /// Beta: the least that is kept of a bound after a round with losses (section 2.8).
@@ -62,6 +64,8 @@ pub(super) const PROBE_RTT_INTERVAL: Duration = Duration::from_secs(5);
 pub(super) const RENEWAL: Gain = (1, 256);
 /// ProbeRTTDuration (section 2.16.2).
 pub(super) const PROBE_RTT_DURATION: Duration = Duration::from_millis(200);
+/// ProbeRTT withholds no more than this much of the path's rate: half a BDP on paths up to ProbeRTTDuration.
+pub(super) const PROBE_RTT_WITHHELD: Duration = Duration::from_millis(100);
 
 /// A path is short where a round trip, and the departure of a whole quantum, take less than this: no timer of a host tells
 /// the packets of one window apart there, so the window does what pacing does elsewhere.

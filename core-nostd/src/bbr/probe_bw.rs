@@ -35,6 +35,8 @@ pub(super) struct Cycle {
     /// Whether the last probe lost more than it may.
     pub prev_probe_too_high: bool,
     prev_probe_precautionary: bool,
+    /// ProbeRTT came before the end of the probe's samples.
+    is_cut_short: bool,
     ack_phase: AckPhase,
     up_acked: u64,
     up_acked_per_increase: u64,
@@ -52,6 +54,7 @@ impl Default for Cycle {
             is_probe_sample: false,
             prev_probe_too_high: false,
             prev_probe_precautionary: false,
+            is_cut_short: false,
             ack_phase: AckPhase::Init,
             up_acked: 0,
             up_acked_per_increase: UNBOUNDED,
@@ -64,8 +67,10 @@ impl Default for Cycle {
 }
 
 impl Cycle {
-    /// What follows was not sent to probe.
-    pub fn stop_probing(&mut self) {
+    /// What follows was not sent to probe. The cycle is over if it had its probe, and one that the application did not limit.
+    pub fn stop_probing(&mut self, is_app_limited: bool) {
+        let has_probed = matches!(self.ack_phase, AckPhase::Starting | AckPhase::Feedback | AckPhase::Stopping);
+        self.is_cut_short = has_probed && !is_app_limited;
         self.ack_phase = AckPhase::Stopping;
     }
 }
@@ -104,7 +109,7 @@ impl Bbr {
     }
 
     /// StartProbeBW_UP.
-    fn start_probe_bw_up(&mut self) {
+    pub(super) fn start_probe_bw_up(&mut self) {
         self.cycle.ack_phase = AckPhase::Starting;
         self.start_round();
         self.full_pipe.reset(self.rs.delivery_rate);
@@ -234,7 +239,7 @@ impl Bbr {
         if self.round.start && self.cycle.ack_phase == AckPhase::Stopping && self.end_of_probe_samples() {
             return true;
         }
-        let is_safe = !Self::is_inflight_too_high(self.rs.lost, self.rs.tx_inflight);
+        let is_safe = !self.is_inflight_too_high(self.rs.lost, self.rs.tx_inflight);
         if is_safe && self.cycle.inflight_longterm != UNBOUNDED {
             self.cycle.inflight_longterm = self.cycle.inflight_longterm.max(self.rs.tx_inflight);
             if self.state == State::Up {
@@ -249,6 +254,9 @@ impl Bbr {
     fn end_of_probe_samples(&mut self) -> bool {
         self.cycle.is_probe_sample = false;
         self.cycle.ack_phase = AckPhase::Init;
+        if core::mem::take(&mut self.cycle.is_cut_short) {
+            self.bandwidth.advance_filter();
+        }
         if !self.is_in_probe_bw() {
             return false;
         }

@@ -2,7 +2,7 @@
 
 use super::{
     Bbr, State,
-    params::{MIN_RTT_FILTER, PROBE_RTT_CWND_GAIN, PROBE_RTT_DURATION, PROBE_RTT_INTERVAL, RENEWAL, UNITY},
+    params::{MIN_RTT_FILTER, PROBE_RTT_DURATION, PROBE_RTT_INTERVAL, RENEWAL, UNITY},
 };
 use crate::time::{Duration, Instant};
 
@@ -60,7 +60,7 @@ impl Bbr {
             self.save_cwnd();
             self.enter_probe_rtt();
             self.min_rtt.done_at = None;
-            self.cycle.stop_probing();
+            self.cycle.stop_probing(self.rs.is_app_limited);
             self.start_round();
         }
         if self.state == State::ProbeRtt {
@@ -75,7 +75,8 @@ impl Bbr {
     fn enter_probe_rtt(&mut self) {
         self.state = State::ProbeRtt;
         self.pacing_gain = UNITY;
-        self.cwnd_gain = PROBE_RTT_CWND_GAIN;
+        // The window itself is that of ProbeRTTCwnd.
+        self.cwnd_gain = UNITY;
     }
 
     /// HandleProbeRTT: rates measured meanwhile say nothing of the path.

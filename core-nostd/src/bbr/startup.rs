@@ -66,7 +66,7 @@ impl Bbr {
         let recovering_for_a_round = self.recovery.is_some_and(|recovery| self.round.count > recovery.round);
         let is_high = recovering_for_a_round
             && stretches >= STARTUP_FULL_LOSS_COUNT
-            && Self::is_inflight_too_high(self.rs.lost, self.rs.tx_inflight);
+            && self.is_inflight_too_high(self.rs.lost, self.rs.tx_inflight);
         if self.state == State::Startup && !self.full_pipe.reached && is_high {
             self.undo.to = UndoTo::Startup;
             self.full_pipe.reached = true;
