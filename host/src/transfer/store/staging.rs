@@ -73,7 +73,7 @@ pub(super) struct Held {
     /// Opened, and made, when first needed.
     shelves: [OnceLock<OwnedFd>; SHELVES],
     /// Held until the target is dropped. `None` where the file system has no locks.
-    _lock: Option<OwnedFd>,
+    lock: Option<OwnedFd>,
 }
 
 impl Target {
@@ -109,7 +109,7 @@ impl Target {
                 Err(_) => None,
             };
             let shelves = [const { OnceLock::new() }; SHELVES];
-            return Ok(Self(Arc::new(Held { path: dir.to_path_buf(), root, staging, shelves, _lock: lock })));
+            return Ok(Self(Arc::new(Held { path: dir.to_path_buf(), root, staging, shelves, lock })));
         }
         Err(StoreError::Busy(dir.to_path_buf()))
     }
@@ -151,7 +151,7 @@ impl Target {
 }
 
 impl Drop for Held {
-    /// Removes what is of no use any more: the whole staging directory if no partial file is left in it.
+    /// Removes what is of no use any more, the whole staging directory if no partial file is left in it, and lets others in.
     fn drop(&mut self) {
         if keys_in(&self.staging).is_ok_and(|keys| keys.is_empty()) {
             for_each_shelf(&self.staging, |shelf, dir| {
@@ -165,6 +165,11 @@ impl Drop for Held {
             // The lock is held on, so a receiver that opens the file meanwhile sees that it is gone and starts over.
             let _ = unlinkat(&self.staging, LOCK_NAME, AtFlags::empty());
             let _ = unlinkat(&self.root, RESERVED_NAME, AtFlags::REMOVEDIR);
+        }
+        // A child of this process has the lock's description as well, between fork and exec: closing ours alone would leave the
+        // directory held for that long.
+        if let Some(lock) = &self.lock {
+            let _ = flock(lock, FlockOperation::Unlock);
         }
     }
 }
