@@ -62,7 +62,7 @@ impl Staged<'_> {
 
 /// The target directory, held by this receiver alone; its transfers share it.
 #[derive(Clone, Debug)]
-pub struct Target(Arc<Held>);
+pub struct Target(pub(super) Arc<Held>);
 
 /// What is held while any transfer of this receiver writes to the directory.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ pub(super) struct Held {
     /// Opened, and made, when first needed.
     shelves: [OnceLock<OwnedFd>; SHELVES],
     /// Held until the target is dropped. `None` where the file system has no locks.
-    lock: Option<OwnedFd>,
+    pub(super) lock: Option<OwnedFd>,
 }
 
 impl Target {

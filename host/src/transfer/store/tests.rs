@@ -533,6 +533,22 @@ fn the_source_says_why_it_could_not_read() {
     assert_eq!(run.walked_skips, 0);
 }
 
+/// As a child of this process has it between fork and exec.
+#[test]
+fn a_copy_of_the_lock_does_not_hold_the_target() {
+    let pair = pair();
+    let first = Target::open(&pair.target).unwrap();
+    let copy = first.0.lock.as_ref().unwrap().try_clone().unwrap();
+    // A partial file keeps the staging directory, and with it the lock.
+    let shelf = pair.target.join(".wirehaul/00");
+    fs::create_dir(&shelf).unwrap();
+    fs::write(shelf.join(format!("{:032x}.part", 7)), "half").unwrap();
+    drop(first);
+    assert!(pair.target.join(".wirehaul/lock").exists());
+    drop(Target::open(&pair.target).unwrap());
+    drop(copy);
+}
+
 #[test]
 fn two_receivers_in_one_directory_do_not_collide() {
     let pair = pair();
