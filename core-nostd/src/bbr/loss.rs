@@ -2,7 +2,7 @@
 
 use super::{
     Bbr, State, UNBOUNDED,
-    params::{BETA, LOSS_CERTAINTY, LOSS_THRESH, PACING_MARGIN, QUEUE_SIGN, scale},
+    params::{BETA, LOSS_CERTAINTY, LOSS_THRESH, PACING_MARGIN, QUEUE_SIGN, QUEUED_BW, scale},
     sampler::PacketSample,
 };
 use crate::{rate::Rate, time::Duration};
@@ -114,8 +114,11 @@ impl Bbr {
         if self.losses.in_round && self.is_loss_of_congestion() && !self.is_probing_bw() {
             self.lower_bounds();
         } else if self.state == State::Cruise && self.has_queue() && self.delivers_less_than_sent() {
-            // Flows that each remember their best sample together send more than the path takes.
+            // Flows that each remember their best sample together send more than the path takes. By how much is little: what is
+            // far below comes of packets that arrive in lumps.
             self.lower_bandwidth();
+            let least = self.bandwidth.max_bw.mul_ratio(QUEUED_BW.0, QUEUED_BW.1);
+            self.bandwidth.bw_shortterm = self.bandwidth.bw_shortterm.max(least);
         }
         self.losses.in_round = false;
         self.losses.least_rtt = None;

@@ -32,6 +32,8 @@ pub(super) const LOSS_THRESH: Gain = (2, 100);
 pub(super) const LOSS_CERTAINTY: u128 = 4;
 /// A round whose every round-trip time is longer than the least one by more than this share had a queue.
 pub(super) const QUEUE_SIGN: Gain = (1, 8);
+/// The least of `max_bw` that a queue without losses leaves of the rate.
+pub(super) const QUEUED_BW: Gain = (9, 10);
 /// Beta: the least that is kept of a bound after a round with losses (section 2.8).
 pub(super) const BETA: Gain = (7, 10);
 /// Headroom: the share of `inflight_longterm` that is left to others (section 2.8).
