@@ -3,23 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod common;
+
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-const PLAIN: &str = r#"[run]
-duration_s = 0.1
-
-[link.path]
-rate = "20mbit"
-delay = "5ms"
-buffer = "1bdp"
-
-[flow.a]
-bytes = 10000
-"#;
+use common::PLAIN;
 
 /// A folder that is there while the test runs.
 struct Folder(PathBuf);

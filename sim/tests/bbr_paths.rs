@@ -103,6 +103,20 @@ fn jitter_costs_little() {
     assert!(used >= 930, "{used}");
 }
 
+/// A radio link that delivers what it has every 5 ms, and one that does so every 50 ms, which is longer than the round trip:
+/// whole rounds then seem to deliver next to nothing.
+#[test]
+fn lumps_cost_little() {
+    for (every, least) in [(ms(5), 930), (ms(50), 900)] {
+        let arena = Arena::new();
+        let mut flight = Flight::new(&arena, mbit(50), ms(20), 200);
+        flight.change(|link| link.lumps = every);
+        flight.fly(secs(4));
+        let used = flight.utilisation(secs(20));
+        assert!(used >= least, "{every:?}: {used}");
+    }
+}
+
 /// Nothing gets through for five seconds; afterwards the path is used as before.
 #[test]
 fn an_outage_is_survived() {

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod common;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -10,6 +12,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use common::PLAIN;
 use serde_json::Value;
 
 fn folder() -> PathBuf {
@@ -68,17 +71,6 @@ impl Drop for Scratch {
         let _ = fs::remove_file(&self.0);
     }
 }
-
-const PLAIN: &str = r#"[run]
-duration_s = 1
-
-[link.path]
-rate = "20mbit"
-delay = "5ms"
-buffer = "1bdp"
-
-[flow.a]
-"#;
 
 // --- what must go well ---
 

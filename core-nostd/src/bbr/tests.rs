@@ -275,6 +275,34 @@ fn a_restart_from_idle_paces_at_the_estimate() {
     assert_ne!(bench.bbr.state, State::ProbeRtt);
 }
 
+/// A path of microseconds is filled by the window: what fills it is paced at twice its rate, and only DOWN drains it. A longer
+/// path, and one so slow that a quantum takes longer than the round trip, are paced as the draft has it (decision 016).
+#[test]
+fn a_path_of_microseconds_is_left_to_the_window() {
+    let rate_in = |state, rtt: Duration, gbit: u64| {
+        let mut bbr = Bbr::new(MSS, 1);
+        bbr.bandwidth.max_bw = Rate::from_bits_per_sec(gbit * 1_000_000_000);
+        bbr.bandwidth.bound_for_model();
+        bbr.min_rtt.value = Some(rtt);
+        bbr.full_pipe.reached = true;
+        match state {
+            State::Down => bbr.start_probe_bw_down(),
+            State::Cruise => bbr.start_probe_bw_cruise(),
+            State::Refill => bbr.start_probe_bw_refill(),
+            _ => bbr.start_probe_bw_up(),
+        }
+        let gain = bbr.pacing_gain_on_this_path();
+        bbr.set_pacing_rate_with_gain(gain);
+        bbr.pacing_rate(Some(rtt)).unwrap().as_bits_per_sec() / (gbit * 10_000_000)
+    };
+    let (short, long) = (Duration::from_micros(100), Duration::from_millis(1));
+    let percent =
+        |rtt, gbit| [State::Down, State::Cruise, State::Refill, State::Up].map(|state| rate_in(state, rtt, gbit));
+    assert_eq!(percent(short, 10), [89, 198, 198, 198]);
+    assert_eq!(percent(long, 10), [89, 99, 99, 123]);
+    assert_eq!(percent(short, 1), [89, 99, 99, 123]);
+}
+
 /// The edges of the arithmetic: no estimate, no delay, no rate, and the largest of each.
 #[test]
 fn the_edges_do_not_overflow() {

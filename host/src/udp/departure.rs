@@ -1,14 +1,15 @@
 //! Departures that the kernel keeps: each run bears the time at which it may leave (SO_TXTIME, net/core/sock.c), and the fq
 //! queueing discipline holds it until then (net/sched/sch_fq.c). Nothing here has to wake up in time.
 
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::time::{ClockId, clock_gettime};
 use wirehaul_core::time::{Duration, Instant};
 
 use super::qdisc::{NoFairQueue, is_fair_queue_to};
 use crate::clock::Clock;
-use std::io;
-use std::net::{SocketAddr, UdpSocket};
 
 /// How long before its departure a run may be handed to the kernel: twice as late as this process wakes up on a busy machine, and
 /// little enough that what was handed out is soon gone when the rate falls.

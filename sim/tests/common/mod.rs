@@ -14,6 +14,18 @@ pub mod flight;
 
 pub const MIB: u64 = 1 << 20;
 
+/// A scenario without an expectation, to be changed by tests.
+pub const PLAIN: &str = r#"[run]
+duration_s = 1
+
+[link.path]
+rate = "20mbit"
+delay = "5ms"
+buffer = "1bdp"
+
+[flow.a]
+"#;
+
 pub fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
