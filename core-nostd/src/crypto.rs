@@ -168,6 +168,12 @@ pub trait Handshake {
     /// # Errors
     /// [`HandshakeError::Malformed`] without an offer under way, or for a public key of low order.
     fn rekey_finish(&mut self, answer: &[u8; PUBLIC_KEY_BYTES]) -> Result<EpochKeys<Self::Aead>, HandshakeError>;
+
+    /// Bytes that nobody else can guess, for challenges of addresses and for new receiver indexes (SEC-5).
+    ///
+    /// # Errors
+    /// [`HandshakeError::Library`] where no randomness is to be had.
+    fn random(&mut self) -> Result<[u8; 8], HandshakeError>;
 }
 
 /// What the responding end brings to a handshake before it knows who is asking.

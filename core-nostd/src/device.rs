@@ -56,6 +56,8 @@ pub enum Submitted {
     Full,
     /// The network cannot reach the destination (no route, interface down, refused by a firewall).
     Unreachable,
+    /// Datagrams of this size do not fit the first link of the way. They were dropped.
+    TooBig,
 }
 
 /// Something that receives and sends datagrams.

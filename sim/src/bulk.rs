@@ -3,7 +3,10 @@
 //! It also watches the session's promises: bytes are reported once and as they were sent, no byte is asked for that was
 //! not announced or is already acknowledged, and no more is held than flow control allows.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+};
 
 use wirehaul_core::{
     rate::Rate,
@@ -63,6 +66,16 @@ pub enum Breach {
 pub struct Flow {
     /// Whether the handshake got through, and when.
     pub connected_at: Option<Instant>,
+    /// Who the peer's content comes from: the port that it called from or was called at.
+    pub key: u64,
+    /// Where the peer was seen to move to, in order.
+    pub moves: Vec<SocketAddr>,
+    /// The streams that the peer gave up, and why.
+    pub resets: Vec<(StreamId, u16)>,
+    /// What PINGs measured.
+    pub round_trips: Vec<Duration>,
+    /// Whether the peer takes no new streams.
+    pub peer_is_leaving: bool,
     /// How the session ended, and when.
     pub closed: Option<(CloseReason, Instant)>,
     /// The streams that this end sends.
@@ -240,6 +253,13 @@ impl Bulk {
         }
     }
 
+    /// Will send `bytes` on a stream that is open: whoever calls this tells the session.
+    pub fn promise(&mut self, session: SessionId, stream: StreamId, bytes: u64) {
+        let outgoing = Outgoing { bytes, announced: bytes, acknowledged: 0 };
+        self.flows.entry(session).or_default().outgoing.insert(stream, outgoing);
+        self.source.announced.insert((session, stream), outgoing);
+    }
+
     /// When it has more bytes to send.
     #[must_use]
     pub const fn next_supply(&self) -> Option<Instant> {
@@ -270,6 +290,7 @@ impl Bulk {
     fn on_connected(&mut self, now: Instant, id: SessionId, session: &mut Session<'_, SimHandshake>) {
         let flow = self.flows.entry(id).or_default();
         flow.connected_at = Some(now);
+        flow.key = u64::from(session.remote().port());
         self.milestones += 1;
         for (stream, bytes) in &self.plan.send {
             // The peer may have opened it already with bytes of its own: streams carry both directions.
@@ -286,7 +307,8 @@ impl Bulk {
         }
     }
 
-    fn on_data(&mut self, now: Instant, id: SessionId, key: u64, stream: StreamId, offset: u64, bytes: &[u8]) {
+    fn on_data(&mut self, now: Instant, id: SessionId, stream: StreamId, offset: u64, bytes: &[u8]) {
+        let key = self.flows.entry(id).or_default().key;
         if let Some(wrong) = Content::of(key).first_difference(stream, offset, bytes) {
             self.breaches.push(Breach::WrongContent(stream, wrong));
         }
@@ -345,7 +367,7 @@ impl Application<SimHandshake> for Bulk {
             Event::Connected => self.on_connected(now, id, session),
             Event::Data { stream, offset, start, end } => {
                 let bytes = datagram.get(usize::from(start)..usize::from(end)).unwrap_or(&[]);
-                self.on_data(now, id, u64::from(session.remote().port()), stream, offset, bytes);
+                self.on_data(now, id, stream, offset, bytes);
             }
             Event::StreamFinished { stream } => self.on_finished(now, id, stream),
             Event::Acknowledged { stream, upto } => {
@@ -356,7 +378,10 @@ impl Application<SimHandshake> for Bulk {
                     self.milestones += u64::from(upto == outgoing.bytes);
                 }
             }
-            Event::StreamReset { .. } | Event::GoingAway => {}
+            Event::StreamReset { stream, code } => self.flows.entry(id).or_default().resets.push((stream, code)),
+            Event::GoingAway => self.flows.entry(id).or_default().peer_is_leaving = true,
+            Event::PathChanged { remote } => self.flows.entry(id).or_default().moves.push(remote),
+            Event::Pong { round_trip } => self.flows.entry(id).or_default().round_trips.push(round_trip),
             Event::Closed(reason) => {
                 let flow = self.flows.entry(id).or_default();
                 flow.closed = Some((reason, now));

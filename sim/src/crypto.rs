@@ -401,6 +401,10 @@ impl Handshake for SimHandshake {
         self.work.add(1);
         Ok(self.next_epoch(offer, secret_of(answer)))
     }
+
+    fn random(&mut self) -> Result<[u8; 8], HandshakeError> {
+        Ok(self.random.next_u64().to_be_bytes())
+    }
 }
 
 /// What a simulated host brings to handshakes, as initiator and as responder.

@@ -91,6 +91,11 @@ impl Endpoint {
         self.address
     }
 
+    /// Another address for the socket.
+    pub const fn set_address(&mut self, address: SocketAddr) {
+        self.address = address;
+    }
+
     /// Puts a datagram that arrived where [`Device::receive`] finds it.
     pub fn arrived(&mut self, now: Instant, datagram: Datagram) {
         self.stats.arrived.add(datagram.bytes.len());

@@ -10,7 +10,7 @@ use wirehaul_core::{
     ranges::Range,
     session::{CloseReason, Config, SentPacket, Session, Stats, Storage, StreamSlot, StreamStorage},
     time::{Duration, Instant},
-    wire::{Reject, RejectCounters},
+    wire::{Reject, RejectCounters, StreamId},
     worker::{Application, NoRoom, SessionId, SessionSlot, Worker},
 };
 
@@ -334,6 +334,21 @@ impl<'a> Host<'a> {
         }
     }
 
+    /// Sends so many bytes on a stream that is open, and ends it.
+    pub fn promise(&mut self, id: SessionId, stream: StreamId, bytes: u64) {
+        self.app.promise(id, stream, bytes);
+        if let Some(session) = self.worker.session(id) {
+            session.provide(stream, bytes, true);
+        }
+        self.wake(Instant::ZERO);
+    }
+
+    /// Its socket has another address from now on; returns the one of before. The sessions are not told.
+    pub(crate) fn move_to(&mut self, address: SocketAddr) -> SocketAddr {
+        self.endpoint.set_address(address);
+        core::mem::replace(&mut self.config.address, address)
+    }
+
     /// Hands a datagram to a session past the socket and the worker, and what comes of it to the application.
     ///
     /// # Errors
@@ -447,7 +462,10 @@ impl<'a> Host<'a> {
             let rate = session.pacing_rate();
             let mut pacer = Pacer::new(self.config.session.quantum);
             pacer.set_rate(rate);
-            let quantum_bytes = pacer.quantum(self.config.session.datagram_bytes as u64);
+            // A probe of the path's MTU is a packet like others to the pacer.
+            let config = &self.config.session;
+            let largest = config.datagram_bytes.max(config.max_datagram_bytes);
+            let quantum_bytes = pacer.quantum(largest as u64);
             let pace = Pace { rate, quantum_bytes, probe_timeouts: session.stats().probe_timeouts };
             watch.after_turn(clock, id, pace, runs.iter().filter(|run| run.remote == remote));
         }

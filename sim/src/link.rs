@@ -38,6 +38,8 @@ pub struct LinkConfig {
     pub jitter: Duration,
     /// Datagrams arrive in lumps, at multiples of this time, as on radio links; zero: each by itself.
     pub lumps: Duration,
+    /// Datagrams of more bytes than this are dropped, IP and UDP headers included; `None`: all are carried.
+    pub mtu_bytes: Option<u64>,
     /// Bytes that may wait in the queue; more are dropped at its tail. `None` is without limit.
     pub buffer_bytes: Option<u64>,
     /// Datagrams that find more than this waiting are marked, if they are ECN-capable.
@@ -119,11 +121,13 @@ pub enum DropReason {
     Outage,
     /// The policer had too few tokens.
     Policed,
+    /// It was larger than the link carries.
+    TooBig,
 }
 
 impl DropReason {
     /// All of them, in order.
-    pub const ALL: [Self; 5] = [Self::BufferFull, Self::Loss, Self::Burst, Self::Outage, Self::Policed];
+    pub const ALL: [Self; 6] = [Self::BufferFull, Self::Loss, Self::Burst, Self::Outage, Self::Policed, Self::TooBig];
 
     /// Its name in results.
     #[must_use]
@@ -134,6 +138,7 @@ impl DropReason {
             Self::Burst => "burst_loss",
             Self::Outage => "outage",
             Self::Policed => "policed",
+            Self::TooBig => "too_big",
         }
     }
 }
@@ -372,6 +377,9 @@ impl Link {
     fn admit(&mut self, now: Instant, datagram: &mut Datagram) -> Result<(), DropReason> {
         if self.config.outages.iter().any(|(from, to)| *from <= now && now < *to) {
             return Err(DropReason::Outage);
+        }
+        if self.config.mtu_bytes.is_some_and(|mtu| datagram.bytes.len() as u64 + HEADER_BYTES > mtu) {
+            return Err(DropReason::TooBig);
         }
         if !self.conforms(now, datagram.bytes.len()) {
             return Err(DropReason::Policed);

@@ -133,6 +133,13 @@ impl Network {
         id
     }
 
+    /// An address becomes another: what is sent from there or to there takes the ways of before, and the old one is nobody's.
+    pub fn rename(&mut self, old: SocketAddr, new: SocketAddr) {
+        let other = |address| if address == old { new } else { address };
+        let routes = core::mem::take(&mut self.routes);
+        self.routes = routes.into_iter().map(|((from, to), links)| ((other(from), other(to)), links)).collect();
+    }
+
     /// Sends datagrams from one address to another over these links, in this order. No link means at once.
     pub fn route(&mut self, from: SocketAddr, to: SocketAddr, links: &[LinkId]) {
         self.routes.insert((from, to), links.into());

@@ -98,6 +98,17 @@ impl<'a> Run<'a> {
         id
     }
 
+    /// Gives a host another address, unknown to all others: what is on its way to the old one gets there and finds nobody.
+    ///
+    /// # Panics
+    /// Where the id is of another run.
+    pub fn move_host(&mut self, id: HostId, address: SocketAddr) {
+        let old = self.hosts[id.0].move_to(address);
+        self.network.rename(old, address);
+        self.places.remove(&old);
+        self.places.insert(address, id.0);
+    }
+
     /// Measures from now on how long datagrams take from `sender` to `receiver` and back.
     ///
     /// # Panics
@@ -311,11 +322,16 @@ impl<'a> Run<'a> {
 
     fn change(&mut self, host: usize, change: Change) {
         let now = self.now;
+        let id = HostId(host);
         let Some(host) = self.hosts.get_mut(host) else { return };
         match change {
             Change::Crash => host.crash(),
             Change::Restart => host.restart(),
             Change::ClockJump(by) => host.jump(now, by),
+            Change::Move(to) => {
+                let address = moved(host.address(), to);
+                self.move_host(id, address);
+            }
         }
     }
 
@@ -354,5 +370,16 @@ impl<'a> Run<'a> {
             }
         }
         None
+    }
+}
+
+/// The address with another second byte; those of simulated hosts are of IPv4.
+fn moved(address: SocketAddr, to: u8) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) => {
+            let [first, _, third, fourth] = v4.ip().octets();
+            SocketAddr::from(([first, to, third, fourth], v4.port()))
+        }
+        SocketAddr::V6(_) => address,
     }
 }

@@ -110,6 +110,8 @@ pub struct FlowSpec {
     pub rate_cap: Option<Rate>,
     /// Bytes of UDP payload of its largest datagram.
     pub datagram_bytes: usize,
+    /// The same, up to which larger ones are tried.
+    pub max_datagram_bytes: usize,
     /// Whether the pacer is on.
     pub pacing: bool,
     /// How much leaves back to back.

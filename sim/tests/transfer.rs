@@ -91,6 +91,7 @@ fn the_smaller_datagram_bound_holds() {
         let arena = Arena::new();
         let (mut a, mut b) = (sender(1, &[MIB]), listener(2));
         (a.session.datagram_bytes, b.session.datagram_bytes) = (ours, theirs);
+        (a.session.max_datagram_bytes, b.session.max_datagram_bytes) = (ours, theirs);
         b.plan.send = vec![(stream(5), MIB)];
         let mut pair = Pair::new(&arena, 1, a, b, link(100, ms(5)), link(100, ms(5)));
         pair.run.network().record();

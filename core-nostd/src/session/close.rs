@@ -45,6 +45,8 @@ pub enum CloseReason {
     Busy,
     /// The network cannot reach the peer.
     Unreachable,
+    /// The peer broke rules in too many packets in a row ([`super::MAX_FAULTS`]); this one last.
+    Misbehaved(crate::wire::Reject),
 }
 
 /// A CLOSE frame to send.

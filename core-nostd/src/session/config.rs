@@ -5,9 +5,12 @@ use crate::{congestion::ControllerKind, crypto::SuiteSet, limits, pacer::Quantum
 /// Settings of a session.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Largest datagram to send, in bytes of UDP payload: 1200 to 9000; what is outside is taken as the nearer of the two.
-    /// The peer's own bound applies too.
+    /// Largest datagram that a path is taken to carry before more is known of it, in bytes of UDP payload: 1200 to 9000; what
+    /// is outside is taken as the nearer of the two. The peer's own bound applies too.
     pub datagram_bytes: usize,
+    /// Largest datagram that is ever sent: where it is above `datagram_bytes`, a session with data to send finds out how much
+    /// the path carries (RFC 8899). The same bounds.
+    pub max_datagram_bytes: usize,
     /// The AEADs that this end runs fast.
     pub suites: SuiteSet,
     /// What the application above is; both ends must say the same.
@@ -48,6 +51,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             datagram_bytes: limits::DEFAULT_DATAGRAM_BYTES_V4,
+            max_datagram_bytes: limits::DEFAULT_DATAGRAM_BYTES_V4,
             suites: SuiteSet::EMPTY,
             application: 1,
             idle_timeout: Duration::from_secs(15),

@@ -167,7 +167,7 @@ impl<'a, H: Handshake> Session<'a, H> {
         connecting.suite = Some(suite);
         connecting.received_bytes = datagram_bytes as u64;
         let mut session = Self::new(config, handshake, connecting, false, remote, local_index, storage, now)?;
-        session.peer_index = peer_index;
+        session.indexes.peer = peer_index;
         session.adopt(&parameters);
         Ok(session)
     }
@@ -175,7 +175,7 @@ impl<'a, H: Handshake> Session<'a, H> {
     /// Whether this session is what the first message from `remote` with this index started: a repeated INIT.
     #[must_use]
     pub fn answers(&self, remote: SocketAddr, peer_index: u32) -> bool {
-        !self.initiator && self.remote == remote && self.peer_index == peer_index
+        !self.initiator && self.paths.active() == remote && self.indexes.peer == peer_index
     }
 
     /// INIT came again: the answer was lost, so it is sent again.
@@ -255,7 +255,7 @@ impl<'a, H: Handshake> Session<'a, H> {
         let keys = self.handshake.first_keys(suite).map_err(reject_of)?;
         self.connecting.message = Vec::from_slice(message.get(..len).unwrap_or(&[])).unwrap_or_default();
         self.epochs = Some(Epochs::new(keys, now));
-        self.peer_index = peer_index;
+        self.indexes.peer = peer_index;
         self.adopt(&parameters);
         self.sample_handshake_rtt(now);
         self.connecting.go_on(Step::Finish);
@@ -277,8 +277,9 @@ impl<'a, H: Handshake> Session<'a, H> {
         self.sample_handshake_rtt(now);
         self.connecting.confirm();
         self.establish(now);
-        // Something sealed, so that the initiator knows that its FINISH came, even where nobody has data to send.
-        self.controls |= Controls::PING;
+        // Something sealed, so that the initiator knows that its FINISH came, even where nobody has data to send. And what no
+        // one on the path can have altered: which versions there are here.
+        self.controls |= Controls::VERSIONS;
         if read.is_err() {
             // The peer is told under the keys, so that it need not guess.
             self.events.clear();
@@ -313,7 +314,8 @@ impl<'a, H: Handshake> Session<'a, H> {
     }
 
     fn adopt(&mut self, parameters: &TransportParameters) {
-        self.peer.datagram_bytes = self.peer.datagram_bytes.min(usize::from(parameters.max_datagram_bytes));
+        self.mtu.limit(usize::from(parameters.max_datagram_bytes));
+        self.congestion.get_mut().set_datagram_bytes(self.mtu.size() as u64);
         self.peer.max_ack_delay = Duration::from_micros(u64::from(parameters.max_ack_delay_us));
         self.peer.idle_timeout = Duration::from_millis(u64::from(parameters.idle_timeout_ms));
         self.peer.data_limit = parameters.initial_connection_window;
@@ -328,7 +330,7 @@ impl<'a, H: Handshake> Session<'a, H> {
         let mut payload = [0; PAYLOAD_BYTES];
         let (parameters, index) = payload.split_at_mut(TransportParameters::BYTES);
         parameters.copy_from_slice(&self.own_parameters(chosen_suite).to_bytes()?);
-        index.copy_from_slice(&self.local_index.to_be_bytes());
+        index.copy_from_slice(&self.indexes.local.to_be_bytes());
         Some(payload)
     }
 
@@ -360,7 +362,7 @@ impl<'a, H: Handshake> Session<'a, H> {
                 Step::Done => return None,
             }
         };
-        let receiver = if kind == PacketKind::Init { 0 } else { self.peer_index };
+        let receiver = if kind == PacketKind::Init { 0 } else { self.indexes.peer };
         PacketHeader { kind, flags: PacketFlags::empty(), receiver, packet_number_low: 0 }.write(out)?;
         let len = PACKET_HEADER_BYTES + body_len;
         self.connecting.due = false;
@@ -393,7 +395,7 @@ impl<'a, H: Handshake> Session<'a, H> {
             self.connecting.message = self.write_noise(&payload)?;
         }
         let init = InitBody {
-            sender_index: self.local_index,
+            sender_index: self.indexes.local,
             psk_id: self.connecting.psk_id,
             cookie: self.connecting.cookie,
             noise: &self.connecting.message,
@@ -406,7 +408,7 @@ impl<'a, H: Handshake> Session<'a, H> {
             let payload = self.own_payload(self.connecting.suite)?;
             self.connecting.message = self.write_noise(&payload)?;
         }
-        ResponseBody { sender_index: self.local_index, noise: &self.connecting.message }.write(body)
+        ResponseBody { sender_index: self.indexes.local, noise: &self.connecting.message }.write(body)
     }
 
     fn write_noise(&mut self, payload: &[u8]) -> Option<Vec<u8, MAX_NOISE_BYTES>> {

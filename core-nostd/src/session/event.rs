@@ -1,7 +1,9 @@
 //! What a session tells its owner.
 
+use core::net::SocketAddr;
+
 use super::close::CloseReason;
-use crate::wire::StreamId;
+use crate::{time::Duration, wire::StreamId};
 
 /// Something that happened, in the order in which it happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +43,18 @@ pub enum Event {
         /// One behind the last byte.
         upto: u64,
     },
-    /// The peer takes no new work.
+    /// The peer takes no new streams.
     GoingAway,
+    /// The peer has moved: packets go to its new address from now on, which has answered a challenge.
+    PathChanged {
+        /// Where the peer is.
+        remote: SocketAddr,
+    },
+    /// The answer to [`super::Session::ping`].
+    Pong {
+        /// From the PING's leaving to this, with what the peer took for it.
+        round_trip: Duration,
+    },
     /// The session is over.
     Closed(CloseReason),
 }

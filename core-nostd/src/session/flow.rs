@@ -49,6 +49,11 @@ impl ReceiveWindow {
         self.window
     }
 
+    /// Grants `bytes` more than so far, as far as the maximum allows.
+    pub fn widen(&mut self, bytes: u64) {
+        self.window = self.window.saturating_add(bytes).min(self.max_window);
+    }
+
     /// The application has taken `bytes` more.
     pub fn consume(&mut self, bytes: u64) {
         self.consumed = self.consumed.saturating_add(bytes);

@@ -14,12 +14,17 @@
 
 mod acks;
 mod close;
+mod conduct;
 mod config;
 mod connect;
 mod control;
 mod epochs;
 mod event;
 mod flow;
+mod index;
+mod mtu;
+mod path;
+mod probing;
 mod receive;
 mod recovery;
 mod replay;
@@ -27,6 +32,7 @@ mod rtt;
 mod sent;
 mod stats;
 mod storage;
+mod streaming;
 mod streams;
 mod transmit;
 
@@ -35,6 +41,7 @@ use core::net::SocketAddr;
 use heapless::Deque;
 
 pub use close::{CloseCode, CloseReason, MAX_REASON_BYTES};
+pub use conduct::MAX_FAULTS;
 pub use config::Config;
 pub use connect::Incoming;
 pub use event::Event;
@@ -53,22 +60,27 @@ use crate::{
     pacer::Pacer,
     ranges::RangeSet,
     time::{Duration, Instant},
-    wire::{Reject, StreamId},
+    wire::Reject,
 };
 use acks::AckPolicy;
 use close::ClosePending;
+use conduct::Conduct;
 use connect::Connecting;
 use control::Controls;
 use epochs::Epochs;
+use index::Indexes;
+use mtu::PathMtu;
+use path::Paths;
 use recovery::Recovery;
 use sent::SentRing;
+use streaming::{Leaving, Ping};
 use streams::StreamTable;
 use transmit::Hold;
 
 /// Events that can wait between two datagrams: those of one packet's stream frames, one acknowledgement per stream, and
-/// one each of [`Event::Connected`], [`Event::GoingAway`] and [`Event::Closed`].
+/// one each of [`Event::Connected`], [`Event::GoingAway`], [`Event::PathChanged`], [`Event::Pong`] and [`Event::Closed`].
 const EVENT_CAPACITY: usize = 64;
-const _: () = assert!(MAX_DATA_PIECES + MAX_DATA_FRAMES + MAX_STREAMS + 3 <= EVENT_CAPACITY);
+const _: () = assert!(MAX_DATA_PIECES + MAX_DATA_FRAMES + MAX_STREAMS + 5 <= EVENT_CAPACITY);
 /// Frames that one packet may hold beyond which it is refused, so that its events are sure to find room.
 const MAX_DATA_FRAMES: usize = 8;
 /// Pieces into which the DATA frames of one packet may fall around bytes that are already there.
@@ -81,11 +93,8 @@ pub struct Session<'a, H: Handshake> {
     config: Config,
     /// Whether this end sent the first message.
     initiator: bool,
-    remote: SocketAddr,
-    /// The index that the peer puts into packets for this end.
-    local_index: u32,
-    /// The index that this end puts into packets for the peer; zero before the handshake told it.
-    peer_index: u32,
+    paths: Paths,
+    indexes: Indexes,
     handshake: H,
     phase: Phase,
     epochs: Option<Epochs<H::Aead>>,
@@ -103,15 +112,21 @@ pub struct Session<'a, H: Handshake> {
     recovery: Recovery<'a>,
     congestion: Congestion,
     pacer: Pacer,
+    mtu: PathMtu,
     controls: Controls,
     /// Streams whose window the peer should hear of, by index.
     window_streams: u16,
     /// Streams of which more was acknowledged by the packet at hand, by index.
     acked_streams: u16,
-    /// Whether the peer said that it takes no new work.
+    /// Streams of which the peer should hear that they were opened, by index, and those that were given up.
+    opened_streams: u16,
+    reset_streams: u16,
+    /// What this end said of taking no new streams, and whether the peer said so.
+    leaving: Option<Leaving>,
     peer_going_away: bool,
+    ping: Ping,
     pong_token: u64,
-    path_token: [u8; 8],
+    conduct: Conduct,
 
     /// When something authentic was last heard, and when something was last sent.
     heard_at: Instant,
@@ -140,7 +155,6 @@ enum Phase {
 /// What the peer said of itself in the handshake.
 #[derive(Clone, Copy, Debug)]
 struct Peer {
-    datagram_bytes: usize,
     max_ack_delay: Duration,
     stream_window: u64,
     /// How far this end may send over all streams.
@@ -178,19 +192,18 @@ impl<'a, H: Handshake> Session<'a, H> {
         now: Instant,
     ) -> Result<Self, TooSmall> {
         storage.check()?;
-        let datagram = config.datagram_bytes.clamp(limits::MIN_DATAGRAM_BYTES, limits::MAX_DATAGRAM_BYTES);
+        let valid = |bytes: usize| bytes.clamp(limits::MIN_DATAGRAM_BYTES, limits::MAX_DATAGRAM_BYTES);
+        let mtu = PathMtu::new(valid(config.datagram_bytes), valid(config.max_datagram_bytes));
         let window = ReceiveWindow::new(config.initial_window_bytes, config.max_window_bytes, now);
         Ok(Self {
             initiator,
-            remote,
-            local_index,
-            peer_index: 0,
+            paths: Paths::new(remote, now),
+            indexes: Indexes::new(local_index),
             handshake,
             phase: Phase::Connecting,
             epochs: None,
             connecting,
             peer: Peer {
-                datagram_bytes: datagram,
                 max_ack_delay: config.max_ack_delay,
                 stream_window: 0,
                 data_limit: 0,
@@ -203,14 +216,19 @@ impl<'a, H: Handshake> Session<'a, H> {
             replay: ReplayWindow::default(),
             acks: AckPolicy::new(RangeSet::new(storage.received_packets)),
             recovery: Recovery::new(SentRing::new(storage.sent), RangeSet::new(storage.acked_packets)),
-            congestion: Congestion::new(config.controller, datagram as u64, u64::from(local_index)),
+            congestion: Congestion::new(config.controller, mtu.size() as u64, u64::from(local_index)),
             pacer: Pacer::new(config.quantum),
+            mtu,
             controls: Controls::empty(),
             window_streams: 0,
             acked_streams: 0,
+            opened_streams: 0,
+            reset_streams: 0,
+            leaving: None,
             peer_going_away: false,
+            ping: Ping::default(),
             pong_token: 0,
-            path_token: [0; 8],
+            conduct: Conduct::default(),
             heard_at: now,
             spoke_at: now,
             hold: None,
@@ -232,16 +250,34 @@ impl<'a, H: Handshake> Session<'a, H> {
         }
     }
 
-    /// The peer's address.
+    /// The peer's address: that of the handshake, or where it was seen to have moved since.
     #[must_use]
     pub const fn remote(&self) -> SocketAddr {
-        self.remote
+        self.paths.active()
     }
 
-    /// The index by which the peer addresses this session.
+    /// The first index of this end, which names the session for its owner as long as it lives.
+    #[must_use]
+    pub const fn id(&self) -> u32 {
+        self.indexes.first
+    }
+
+    /// The index by which the peer should address this session now.
     #[must_use]
     pub const fn local_index(&self) -> u32 {
-        self.local_index
+        self.indexes.local
+    }
+
+    /// Whether packets with this receiver index are for this session.
+    #[must_use]
+    pub const fn is_addressed_by(&self, index: u32) -> bool {
+        self.indexes.is_local(index)
+    }
+
+    /// The largest datagram that is sent now, as far as the path is known to carry it.
+    #[must_use]
+    pub const fn datagram_bytes(&self) -> usize {
+        self.mtu.size()
     }
 
     /// Whether the handshake is through and the session is not closed.
@@ -295,44 +331,6 @@ impl<'a, H: Handshake> Session<'a, H> {
         self.events.pop_front()
     }
 
-    /// Opens a stream of this end's choosing. `false` where the id is taken, or this end has no room for it.
-    ///
-    /// The peer learns of it with the first bytes. Both ends may send on it.
-    pub fn open_stream(&mut self, id: StreamId, now: Instant) -> bool {
-        self.streams.find(id).is_none() && self.open_stream_slot(id, now).is_some()
-    }
-
-    /// Says that the application has bytes of the stream up to offset `end` (2^48 at most; what is beyond is cut off), and
-    /// whether that is all there will be. An `end` below an earlier one counts as that one; after `fin` nothing changes.
-    ///
-    /// [`Source::fill`] is asked for them when they may leave. `false` where the stream is not open.
-    pub fn provide(&mut self, id: StreamId, end: u64, fin: bool) -> bool {
-        self.check_app_limited();
-        let Some(stream) = self.streams.find(id).and_then(|index| self.streams.get_mut(index)) else { return false };
-        if !stream.send.fin {
-            stream.send.end = stream.send.end.max(end.min(limits::MAX_STREAM_OFFSET));
-            stream.send.fin = fin;
-        }
-        true
-    }
-
-    /// Says that the application is done with `bytes` more of the stream, so that the peer may send as many again. Each
-    /// byte of [`Event::Data`] is to be consumed once, in any order.
-    pub fn consume(&mut self, id: StreamId, bytes: u64, now: Instant) {
-        let min_rtt = self.recovery.rtt.min();
-        self.connection_window.consume(bytes);
-        if self.connection_window.wants_update(now, min_rtt) {
-            self.controls |= Controls::CONNECTION_WINDOW;
-        }
-        let Some(index) = self.streams.find(id) else { return };
-        let Some(stream) = self.streams.get_mut(index) else { return };
-        stream.receive.window.consume(bytes);
-        if stream.receive.final_size.is_none() && stream.receive.window.wants_update(now, min_rtt) {
-            self.controls |= Controls::STREAM_WINDOW;
-            self.window_streams |= 1 << index;
-        }
-    }
-
     /// Changes the cap on the send rate, packet headers included; `None` takes it away.
     pub fn set_rate_cap(&mut self, cap: Option<crate::rate::Rate>, now: Instant) {
         self.config.rate_cap = cap;
@@ -343,14 +341,16 @@ impl<'a, H: Handshake> Session<'a, H> {
     /// hears [`Event::Closed`]. Before the handshake is through nothing goes out; a session that is closed stays as it is.
     pub fn close(&mut self, now: Instant, code: CloseCode, reason: &str) {
         match self.phase {
-            Phase::Established => {
-                let until = now + self.probe_timeout().saturating_mul(DRAIN_PROBE_TIMEOUTS);
-                self.phase = Phase::Closing { pending: ClosePending::new(code, reason), due: true, until, heard: 0 };
-                self.push_event(Event::Closed(CloseReason::Local(code)));
-            }
+            Phase::Established => self.start_closing(now, code, reason, CloseReason::Local(code)),
             Phase::Connecting => self.finish(CloseReason::Local(code)),
             Phase::Closing { .. } | Phase::Closed => {}
         }
+    }
+
+    fn start_closing(&mut self, now: Instant, code: CloseCode, reason: &str, told: CloseReason) {
+        let until = now + self.probe_timeout().saturating_mul(DRAIN_PROBE_TIMEOUTS);
+        self.phase = Phase::Closing { pending: ClosePending::new(code, reason), due: true, until, heard: 0 };
+        self.push_event(Event::Closed(told));
     }
 
     /// The device found that the peer cannot be reached. Believed only before the session is established: later it
@@ -375,13 +375,16 @@ impl<'a, H: Handshake> Session<'a, H> {
             [
                 Some(self.idle_at()),
                 // Once it is queued, it waits for room and no longer for time.
-                (!self.controls.contains(Controls::PING)).then(|| self.keepalive_at()),
+                (!self.controls.contains(Controls::KEEPALIVE)).then(|| self.keepalive_at()),
                 self.recovery.timeout(self.probe_timeout()),
                 self.acks.deadline(),
                 self.next_departure(),
                 self.connecting.timeout(),
                 self.epochs.as_ref().and_then(Epochs::discard_at),
                 self.rekey_at(),
+                self.paths.timeout(),
+                // At once.
+                self.conduct.verdict().map(|_| Instant::ZERO),
             ]
             .into_iter()
             .flatten()
@@ -427,11 +430,16 @@ impl<'a, H: Handshake> Session<'a, H> {
             self.finish(CloseReason::IdleTimeout);
             return;
         }
+        if let Some(rule) = self.conduct.verdict() {
+            self.start_closing(now, CloseCode::PROTOCOL, rule.name(), CloseReason::Misbehaved(rule));
+            return;
+        }
         if self.keepalive_at() <= now {
-            self.controls |= Controls::PING;
+            self.controls |= Controls::KEEPALIVE;
         }
         self.on_connecting_timeout(now);
         self.on_recovery_timeout(now);
+        self.on_path_timeout(now);
         self.acks.on_timeout(now);
         if let Some(epochs) = &mut self.epochs {
             epochs.discard_old(now);
@@ -491,11 +499,6 @@ impl<'a, H: Handshake> Session<'a, H> {
         // `receive` refuses packets whose events might not fit, and the others are one per call.
         let full = self.events.push_back(event).is_err();
         debug_assert!(!full, "events are drained after every datagram");
-    }
-
-    fn open_stream_slot(&mut self, id: StreamId, now: Instant) -> Option<usize> {
-        let window = ReceiveWindow::new(self.config.initial_window_bytes, self.config.max_window_bytes, now);
-        self.streams.open(id, self.peer.stream_window, window)
     }
 
     /// Counts a refused datagram.

@@ -21,6 +21,19 @@ use crate::{
     },
 };
 
+/// A packet that authenticated.
+#[derive(Clone, Copy)]
+struct Arrival {
+    now: Instant,
+    /// Where it came from.
+    remote: SocketAddr,
+    ecn: Ecn,
+    number: u64,
+    key_phase: bool,
+    /// Its whole datagram.
+    bytes: usize,
+}
+
 /// What the frames of one packet add up to.
 #[derive(Debug, Default)]
 struct Summary {
@@ -56,14 +69,14 @@ impl<H: Handshake> Session<'_, H> {
 
     fn try_datagram(&mut self, now: Instant, remote: SocketAddr, ecn: Ecn, datagram: &mut [u8]) -> Result<(), Reject> {
         let header = HeaderView::parse(datagram)?.header();
-        if header.receiver != self.local_index {
+        if !self.indexes.is_local(header.receiver) {
             return Err(Reject::NotForUs);
         }
         if header.kind == PacketKind::Protected {
-            return self.on_protected(now, ecn, &header, datagram);
+            return self.on_protected(now, remote, ecn, &header, datagram);
         }
         // The handshake is bound to the address it began with; sealed packets may come by a new path.
-        if remote != self.remote {
+        if remote != self.paths.active() {
             return Err(Reject::PathUnknown);
         }
         self.on_handshake_packet(header.kind, datagram.get(PACKET_HEADER_BYTES..).unwrap_or(&[]), now)
@@ -72,6 +85,7 @@ impl<H: Handshake> Session<'_, H> {
     fn on_protected(
         &mut self,
         now: Instant,
+        remote: SocketAddr,
         ecn: Ecn,
         header: &PacketHeader,
         datagram: &mut [u8],
@@ -88,27 +102,39 @@ impl<H: Handshake> Session<'_, H> {
         let datagram_len = datagram.len();
         let (associated, sealed) = datagram.split_at_mut(PACKET_HEADER_BYTES.min(datagram_len));
         let len = epochs.open(key_phase, number, associated, sealed)?;
-        let body = sealed.get(..len).unwrap_or(&[]);
+        let arrival = Arrival { now, remote, ecn, number, key_phase, bytes: datagram_len };
+        let outcome = self.on_opened(&arrival, sealed.get(..len).unwrap_or(&[]));
+        match outcome {
+            Ok(()) => self.conduct.kept(),
+            Err(rule) => self.conduct.broke(rule),
+        }
+        outcome
+    }
+
+    /// Takes in what was sealed in a packet: from here on everything is the peer's own.
+    fn on_opened(&mut self, arrival: &Arrival, body: &[u8]) -> Result<(), Reject> {
         let frames = PacketBody::parse(body, &FrameContext { max_datagram_bytes: MAX_DATAGRAM_BYTES })?;
         if !matches!(self.phase, Phase::Established) {
-            self.replay.record(number);
+            self.replay.record(arrival.number);
             return self.on_protected_while_closing(&frames);
         }
         let summary = self.check_frames(&frames)?;
-        self.admit(now, ecn, number, key_phase, &summary, datagram_len);
+        self.admit(arrival, &summary);
         for frame in frames.frames() {
             // Nothing counts behind a frame that ended the session.
             if matches!(self.phase, Phase::Established) {
-                self.apply(now, &frame.view(), body);
+                self.apply(arrival, &frame.view(), body);
             }
         }
         self.report_acknowledged();
-        self.start_rekey_if_due(now);
+        self.start_rekey_if_due(arrival.now);
         Ok(())
     }
 
     /// The packet keeps all rules: records that it came.
-    fn admit(&mut self, now: Instant, ecn: Ecn, number: u64, key_phase: bool, summary: &Summary, len: usize) {
+    fn admit(&mut self, arrival: &Arrival, summary: &Summary) {
+        let Arrival { now, remote, ecn, number, key_phase, bytes } = *arrival;
+        self.note_path(now, remote, number >= self.replay.newest(), bytes);
         let keep_previous = self.probe_timeout().saturating_mul(3);
         if let Some(epochs) = &mut self.epochs {
             epochs.authenticated(key_phase, now, keep_previous);
@@ -122,7 +148,7 @@ impl<H: Handshake> Session<'_, H> {
         self.acks.on_packet(number, now, summary.eliciting, summary.ack_now, self.config.max_ack_delay);
         self.heard_at = now;
         self.stats.received_packets += 1;
-        self.stats.received_bytes += len as u64;
+        self.stats.received_bytes += bytes as u64;
     }
 
     /// A closing session hears only CLOSE, and answers anything else with its own CLOSE again: every second packet, then
@@ -175,7 +201,7 @@ impl<H: Handshake> Session<'_, H> {
             View::WindowUpdate { stream: Some(stream), .. } if self.streams.find(*stream).is_none() => {
                 Err(Reject::StreamUnknown)
             }
-            View::PathResponse { .. } => Err(Reject::PathResponseUnexpected),
+            View::PathResponse { data } => self.paths.check_response(data),
             _ => Ok(()),
         }
     }
@@ -213,7 +239,8 @@ impl<H: Handshake> Session<'_, H> {
         if self.streams.has_room() && only { Ok(()) } else { Err(Reject::StreamLimit) }
     }
 
-    fn apply(&mut self, now: Instant, view: &View<'_>, body: &[u8]) {
+    fn apply(&mut self, arrival: &Arrival, view: &View<'_>, body: &[u8]) {
+        let now = arrival.now;
         match view {
             View::Data { stream, offset, payload, flags } => {
                 // Both are slices of one buffer, so the difference is the payload's place in it.
@@ -232,16 +259,20 @@ impl<H: Handshake> Session<'_, H> {
                 self.pong_token = *token;
                 self.controls |= Controls::PONG;
             }
-            View::PathChallenge { data } => {
-                self.path_token = *data;
-                self.controls |= Controls::PATH_RESPONSE;
+            View::Pong { token } => {
+                if let Some(round_trip) = self.ping.answered(*token, now) {
+                    self.push_event(Event::Pong { round_trip });
+                }
             }
+            View::PathChallenge { data } => self.paths.owe_response(arrival.remote, *data),
+            View::PathResponse { data } => self.on_path_response(now, data),
             View::Close { code, .. } => self.finish(CloseReason::Peer(CloseCode(*code))),
-            View::StreamOpen { stream, window, .. } => {
+            View::StreamOpen { stream, window, priority } => {
                 if let Some(index) = self.find_or_open(now, *stream)
                     && let Some(stream) = self.streams.get_mut(index)
                 {
                     stream.send.limit = stream.send.limit.max(*window);
+                    stream.priority = *priority;
                 }
             }
             View::StreamClose { stream, final_size } => {
@@ -256,17 +287,18 @@ impl<H: Handshake> Session<'_, H> {
                     self.push_event(Event::GoingAway);
                 }
             }
-            View::Control(Control::Keepalive | Control::Migrate { .. } | Control::VersionNegotiation { .. })
-            | View::Pong { .. }
-            | View::Pad { .. }
-            | View::PathResponse { .. } => {}
+            View::Control(Control::Migrate { receiver, sequence }) => self.on_migrate(now, *receiver, *sequence),
+            View::Control(Control::VersionNegotiation { versions }) => {
+                self.stats.peer_newest_version = versions.iter().max().unwrap_or(0);
+            }
+            View::Control(Control::Keepalive) | View::Pad { .. } => {}
         }
     }
 
     fn find_or_open(&mut self, now: Instant, id: StreamId) -> Option<usize> {
         let index = match self.streams.find(id) {
             Some(index) => index,
-            None => self.open_stream_slot(id, now)?,
+            None => self.open_stream_slot(id, self.config.initial_window_bytes, now)?,
         };
         self.streams.touch(index);
         Some(index)

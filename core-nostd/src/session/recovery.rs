@@ -130,6 +130,16 @@ impl<'a> Recovery<'a> {
         (self.inflight_bytes > 0).then(|| self.last_eliciting_at + probe_timeout.saturating_mul(backoff))
     }
 
+    /// Nothing is on its way any more.
+    fn leave_path(&mut self) {
+        self.inflight_bytes = 0;
+        self.loss_at = None;
+        self.pto_count = 0;
+        self.probes = 0;
+        self.episode_started_at = None;
+        self.cursor = self.sent.next_number();
+    }
+
     fn forget_settled(&mut self, now: Instant) {
         // A lost packet is remembered for a few round trips, in case it was only late, or until room is short.
         let keep = self.rtt.smoothed_or_initial().saturating_mul(4);
@@ -193,6 +203,8 @@ impl<H: Handshake> Session<'_, H> {
         let packet = *packet;
         match fate {
             Fate::Settled => return,
+            // It left by another path: what it carried is there, and that is all that it says.
+            Fate::Left => {}
             Fate::InFlight => {
                 self.recovery.inflight_bytes -= u64::from(packet.size);
                 newly.bytes += u64::from(packet.size);
@@ -201,7 +213,9 @@ impl<H: Handshake> Session<'_, H> {
                     newly.largest_sent_at = packet.sent_at;
                 }
                 self.congestion.get_mut().on_packet_acked(&packet.sample(number, now));
+                self.on_size_acked(&packet, now);
             }
+            Fate::Lost if packet.is_mtu_probe => self.on_size_acked(&packet, now),
             Fate::Lost => self.on_spurious_loss(number, &packet, now),
         }
         if packet.has_data {
@@ -297,6 +311,7 @@ impl<H: Handshake> Session<'_, H> {
         let Some(largest_acked) = self.recovery.largest_acked else { return };
         let delay = self.recovery.rtt.loss_delay(self.recovery.reordering_shift);
         let (mut lost_bytes, mut lost_packets, mut new_episode) = (0, 0, false);
+        let mut least_lost = u16::MAX;
         let mut run = LostRun::default();
         let mut all_resolved = true;
         self.recovery.loss_at = None;
@@ -305,7 +320,10 @@ impl<H: Handshake> Session<'_, H> {
             if packet.fate == Fate::InFlight {
                 let by_count = number + self.recovery.packet_threshold <= largest_acked;
                 let lost_at = packet.sent_at + delay;
-                if by_count || lost_at <= now {
+                if (by_count || lost_at <= now) && packet.is_mtu_probe {
+                    self.give_up(number, &packet, now);
+                } else if by_count || lost_at <= now {
+                    least_lost = least_lost.min(packet.size);
                     lost_bytes += u64::from(packet.size);
                     lost_packets += 1;
                     run.lost(packet.sent_at);
@@ -328,6 +346,9 @@ impl<H: Handshake> Session<'_, H> {
             return;
         }
         self.stats.lost_packets += lost_packets;
+        if usize::from(least_lost) > MIN_DATAGRAM_BYTES {
+            self.on_large_lost(now);
+        }
         let period = self.probe_timeout().saturating_mul(PERSISTENT_CONGESTION_THRESHOLD);
         let persistent = self.recovery.rtt.smoothed().is_some() && run.longest > period;
         let inflight_bytes = self.recovery.inflight_bytes;
@@ -351,19 +372,40 @@ impl<H: Handshake> Session<'_, H> {
     /// Queues what a packet carried again.
     fn give_up(&mut self, number: u64, packet: &SentPacket, now: Instant) {
         self.recovery.inflight_bytes -= u64::from(packet.size);
-        self.congestion.get_mut().on_packet_lost(&packet.sample(number, now));
-        self.recovery.episode_missing += 1;
         let episode = self.recovery.episode;
         if let Some(record) = self.recovery.sent.get_mut(number) {
             record.fate = Fate::Lost;
             record.episode = episode;
         }
+        if packet.is_mtu_probe {
+            self.on_mtu_probe_lost(packet, now);
+            return;
+        }
+        self.congestion.get_mut().on_packet_lost(&packet.sample(number, now));
+        self.recovery.episode_missing += 1;
         self.requeue(packet);
+    }
+
+    /// The path in use is another: what is on its way by the one before is sent again, and says nothing of this one.
+    pub(super) fn repeat_all(&mut self, now: Instant) {
+        for number in self.recovery.cursor..self.recovery.sent.next_number() {
+            let Some(record) = self.recovery.sent.get_mut(number).filter(|record| record.fate == Fate::InFlight) else {
+                continue;
+            };
+            record.fate = Fate::Left;
+            let packet = *record;
+            self.requeue(&packet);
+        }
+        self.recovery.leave_path();
+        self.recovery.forget_settled(now);
     }
 
     fn requeue(&mut self, packet: &SentPacket) {
         self.controls |= packet.controls & Controls::RELIABLE;
         self.window_streams |= packet.window_streams;
+        if packet.controls.intersects(Controls::STREAM_OPEN | Controls::STREAM_RESET) {
+            self.repeat_stream_controls(packet.controls);
+        }
         if packet.has_data
             && let Some(stream) = self.streams.get_mut(usize::from(packet.stream))
         {
@@ -408,6 +450,9 @@ impl<H: Handshake> Session<'_, H> {
         }
         if let Some(packet) = oldest {
             self.requeue(&packet);
+            if usize::from(packet.size) > MIN_DATAGRAM_BYTES && !packet.is_mtu_probe {
+                self.on_large_lost(now);
+            }
         }
         // A peer that is short of room for gaps takes only what continues a prefix. That need not be in the oldest packet:
         // it may have been sent again since, and lost again. And new bytes, which it refuses, must not go in its place.
@@ -417,7 +462,7 @@ impl<H: Handshake> Session<'_, H> {
         // The bytes of the oldest packet may have been acknowledged in another one, and its control frames may have become
         // pointless: then there is nothing to repeat, and without an answer the packet would stay in flight for good.
         if !self.streams.iter().any(|stream| stream.send.peek_lost(1).is_some()) {
-            self.controls |= Controls::PING;
+            self.controls |= Controls::KEEPALIVE;
         }
     }
 

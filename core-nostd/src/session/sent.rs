@@ -73,7 +73,7 @@ impl<'a> SentRing<'a> {
             let keep = match packet.fate {
                 Fate::Settled => false,
                 Fate::InFlight => true,
-                Fate::Lost => !forget(packet),
+                Fate::Lost | Fate::Left => !forget(packet),
             };
             if keep {
                 return;

@@ -42,6 +42,14 @@ pub struct Stats {
     pub cwnd_bytes: u64,
     /// Bytes of datagrams on their way: neither acknowledged nor given up.
     pub inflight_bytes: u64,
+    /// Times that the peer moved to another address.
+    pub migrations: u32,
+    /// Packets that were sent to find out how large they may be, and of those the ones that were lost.
+    pub mtu_probes: u32,
+    /// See `mtu_probes`.
+    pub mtu_probes_lost: u32,
+    /// The newest version of the wire that the peer said it speaks; zero before it said so.
+    pub peer_newest_version: u16,
     /// Key changes since the handshake.
     pub epochs: u32,
     /// Refused datagrams by reason.

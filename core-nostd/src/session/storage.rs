@@ -67,6 +67,8 @@ pub struct SentPacket {
     pub(super) fate: Fate,
     pub(super) has_data: bool,
     pub(super) fin: bool,
+    /// Whether it was sent to find out whether packets of its size pass: its loss is no sign of congestion (RFC 8899 section 3).
+    pub(super) is_mtu_probe: bool,
     /// Control frames that it carried, to be sent again if it is lost.
     pub(super) controls: super::control::Controls,
     /// Streams whose window it told.
@@ -94,6 +96,8 @@ pub(super) enum Fate {
     InFlight,
     /// Given up, its content queued again; remembered to notice that it arrived after all.
     Lost,
+    /// Sent by a path that is no longer used, its content queued again: its fate says nothing of the path in use.
+    Left,
 }
 
 /// The storage is too small to hold a session.

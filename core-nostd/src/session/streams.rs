@@ -13,8 +13,19 @@ use crate::{
 #[derive(Debug)]
 pub struct Stream<'a> {
     pub(super) id: StreamId,
+    /// Lower goes first.
+    pub(super) priority: u8,
+    /// What STREAM_OPEN tells the peer, where this end opened the stream with one.
+    pub(super) announcement: Option<Announcement>,
     pub(super) send: SendHalf<'a>,
     pub(super) receive: ReceiveHalf<'a>,
+}
+
+/// What a STREAM_OPEN frame says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Announcement {
+    pub(super) window: u64,
+    pub(super) priority: u8,
 }
 
 /// What this end sends on a stream.
@@ -30,6 +41,8 @@ pub(super) struct SendHalf<'a> {
     pub(super) fin: bool,
     /// Whether the end was told, and not lost on its way.
     pub(super) fin_sent: bool,
+    /// Why the application gave the stream up, if it did.
+    pub(super) reset: Option<u16>,
     acked: RangeSet<'a>,
     lost: RangeSet<'a>,
 }
@@ -53,12 +66,13 @@ impl<'a> Stream<'a> {
             limit: send_limit,
             fin: false,
             fin_sent: false,
+            reset: None,
             acked: RangeSet::new(storage.acked),
             lost: RangeSet::new(storage.lost),
         };
         let received = RangeSet::new(storage.received);
         let receive = ReceiveHalf { received, highest: 0, final_size: None, finished: false, window };
-        Self { id, send, receive }
+        Self { id, priority: 0, announcement: None, send, receive }
     }
 
     pub(super) fn into_storage(self) -> StreamStorage<'a> {
@@ -126,8 +140,24 @@ impl SendHalf<'_> {
         after > before
     }
 
-    /// The bytes must be sent again.
+    /// Nothing is sent any more: the stream ends with what has left. Whether that changes anything.
+    pub(super) fn give_up(&mut self, code: u16) -> bool {
+        let all_there = self.fin_sent && self.acked.prefix() >= self.end;
+        if self.reset.is_some() || all_there {
+            return false;
+        }
+        self.reset = Some(code);
+        self.end = self.next;
+        self.fin = false;
+        self.lost.clear();
+        true
+    }
+
+    /// The bytes must be sent again, unless they were given up.
     pub(super) fn on_lost(&mut self, range: Range, fin: bool) {
+        if self.reset.is_some() {
+            return;
+        }
         if fin {
             self.fin_sent = false;
         }
@@ -139,6 +169,9 @@ impl SendHalf<'_> {
 
     /// The first bytes that the peer has not acknowledged, `limit` of them at most, must be sent again.
     pub(super) fn on_prefix_missing(&mut self, limit: u64) {
+        if self.reset.is_some() {
+            return;
+        }
         let sent = Range { start: self.acked.prefix(), end: self.next };
         if let Some(missing) = self.acked.gaps(sent.start, sent.end).next() {
             self.lost.insert_or_widen(missing.start, missing.end.min(missing.start + limit));

@@ -11,7 +11,7 @@ use crate::{
     congestion::SendSample,
     crypto::Handshake,
     device::{Ecn, Transmit},
-    limits::{FRAME_HEADER_BYTES, MAX_CONNECTION_OFFSET, MAX_STREAM_OFFSET, PACKET_HEADER_BYTES, TAG_BYTES},
+    limits::{FRAME_HEADER_BYTES, MAX_CONNECTION_OFFSET, MAX_STREAM_OFFSET, PACKET_HEADER_BYTES, TAG_BYTES, VERSION},
     pacer::Held,
     ranges::Range,
     time::Instant,
@@ -103,18 +103,27 @@ impl<H: Handshake> Session<'_, H> {
         out: &mut [u8],
         max_segments: usize,
     ) -> Option<Transmit> {
-        let at_once = |len| (len, len, now);
-        let (len, segment_bytes, depart_at) = match &self.phase {
-            Phase::Connecting => self.transmit_handshake(now, out).map(at_once)?,
-            Phase::Established => match self.transmit_handshake(now, out) {
-                Some(len) => at_once(len),
-                None => self.transmit_packets(now, source, out, max_segments)?,
-            },
-            Phase::Closing { .. } => self.transmit_close(out).map(at_once)?,
+        let remote = self.paths.active();
+        let at_once = |len, remote| (len, len, now, remote);
+        let (len, segment_bytes, depart_at, remote) = match &self.phase {
+            Phase::Connecting => at_once(self.transmit_handshake(now, out)?, remote),
+            Phase::Established => {
+                if let Some(len) = self.transmit_handshake(now, out) {
+                    at_once(len, remote)
+                } else if let Some((len, remote)) = self.transmit_path(now, out) {
+                    at_once(len, remote)
+                } else if let Some(len) = self.transmit_mtu_probe(now, out) {
+                    at_once(len, remote)
+                } else {
+                    let (len, segment_bytes, depart_at) = self.transmit_packets(now, source, out, max_segments)?;
+                    (len, segment_bytes, depart_at, remote)
+                }
+            }
+            Phase::Closing { .. } => at_once(self.transmit_close(out)?, remote),
             Phase::Closed => return None,
         };
         self.spoke_at = now;
-        Some(Transmit { remote: self.remote, len, segment_bytes, ecn: Ecn::Ect0, depart_at })
+        Some(Transmit { remote, len, segment_bytes, ecn: Ecn::Ect0, depart_at })
     }
 
     fn transmit_packets(
@@ -124,7 +133,7 @@ impl<H: Handshake> Session<'_, H> {
         out: &mut [u8],
         max_segments: usize,
     ) -> Option<(usize, usize, Instant)> {
-        let size = self.peer.datagram_bytes;
+        let size = self.mtu.size();
         let slot = self.next_slot(now, size as u64);
         let segments = if slot.open { max_segments.min(self.run_segments(slot, size)) } else { 1 };
         let (mut used, mut paced_bytes) = (0, 0);
@@ -171,7 +180,7 @@ impl<H: Handshake> Session<'_, H> {
         if self.acks.is_due() || (self.acks.is_owed() && data.is_some()) {
             self.write_ack(slot.now, &mut writer, &mut draft);
         }
-        self.write_controls(&mut writer, &mut draft);
+        self.write_controls(slot.now, &mut writer, &mut draft);
         if let Some(data) = data {
             self.write_data(data, source, &mut writer, &mut draft);
         }
@@ -186,14 +195,14 @@ impl<H: Handshake> Session<'_, H> {
         Some((len, eliciting))
     }
 
-    fn seal(&mut self, datagram: &mut [u8]) -> Option<()> {
+    pub(super) fn seal(&mut self, datagram: &mut [u8]) -> Option<()> {
         let epochs = self.epochs.as_mut()?;
         let number = self.recovery.sent.next_number();
         let flags = if epochs.phase() { PacketFlags::KEY_PHASE } else { PacketFlags::empty() };
         let header = PacketHeader {
             kind: PacketKind::Protected,
             flags,
-            receiver: self.peer_index,
+            receiver: self.indexes.peer,
             // The wire carries the low half; the receiver extends it.
             packet_number_low: (number & u64::from(u32::MAX)) as u32,
         };
@@ -236,10 +245,10 @@ impl<H: Handshake> Session<'_, H> {
         draft.acks = writer.ack(delay_us, self.acks.ce_count, ranges, MAX_ACK_RANGES).is_some();
     }
 
-    fn write_controls(&mut self, writer: &mut FrameWriter<'_>, draft: &mut Draft) {
+    fn write_controls(&mut self, now: Instant, writer: &mut FrameWriter<'_>, draft: &mut Draft) {
         for control in self.controls.iter() {
             let before = writer.len();
-            let complete = self.write_control(control, writer, draft);
+            let complete = self.write_control(now, control, writer, draft);
             if complete {
                 self.controls.remove(control);
             }
@@ -253,7 +262,13 @@ impl<H: Handshake> Session<'_, H> {
 
     /// Writes one control frame from the session's state; `false` where it does not fit. One that has become
     /// pointless counts as written.
-    fn write_control(&mut self, control: Controls, writer: &mut FrameWriter<'_>, draft: &mut Draft) -> bool {
+    fn write_control(
+        &mut self,
+        now: Instant,
+        control: Controls,
+        writer: &mut FrameWriter<'_>,
+        draft: &mut Draft,
+    ) -> bool {
         match control {
             Controls::CONNECTION_WINDOW => {
                 writer.window_update(None, self.connection_window.advance().min(MAX_CONNECTION_OFFSET))
@@ -261,9 +276,14 @@ impl<H: Handshake> Session<'_, H> {
             Controls::STREAM_WINDOW => self.write_stream_windows(writer, draft),
             Controls::REKEY_OFFER => self.write_rekey(false, writer),
             Controls::REKEY_ANSWER => self.write_rekey(true, writer),
-            Controls::PING => writer.keepalive(),
+            Controls::KEEPALIVE => writer.keepalive(),
+            Controls::PING => writer.ping(self.ping.leaves(now)),
             Controls::PONG => writer.pong(self.pong_token),
-            Controls::PATH_RESPONSE => writer.path_response(&self.path_token),
+            Controls::MIGRATE => writer.migrate(self.indexes.local, self.indexes.migrations),
+            Controls::VERSIONS => writer.version_negotiation([VERSION].into_iter()),
+            Controls::STREAM_OPEN => self.write_openings(writer),
+            Controls::STREAM_RESET => self.write_resets(writer),
+            Controls::GO_AWAY => self.leaving.is_none_or(|leaving| writer.go_away(leaving.code, leaving.last)),
             _ => true,
         }
     }
@@ -285,6 +305,32 @@ impl<H: Handshake> Session<'_, H> {
         true
     }
 
+    fn write_openings(&mut self, writer: &mut FrameWriter<'_>) -> bool {
+        for index in 0..self.streams.len() {
+            let due = self.opened_streams & (1 << index) != 0;
+            let Some(stream) = self.streams.get(index).filter(|_| due) else { continue };
+            let told = stream.announcement.is_none_or(|said| writer.stream_open(stream.id, said.window, said.priority));
+            if !told {
+                return false;
+            }
+            self.opened_streams &= !(1 << index);
+        }
+        true
+    }
+
+    fn write_resets(&mut self, writer: &mut FrameWriter<'_>) -> bool {
+        for index in 0..self.streams.len() {
+            let due = self.reset_streams & (1 << index) != 0;
+            let Some(stream) = self.streams.get(index).filter(|_| due) else { continue };
+            let told = stream.send.reset.is_none_or(|code| writer.stream_reset(stream.id, stream.send.next, code));
+            if !told {
+                return false;
+            }
+            self.reset_streams &= !(1 << index);
+        }
+        true
+    }
+
     fn write_rekey(&self, answer: bool, writer: &mut FrameWriter<'_>) -> bool {
         let Some(epochs) = &self.epochs else { return true };
         let pending = if answer { epochs.pending_answer() } else { epochs.pending_offer() };
@@ -292,7 +338,8 @@ impl<H: Handshake> Session<'_, H> {
         writer.rekey(&RekeyFrame { answer, epoch, public_key: &public_key })
     }
 
-    /// Picks the bytes for the next DATA frame, if one may leave: lost bytes first, then streams in the order of opening.
+    /// Picks the bytes for the next DATA frame, if one may leave: lost bytes first; streams by priority, then in the order of
+    /// opening.
     fn choose_data(&mut self, slot: Slot, room: usize, cost: u64) -> Option<DraftData> {
         let probing = self.recovery.probes > 0;
         let fits = self.recovery.inflight_bytes() + cost <= self.congestion_window();
@@ -328,7 +375,16 @@ impl<H: Handshake> Session<'_, H> {
     }
 
     fn first_stream(&self, peek: impl Fn(&SendHalf<'_>) -> Option<Range>) -> Option<(usize, Range)> {
-        (0..self.streams.len()).find_map(|index| Some((index, peek(&self.streams.get(index)?.send)?)))
+        let mut first: Option<(u8, usize, Range)> = None;
+        for index in 0..self.streams.len() {
+            let Some(stream) = self.streams.get(index) else { continue };
+            if first.is_none_or(|(priority, ..)| stream.priority < priority)
+                && let Some(range) = peek(&stream.send)
+            {
+                first = Some((stream.priority, index, range));
+            }
+        }
+        first.map(|(_, index, range)| (index, range))
     }
 
     fn write_data(
@@ -350,8 +406,15 @@ impl<H: Handshake> Session<'_, H> {
         let flags = self.data_flags(&data);
         let Some(stream) = self.streams.get_mut(data.index) else { return };
         let len = usize::try_from(data.range.len()).unwrap_or(0);
-        let Some(payload) = writer.data_header(stream.id, data.range.start, flags, len) else { return };
-        source.fill(stream.id, data.range.start, payload);
+        if len == 0 {
+            // Nothing is left to carry the end.
+            if !writer.stream_close(stream.id, data.range.end) {
+                return;
+            }
+        } else {
+            let Some(payload) = writer.data_header(stream.id, data.range.start, flags, len) else { return };
+            source.fill(stream.id, data.range.start, payload);
+        }
         stream.send.sent(data.range, data.new);
         stream.send.fin_sent |= data.fin;
         if data.new {
@@ -391,7 +454,7 @@ impl<H: Handshake> Session<'_, H> {
         if !core::mem::replace(due, false) {
             return None;
         }
-        let size = self.peer.datagram_bytes.min(out.len());
+        let size = self.mtu.size().min(out.len());
         let mut writer = FrameWriter::new(out.get_mut(PACKET_HEADER_BYTES..size.checked_sub(TAG_BYTES)?)?);
         let CloseCode(code) = pending.code;
         if !writer.close(code, &pending.reason) {

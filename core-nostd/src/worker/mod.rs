@@ -120,12 +120,12 @@ impl<'a, A: Acceptor> Worker<'a, A> {
 
     /// The session with this id, while it lives.
     pub fn session(&mut self, id: SessionId) -> Option<&mut Session<'a, A::Handshake>> {
-        self.slots.get_mut(id.0)
+        self.slots.by_id(id.0)
     }
 
     /// The sessions that live.
     pub fn sessions(&mut self) -> impl Iterator<Item = (SessionId, &mut Session<'a, A::Handshake>)> {
-        self.slots.iter_mut().map(|session| (SessionId(session.local_index()), session))
+        self.slots.iter_mut().map(|session| (SessionId(session.id()), session))
     }
 
     /// How many sessions live.
@@ -231,13 +231,15 @@ fn transmit_session<H: Handshake, D: Device>(
     device: &mut D,
     app: &mut impl Application<H>,
 ) -> usize {
-    let id = SessionId(session.local_index());
+    let id = SessionId(session.id());
     let max_segments = device.max_segments();
     for run in 0..RUNS_PER_SESSION {
         let Some(buffer) = device.transmit_buffer() else { return run };
         let Some(transmit) = session.poll_transmit(now, app.source(id), buffer, max_segments) else { return run };
-        if device.submit(&transmit) == Submitted::Unreachable {
-            session.on_unreachable();
+        match device.submit(&transmit) {
+            Submitted::Unreachable => session.on_unreachable(),
+            Submitted::TooBig => session.on_too_big(transmit.segment_bytes, now),
+            Submitted::Sent | Submitted::Full => {}
         }
     }
     RUNS_PER_SESSION
@@ -249,7 +251,7 @@ fn drain_events<H: Handshake>(
     datagram: &[u8],
     app: &mut impl Application<H>,
 ) {
-    let id = SessionId(session.local_index());
+    let id = SessionId(session.id());
     while let Some(event) = session.poll_event() {
         app.on_event(now, id, session, event, datagram);
     }

@@ -53,7 +53,13 @@ impl<'a, H: Handshake> SlotTable<'a, H> {
 
     pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Session<'a, H>> {
         let [.., slot] = index.to_be_bytes();
-        self.at_mut(usize::from(slot)).filter(|session| session.local_index() == index)
+        self.at_mut(usize::from(slot)).filter(|session| session.is_addressed_by(index))
+    }
+
+    /// The session whose first index this is.
+    pub(super) fn by_id(&mut self, id: u32) -> Option<&mut Session<'a, H>> {
+        let [.., slot] = id.to_be_bytes();
+        self.at_mut(usize::from(slot)).filter(|session| session.id() == id)
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session<'a, H>> {

@@ -201,6 +201,10 @@ impl Handshake for NoiseHandshake {
         self.offer = None;
         Ok(keys)
     }
+
+    fn random(&mut self) -> Result<[u8; 8], HandshakeError> {
+        random_bytes().map_err(library)
+    }
 }
 
 fn ephemeral() -> Result<StaticSecret, HandshakeError> {

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use thiserror::Error;
 use wirehaul_core::crypto::HandshakeError;
 use wirehaul_core::limits::VERSION;
-use wirehaul_core::session::{CloseCode, CloseReason};
+use wirehaul_core::session::{CloseCode, CloseReason, MAX_FAULTS};
+use wirehaul_core::wire::Reject;
 
 use super::message::{MessageError, RefusalClass};
 use super::walk::WalkError;
@@ -106,6 +107,17 @@ pub enum Failure {
     /// The peer broke a rule of the transfer.
     #[error("the peer broke a rule of the transfer: {0}")]
     Rule(&'static str),
+    /// The peer broke rules of the wire until it was cut off.
+    #[error(
+        "the peer was cut off: {MAX_FAULTS} packets in a row under its key broke the rules of the wire, the last one this: {}",
+        .0.rule()
+    )]
+    Misbehaved(Reject),
+    /// The peer says the same of this end.
+    #[error(
+        "the peer cut this end off for breaking the rules of the wire: update the older of the two, and report it if both are new"
+    )]
+    CutOff,
     /// It did not come to a transfer.
     #[error("{message}")]
     NotStarted {
@@ -177,6 +189,8 @@ impl Failure {
             CloseReason::IdleTimeout => Self::PeerGone(idle_secs),
             CloseReason::Local(CLOSE_OVERTAKEN) | CloseReason::Peer(CLOSE_OVERTAKEN) => Self::Overtaken,
             CloseReason::Local(_) => Self::Interrupted,
+            CloseReason::Misbehaved(rule) => Self::Misbehaved(rule),
+            CloseReason::Peer(CloseCode::PROTOCOL) => Self::CutOff,
             CloseReason::Peer(CloseCode::UNKNOWN_PEER) => Self::UnknownHere,
             CloseReason::Peer(CloseCode::INTERRUPTED | CloseCode::DONE) => Self::PeerStopped,
             CloseReason::Peer(CloseCode(code)) => Self::PeerClosed(code),
@@ -191,7 +205,12 @@ impl Failure {
             Self::Walk(_) => 2,
             Self::NotStarted { exit_code, .. } => *exit_code,
             Self::Bind(_) | Self::Randomness(_) | Self::Threads(_) | Self::Wait(_) => 4,
-            Self::UnknownTicket | Self::UnknownHere | Self::WrongReceiver | Self::Rule(_) => 3,
+            Self::UnknownTicket
+            | Self::UnknownHere
+            | Self::WrongReceiver
+            | Self::Rule(_)
+            | Self::Misbehaved(_)
+            | Self::CutOff => 3,
             Self::PeerGone(_)
             | Self::PeerStopped
             | Self::PeerClosed(_)

@@ -592,7 +592,11 @@ impl Application<NoiseHandshake> for Receiver {
             Event::StreamFinished { stream } => self.on_finished_stream(now, place, session, stream),
             Event::Acknowledged { upto, .. } => self.transfers[place].replies.0.acknowledged(upto),
             Event::Closed(reason) => self.on_closed(now, place, session, reason),
-            Event::Connected | Event::StreamReset { .. } | Event::GoingAway => {}
+            Event::Connected
+            | Event::StreamReset { .. }
+            | Event::GoingAway
+            | Event::PathChanged { .. }
+            | Event::Pong { .. } => {}
         }
     }
 

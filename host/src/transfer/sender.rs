@@ -389,7 +389,11 @@ impl Application<NoiseHandshake> for Sender {
                     self.give_up(now, session, Failure::Rule("a receiver sent data"));
                 }
             }
-            Event::StreamFinished { .. } | Event::StreamReset { .. } | Event::GoingAway => {}
+            Event::StreamFinished { .. }
+            | Event::StreamReset { .. }
+            | Event::GoingAway
+            | Event::PathChanged { .. }
+            | Event::Pong { .. } => {}
             Event::Closed(reason) => {
                 let failure = Failure::of_close(reason, &self.addresses, self.idle_secs);
                 self.on_closed(now, id, failure, session.stats());

@@ -6,7 +6,8 @@ use super::Violation;
 use crate::run::Run;
 
 /// Rules that an honest peer's packet breaks where packets are lost or late, or where a session has ended: it is then
-/// for nobody, comes before the handshake is through or after it, or leaves more gaps than there is room for.
+/// for nobody, comes before the handshake is through or after it, or leaves more gaps than there is room for. And where a
+/// host moved: then a handshake packet comes from elsewhere, or an answer to a challenge that is no longer under way.
 const CIRCUMSTANCES: &[Reject] = &[
     Reject::NotForUs,
     Reject::UnexpectedPacket,
@@ -15,6 +16,8 @@ const CIRCUMSTANCES: &[Reject] = &[
     Reject::SessionClosed,
     Reject::SessionsFull,
     Reject::CookieInvalid,
+    Reject::PathUnknown,
+    Reject::PathResponseUnexpected,
 ];
 
 /// Rules that an honest peer's packet breaks where it comes twice or is overtaken. By then its keys may be gone.

@@ -201,6 +201,15 @@ pub enum Fault {
         /// How far.
         by_ns: u64,
     },
+    /// The host has another address from then on, and nobody told its sessions or their peers.
+    Move {
+        /// Which host.
+        host: usize,
+        /// When.
+        at_ns: u64,
+        /// The second byte of its new IPv4 address, not zero; the rest stays.
+        to: u8,
+    },
 }
 
 impl Fault {
@@ -234,7 +243,8 @@ impl Fault {
             | Self::FailingWrite { host, .. }
             | Self::SlowWrite { host, .. }
             | Self::Crash { host, .. }
-            | Self::ClockJump { host, .. } => Some(*host),
+            | Self::ClockJump { host, .. }
+            | Self::Move { host, .. } => Some(*host),
             _ => None,
         }
     }
@@ -316,6 +326,7 @@ mod tests {
             Fault::Lumps { link: 0, from_ns: 5, to_ns: 9, every_ns: 3 },
             Fault::ShortWrite { host: 1, write: 4, bytes: 10 },
             Fault::Crash { host: 0, at_ns: 1_000, down_ns: 2_000 },
+            Fault::Move { host: 1, at_ns: 1_000, to: 7 },
         ];
         let text = to_lines(&faults);
         assert!(text.starts_with("{\"fault\":\"drop\",\"link\":0,\"datagram\":17}\n"), "{text}");

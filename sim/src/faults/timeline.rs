@@ -15,6 +15,8 @@ pub enum Change {
     Restart,
     /// Its clock jumps forward.
     ClockJump(Duration),
+    /// It has another address, with this second byte.
+    Move(u8),
 }
 
 /// What will happen to which host, and when.
@@ -25,7 +27,7 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// Adds the crashes and clock jumps among these faults, in a run that began at `start`.
+    /// Adds the crashes, clock jumps and moves among these faults, in a run that began at `start`.
     pub fn follow(&mut self, faults: &[Fault], start: Instant) {
         let after = |nanos: u64| start + Duration::from_nanos(nanos);
         for fault in faults {
@@ -37,6 +39,7 @@ impl Timeline {
                 Fault::ClockJump { host, at_ns, by_ns } => {
                     self.add(after(*at_ns), *host, Change::ClockJump(Duration::from_nanos(*by_ns)));
                 }
+                Fault::Move { host, at_ns, to } => self.add(after(*at_ns), *host, Change::Move(*to)),
                 _ => {}
             }
         }

@@ -436,6 +436,7 @@ fn hosts(number: u16, flow: &FlowSpec, links: &[LinkSpec]) -> [HostConfig; 2] {
     sender.wake_lateness = flow.wake_lateness;
     sender.session.controller = flow.controller;
     sender.session.datagram_bytes = flow.datagram_bytes;
+    sender.session.max_datagram_bytes = flow.max_datagram_bytes;
     sender.session.pacing = flow.pacing;
     sender.session.quantum = flow.quantum;
     sender.session.rate_cap = flow.rate_cap;

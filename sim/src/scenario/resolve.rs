@@ -12,7 +12,7 @@ use wirehaul_core::{
 use super::{
     CONTROLLERS, DirectionSpec, FlowSpec, LinkSpec, Scenario, ScenarioError, Source, controller, expect,
     schema::{AppTable, File, FlowTable, LinkTable, QuantumTable, Until},
-    units::{Depth, RateText, Span},
+    units::{Depth, RateText, Size, Span},
 };
 use crate::{
     link::{Burst, HEADER_BYTES, LinkConfig, Policer, Step},
@@ -219,7 +219,12 @@ impl Resolver<'_> {
             stop: table.stop_s.as_ref().map(|stop| stop.get_ref().0),
             supply: table.app.as_ref().map(|app| self.supply(app)).transpose()?,
             rate_cap: table.rate_cap.map(|RateText(rate)| rate),
-            datagram_bytes: self.datagram_bytes(table)?,
+            datagram_bytes: self.datagram_bytes("mtu", table.mtu.as_ref(), DEFAULT_MTU)?,
+            max_datagram_bytes: self.datagram_bytes(
+                "max_mtu",
+                table.max_mtu.as_ref().or(table.mtu.as_ref()),
+                DEFAULT_MTU,
+            )?,
             pacing: table.pacing.unwrap_or(true),
             quantum: table.quantum.map_or_else(Quantum::default, quantum),
             window_bytes: table.window.as_ref().map(|window| window.get_ref().0),
@@ -255,12 +260,14 @@ impl Resolver<'_> {
         path.get_ref().iter().map(find).collect()
     }
 
-    fn datagram_bytes(&self, table: &FlowTable) -> Result<usize, ScenarioError> {
-        let mtu = table.mtu.as_ref().map_or(DEFAULT_MTU, |mtu| mtu.get_ref().0);
+    fn datagram_bytes(&self, key: &str, given: Option<&Spanned<Size>>, otherwise: u64) -> Result<usize, ScenarioError> {
+        let mtu = given.map_or(otherwise, |mtu| mtu.get_ref().0);
         let (min, max) = (MIN_DATAGRAM_BYTES as u64 + HEADER_BYTES, MAX_DATAGRAM_BYTES as u64 + HEADER_BYTES);
-        match (usize::try_from(mtu.saturating_sub(HEADER_BYTES)), &table.mtu) {
+        match (usize::try_from(mtu.saturating_sub(HEADER_BYTES)), given) {
             (Ok(bytes), _) if (min..=max).contains(&mtu) => Ok(bytes),
-            (_, Some(spanned)) => Err(self.error(spanned, format_args!("mtu must be {min} to {max} bytes, not {mtu}"))),
+            (_, Some(spanned)) => {
+                Err(self.error(spanned, format_args!("{key} must be {min} to {max} bytes, not {mtu}")))
+            }
             (_, None) => Err(self.source.error(0..0, "no usable mtu")),
         }
     }
@@ -302,6 +309,7 @@ fn direction(table: &LinkTable) -> DirectionSpec {
         delay: table.delay.map_or(Duration::ZERO, |Span(delay)| delay),
         jitter: table.jitter.map_or(Duration::ZERO, |Span(jitter)| jitter),
         lumps: table.lumps.map_or(Duration::ZERO, |Span(lumps)| lumps),
+        mtu_bytes: table.mtu.map(|Size(bytes)| bytes),
         buffer_bytes: None,
         mark_above_bytes: None,
         loss_ppm: table.loss.0,

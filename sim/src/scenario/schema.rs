@@ -71,6 +71,8 @@ pub struct LinkTable {
     pub jitter: Option<Span>,
     /// Datagrams arrive in lumps, at multiples of this time.
     pub lumps: Option<Span>,
+    /// Bytes of the largest IP packet that it carries; without it there is no limit.
+    pub mtu: Option<Size>,
     /// What may wait in the queue; without it there is no limit.
     pub buffer: Option<Spanned<Depth>>,
     /// ECN-capable datagrams that find more than this waiting are marked.
@@ -190,6 +192,8 @@ pub struct FlowTable {
     pub rate_cap: Option<RateText>,
     /// Bytes of the largest IP packet.
     pub mtu: Option<Spanned<Size>>,
+    /// The same, up to which larger ones are tried.
+    pub max_mtu: Option<Spanned<Size>>,
     /// Whether the pacer is on.
     pub pacing: Option<bool>,
     /// How much leaves back to back.

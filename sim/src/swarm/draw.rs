@@ -77,6 +77,7 @@ fn draw_path(random: &mut Stream, rate_bps: u64, delay_us: u64) -> PathOptions {
         delay_us,
         buffer_bytes: random.chance(800_000).then(|| (product * random.between(1, 12) / 4).max(12_000)),
         mark_above_bytes: random.chance(200_000).then_some(product / 2),
+        mtu_bytes: *random.pick(&[None, None, Some(1_300), Some(1_500), Some(1_500), Some(9_000)]),
     }
 }
 
@@ -115,6 +116,7 @@ fn draw_host(random: &mut Stream, rate_bps: u64, most_bytes: u64) -> HostOptions
         pacing: random.chance(800_000),
         rate_cap_bps: random.chance(200_000).then_some(rate_bps / 2),
         datagram_bytes: *random.pick(&[1200, 1400, 1472]),
+        max_datagram_bytes: *random.pick(&[1200, 1472, 1472, 4000, 9000]),
         max_segments: *random.pick(&[1, 10, 44]),
         wake_lateness_us: *random.pick(&[0, 0, 100, 2_000]),
         max_ack_delay_us: *random.pick(&[0, 1_000, 5_000, 25_000, 200_000]),
@@ -156,6 +158,15 @@ fn draw_faults(random: &mut Stream, options: &Options, scale: Scale) -> Vec<Faul
         if random.chance(80_000) {
             let by_ns = 1_000 << random.below(26);
             faults.push(Fault::ClockJump { host, at_ns: random.below(scale.span_ns), by_ns });
+        }
+    }
+    for host in 0..=options.callers.len() {
+        if random.chance(60_000) {
+            faults.extend((0..random.between(1, 2)).map(|_| Fault::Move {
+                host,
+                at_ns: random.below(scale.span_ns),
+                to: 1 + random.below(250) as u8,
+            }));
         }
     }
     for link in 0..2 {

@@ -203,9 +203,10 @@ impl<'s> Drive<'s> {
         run.network().links().any(|link| link.stats().corrupted > 0) || self.is_disturbed()
     }
 
-    /// Whether a host crashed or its clock jumped, by the script.
+    /// Whether a host crashed, its clock jumped, or it moved, by the script: a handshake does not survive a move.
     fn is_disturbed(&self) -> bool {
-        let disturbs = |fault: &Fault| matches!(fault, Fault::Crash { .. } | Fault::ClockJump { .. });
+        let disturbs =
+            |fault: &Fault| matches!(fault, Fault::Crash { .. } | Fault::ClockJump { .. } | Fault::Move { .. });
         self.scenario.faults.iter().any(disturbs)
     }
 }

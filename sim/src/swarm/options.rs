@@ -50,6 +50,9 @@ pub struct PathOptions {
     pub buffer_bytes: Option<u64>,
     /// Above how much waiting ECN-capable datagrams are marked.
     pub mark_above_bytes: Option<u64>,
+    /// See [`LinkConfig::mtu_bytes`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu_bytes: Option<u64>,
 }
 
 /// What happens to single datagrams by chance, in parts per million.
@@ -88,6 +91,8 @@ pub struct HostOptions {
     pub rate_cap_bps: Option<u64>,
     /// See [`Config::datagram_bytes`].
     pub datagram_bytes: usize,
+    /// See [`Config::max_datagram_bytes`].
+    pub max_datagram_bytes: usize,
     /// See [`HostConfig::max_segments`].
     pub max_segments: usize,
     /// See [`HostConfig::wake_lateness`].
@@ -125,6 +130,7 @@ impl Default for HostOptions {
             pacing: true,
             rate_cap_bps: None,
             datagram_bytes: 1472,
+            max_datagram_bytes: 1472,
             max_segments: 44,
             wake_lateness_us: 0,
             max_ack_delay_us: 5_000,
@@ -149,6 +155,7 @@ impl HostOptions {
         let mut config = HostConfig::new(number);
         config.session = Config {
             datagram_bytes: self.datagram_bytes,
+            max_datagram_bytes: self.max_datagram_bytes,
             suites: config.session.suites,
             idle_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(30),
@@ -198,6 +205,7 @@ impl PathOptions {
             jitter: Duration::from_micros(chances.jitter_us),
             buffer_bytes: self.buffer_bytes,
             mark_above_bytes: self.mark_above_bytes,
+            mtu_bytes: self.mtu_bytes,
             loss_ppm: chances.loss_ppm,
             burst: chances.burst_ppm.map(burst),
             duplicate_ppm: chances.duplicate_ppm,

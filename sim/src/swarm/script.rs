@@ -81,8 +81,13 @@ fn check(options: &Options) -> Result<(), String> {
         if host.send.iter().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes)) > 1 << 30 {
             return Err("a host sends 1 GiB at most".to_owned());
         }
-        if !(MIN_DATAGRAM_BYTES..=MAX_DATAGRAM_BYTES).contains(&host.datagram_bytes) {
-            return Err(format!("datagram_bytes is {MIN_DATAGRAM_BYTES} to {MAX_DATAGRAM_BYTES}"));
+        if ![host.datagram_bytes, host.max_datagram_bytes]
+            .iter()
+            .all(|bytes| (MIN_DATAGRAM_BYTES..=MAX_DATAGRAM_BYTES).contains(bytes))
+        {
+            return Err(format!(
+                "datagram_bytes is {MIN_DATAGRAM_BYTES} to {MAX_DATAGRAM_BYTES}, and so is max_datagram_bytes"
+            ));
         }
         if host.max_segments == 0 || host.initial_window_bytes == 0 {
             return Err("max_segments and initial_window_bytes are not zero".to_owned());
