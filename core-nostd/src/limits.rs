@@ -50,6 +50,15 @@ pub const MAX_IDLE_TIMEOUT_MS: u32 = 3_600_000;
 /// Longest time that a peer may say it holds back an ACK.
 pub const MAX_ACK_DELAY_US: u32 = 1_000_000;
 
+/// The largest UDP payload to `address` that is worth trying: what a link of 9000 bytes carries.
+#[must_use]
+pub const fn largest_datagram_bytes(address: core::net::IpAddr) -> usize {
+    match address {
+        core::net::IpAddr::V4(_) => MAX_DATAGRAM_BYTES - 20 - 8,
+        core::net::IpAddr::V6(_) => MAX_DATAGRAM_BYTES - 40 - 8,
+    }
+}
+
 /// UDP payload that a path to `address` is taken to carry before it was probed.
 #[must_use]
 pub const fn default_datagram_bytes(address: core::net::IpAddr) -> usize {

@@ -309,6 +309,7 @@ impl<'a, H: Handshake> Session<'a, H> {
             cwnd_bytes: self.congestion_window(),
             inflight_bytes: self.recovery.inflight_bytes(),
             epochs: self.epochs.as_ref().map_or(0, Epochs::epoch),
+            datagram_bytes: self.mtu.size(),
             ..self.stats.clone()
         }
     }

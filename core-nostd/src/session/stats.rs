@@ -42,6 +42,8 @@ pub struct Stats {
     pub cwnd_bytes: u64,
     /// Bytes of datagrams on their way: neither acknowledged nor given up.
     pub inflight_bytes: u64,
+    /// The largest datagram that is sent, as far as the path is known to carry it.
+    pub datagram_bytes: usize,
     /// Times that the peer moved to another address.
     pub migrations: u32,
     /// Packets that were sent to find out how large they may be, and of those the ones that were lost.

@@ -10,7 +10,7 @@ use super::Worker;
 use crate::{
     crypto::Acceptor,
     device::{Device, Ecn, Transmit},
-    limits::{PACKET_HEADER_BYTES, VERSION},
+    limits::{PACKET_HEADER_BYTES, VERSION, default_datagram_bytes, largest_datagram_bytes},
     session::{Incoming, Session},
     time::{Duration, Instant},
     wire::{Cookie, CookieBody, InitBody, PacketFlags, PacketHeader, PacketKind, RefusedBody, Reject, VersionBody},
@@ -76,7 +76,8 @@ impl<A: Acceptor> Worker<'_, A> {
     ) -> Result<(), Reject> {
         let handshake = self.acceptor.accept(&init.psk_id).ok_or(Reject::UnknownPsk)?;
         let mut config = self.config.clone();
-        config.datagram_bytes = config.datagram_bytes.min(crate::limits::default_datagram_bytes(remote.ip()));
+        config.datagram_bytes = config.datagram_bytes.min(default_datagram_bytes(remote.ip()));
+        config.max_datagram_bytes = config.max_datagram_bytes.min(largest_datagram_bytes(remote.ip()));
         let incoming = Incoming::open(handshake, init, &config, datagram_bytes)?;
         // The index in the clear may have been altered; this one was not, and may show that the INIT is a repetition.
         if let Some(session) = self.slots.iter_mut().find(|session| session.answers(remote, incoming.peer_index())) {

@@ -129,6 +129,8 @@ impl Summary<'_> {
             "failures": outcome.failures,
             "problems": outcome.problems,
             "rekeys": self.stats.epochs,
+            "migrations": self.stats.migrations,
+            "datagram_bytes": self.stats.datagram_bytes,
             "lost_packets": self.stats.lost_packets,
             "rejects": rejects,
             "error": self.failure.map(ToString::to_string),

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use thiserror::Error;
 use wirehaul_core::crypto::HandshakeError;
-use wirehaul_core::limits::default_datagram_bytes;
+use wirehaul_core::limits::{default_datagram_bytes, largest_datagram_bytes};
 use wirehaul_core::session::Config;
 use wirehaul_core::wire::RejectCounters;
 use wirehaul_core::worker::Worker;
@@ -131,6 +131,7 @@ fn transfer(
             .map_err(Failure::Handshake)?;
         let mut config = config.clone();
         config.datagram_bytes = default_datagram_bytes(address.ip());
+        config.max_datagram_bytes = largest_datagram_bytes(address.ip());
         worker
             .connect(clock.now(), handshake, callee.psk.id(), *address, config)
             .map_err(|_| Failure::Handshake(HandshakeError::Library))?;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use thiserror::Error;
+use wirehaul_core::limits::MAX_DATAGRAM_BYTES;
 use wirehaul_core::session::Config;
 
 use super::args::{Listen, OutputArgs, ServeArgs, parse_listen};
@@ -73,7 +74,7 @@ fn load(path: &Path) -> Result<Receiving, ServeError> {
         overwrite: config.overwrite,
         once: false,
         ticket: None,
-        config: Config { suites: local_suites(), ..Config::default() },
+        config: Config { suites: local_suites(), max_datagram_bytes: MAX_DATAGRAM_BYTES, ..Config::default() },
     })
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use wirehaul_core::congestion::ControllerKind;
+use wirehaul_core::limits::MAX_DATAGRAM_BYTES;
 use wirehaul_core::session::Config;
 
 use super::args::{CongestionControl, TransferArgs};
@@ -16,7 +17,7 @@ pub fn config_for(args: &TransferArgs) -> Config {
         CongestionControl::Bbr => ControllerKind::Bbr,
         CongestionControl::Cubic => ControllerKind::Cubic,
     };
-    Config { suites: local_suites(), controller, ..Config::default() }
+    Config { suites: local_suites(), controller, max_datagram_bytes: MAX_DATAGRAM_BYTES, ..Config::default() }
 }
 
 /// A flag that SIGINT and SIGTERM set; a second signal ends the process at once.

@@ -10,7 +10,7 @@ use wirehaul_core::wire::Reject;
 
 use super::message::{MessageError, RefusalClass};
 use super::walk::WalkError;
-use crate::crypto::NoRandomness;
+use crate::crypto::{NoRandomness, PublicKey};
 use crate::io::threads::ThreadsError;
 use crate::udp::BindError;
 
@@ -108,11 +108,13 @@ pub enum Failure {
     #[error("the peer broke a rule of the transfer: {0}")]
     Rule(&'static str),
     /// The peer broke rules of the wire until it was cut off.
-    #[error(
-        "the peer was cut off: {MAX_FAULTS} packets in a row under its key broke the rules of the wire, the last one this: {}",
-        .0.rule()
-    )]
-    Misbehaved(Reject),
+    #[error("{}", cut_off(peer.as_ref(), *rule))]
+    Misbehaved {
+        /// Its key, where it is known.
+        peer: Option<PublicKey>,
+        /// The rule that it broke last.
+        rule: Reject,
+    },
     /// The peer says the same of this end.
     #[error(
         "the peer cut this end off for breaking the rules of the wire: update the older of the two, and report it if both are new"
@@ -189,11 +191,20 @@ impl Failure {
             CloseReason::IdleTimeout => Self::PeerGone(idle_secs),
             CloseReason::Local(CLOSE_OVERTAKEN) | CloseReason::Peer(CLOSE_OVERTAKEN) => Self::Overtaken,
             CloseReason::Local(_) => Self::Interrupted,
-            CloseReason::Misbehaved(rule) => Self::Misbehaved(rule),
+            CloseReason::Misbehaved(rule) => Self::Misbehaved { peer: None, rule },
             CloseReason::Peer(CloseCode::PROTOCOL) => Self::CutOff,
             CloseReason::Peer(CloseCode::UNKNOWN_PEER) => Self::UnknownHere,
             CloseReason::Peer(CloseCode::INTERRUPTED | CloseCode::DONE) => Self::PeerStopped,
             CloseReason::Peer(CloseCode(code)) => Self::PeerClosed(code),
+        }
+    }
+
+    /// The same failure, with the peer's key where the words name it.
+    #[must_use]
+    pub fn of_peer(self, key: Option<PublicKey>) -> Self {
+        match self {
+            Self::Misbehaved { rule, .. } => Self::Misbehaved { peer: key, rule },
+            other => other,
         }
     }
 
@@ -209,7 +220,7 @@ impl Failure {
             | Self::UnknownHere
             | Self::WrongReceiver
             | Self::Rule(_)
-            | Self::Misbehaved(_)
+            | Self::Misbehaved { .. }
             | Self::CutOff => 3,
             Self::PeerGone(_)
             | Self::PeerStopped
@@ -231,4 +242,13 @@ impl Failure {
             | Self::Incomplete(_) => 1,
         }
     }
+}
+
+/// Why a peer was cut off, with its key: by that, the operator knows whom to ask, or to trust no longer.
+fn cut_off(peer: Option<&PublicKey>, rule: Reject) -> String {
+    let who = peer.map_or_else(|| "the peer".to_owned(), |key| format!("the peer {key}"));
+    let rule = rule.rule();
+    format!(
+        "{who} was cut off: {MAX_FAULTS} packets in a row under its key broke the rules of the wire; of the last one it was that {rule}"
+    )
 }

@@ -504,7 +504,10 @@ impl Receiver {
                 self.over |= self.options.once;
                 (at, outcome)
             }
-            None => (now, Err(Failure::of_close(reason, &[transfer.remote], self.options.idle_secs))),
+            None => {
+                let failure = Failure::of_close(reason, &[transfer.remote], self.options.idle_secs);
+                (now, Err(failure.of_peer(transfer.peer)))
+            }
         };
         if self.transfers.is_empty() {
             self.progress.set_stage(Stage::Waiting);

@@ -396,6 +396,7 @@ impl Application<NoiseHandshake> for Sender {
             | Event::Pong { .. } => {}
             Event::Closed(reason) => {
                 let failure = Failure::of_close(reason, &self.addresses, self.idle_secs);
+                let failure = failure.of_peer(session.handshake().remote_static());
                 self.on_closed(now, id, failure, session.stats());
             }
         }

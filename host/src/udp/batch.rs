@@ -158,7 +158,8 @@ impl Batch {
         }
         self.done += 1;
         let verdict = carrier.counters.lost(refusal, 1);
-        if verdict != Submitted::Sent {
+        // It is told with a later datagram, which may be of another size: that one is not too big.
+        if !matches!(verdict, Submitted::Sent | Submitted::TooBig) {
             self.verdict = verdict;
         }
     }

@@ -405,7 +405,7 @@ impl Counters {
         match refusal {
             Refusal::TooBig => {
                 self.too_big += datagrams;
-                Submitted::Sent
+                Submitted::TooBig
             }
             Refusal::Unreachable => {
                 self.unreachable += datagrams;

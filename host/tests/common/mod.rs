@@ -1,6 +1,7 @@
 //! What the tests of the real binary share.
 
 pub mod data;
+pub mod faulty;
 pub mod host;
 pub mod machine;
 pub mod peer;

@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -65,6 +65,8 @@ pub struct Relay {
 #[derive(Default)]
 struct Control {
     silent: AtomicBool,
+    /// How often the senders were to get another port.
+    rebound: AtomicU64,
     stop: AtomicBool,
     totals: Mutex<Totals>,
 }
@@ -94,6 +96,12 @@ impl Relay {
     /// Lets nothing through, or lets it through again.
     pub fn set_silent(&self, silent: bool) {
         self.control.silent.store(silent, Ordering::Relaxed);
+    }
+
+    /// Sends on from another port for each sender from now on, as a translator that was started anew; what is under way to
+    /// the old ones is lost.
+    pub fn rebind(&self) {
+        self.control.rebound.fetch_add(1, Ordering::Relaxed);
     }
 
     /// What it did so far.
@@ -161,16 +169,22 @@ struct Work {
     seed: u64,
     faults: Faults,
     control: Arc<Control>,
+    rebound: u64,
     buffers: Vec<u8>,
 }
 
 impl Work {
     fn new(front: Port, receiver: SocketAddr, seed: u64, faults: Faults, control: Arc<Control>) -> Self {
-        Self { front, receiver, clients: Vec::new(), seed, faults, control, buffers: vec![0; RECEIVE_BUFFERS << 16] }
+        let buffers = vec![0; RECEIVE_BUFFERS << 16];
+        Self { front, receiver, clients: Vec::new(), seed, faults, control, rebound: 0, buffers }
     }
 
     fn run(mut self) {
         while !self.control.stop.load(Ordering::Relaxed) {
+            let rebound = self.control.rebound.load(Ordering::Relaxed);
+            if std::mem::replace(&mut self.rebound, rebound) != rebound {
+                self.clients.iter_mut().for_each(|client| client.back = Port::bind());
+            }
             let holding = self.clients.iter().any(|client| client.to_receiver.holds() || client.to_sender.holds());
             if self.wait(if holding { IDLE } else { 20 * IDLE }) {
                 while self.pass_on_from_senders() | self.pass_on_from_receiver() {}

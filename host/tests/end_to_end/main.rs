@@ -9,6 +9,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod conduct;
 mod conflicts;
 mod damage;
 mod disk;
@@ -17,6 +18,7 @@ mod hostile;
 mod interrupt;
 mod keys;
 mod load;
+mod migration;
 mod namespaces;
 mod output;
 mod rate;
