@@ -1,4 +1,4 @@
-//! A bad network: a UDP relay that loses, repeats, delays, damages and replays datagrams, all from one seed.
+//! A bad network: a UDP relay of MTU 1500 that loses, repeats, delays, damages and replays datagrams, all from one seed.
 
 use std::io::{ErrorKind, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
@@ -42,6 +42,8 @@ pub struct Totals {
     pub replayed: u64,
 }
 
+/// What a path of MTU 1500 carries; larger datagrams vanish.
+const MTU_DATAGRAM_BYTES: usize = 1472;
 /// Datagrams that may overtake one that is held back.
 const MAX_DELAY: u64 = 32;
 /// Datagrams kept for replaying, from the first of a direction on.
@@ -304,6 +306,9 @@ impl Direction {
     }
 
     fn pass_on_one(&mut self, datagram: &[u8], faults: &Faults, totals: &mut Totals, send: Send<'_>) {
+        if datagram.len() > MTU_DATAGRAM_BYTES {
+            return;
+        }
         self.seen += 1;
         totals.datagrams += 1;
         if self.rng.chance(faults.replay_ppm) && !self.recorded.is_empty() {
