@@ -6,7 +6,7 @@ use super::{Pool, Slot};
 /// Most slots that a magazine keeps.
 pub const MAGAZINE_SLOTS: usize = 64;
 
-/// A magazine never keeps more than this part of its pool: in a small pool, one worker must not starve the others.
+/// A magazine keeps no more than this part of its pool unless told otherwise: in a small pool, one worker must not starve the others.
 const SHARE: usize = 8;
 
 /// Free slots of one worker, in front of the shared stack of its node. Empty, it is filled to half; full, it is emptied
@@ -26,8 +26,14 @@ impl<'p> Magazine<'p> {
     /// An empty magazine in front of `pool`.
     #[must_use]
     pub fn new(pool: &'p Pool<'p>) -> Self {
-        let capacity = (pool.slots() as usize / SHARE).clamp(1, MAGAZINE_SLOTS);
-        Self { pool, free: heapless::Vec::new(), capacity }
+        Self::with_capacity(pool, pool.slots() as usize / SHARE)
+    }
+
+    /// An empty magazine that keeps `capacity` slots at most: 1 to [`MAGAZINE_SLOTS`], and what is outside counts as the
+    /// nearest of these. For slots that are few and large.
+    #[must_use]
+    pub fn with_capacity(pool: &'p Pool<'p>, capacity: usize) -> Self {
+        Self { pool, free: heapless::Vec::new(), capacity: capacity.clamp(1, MAGAZINE_SLOTS) }
     }
 
     /// A free slot; `None`, and one more [`super::PoolStats::exhausted`], where neither the magazine nor the pool has one.

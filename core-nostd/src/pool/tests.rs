@@ -96,6 +96,17 @@ fn a_magazine_that_is_dropped_gives_everything_back() {
 }
 
 #[test]
+fn a_magazine_keeps_as_many_as_it_is_told_to() {
+    let (mut memory, mut links) = ([0; 64], links::<64>());
+    let pool = Pool::new(&mut memory, 1, &mut links).unwrap();
+    let capacities = [0, 1, 9, 64, 65].map(|capacity| Magazine::with_capacity(&pool, capacity).capacity());
+    assert_eq!(capacities, [1, 1, 9, 64, 64]);
+    let mut magazine = Magazine::with_capacity(&pool, 9);
+    let slot = magazine.take();
+    assert_eq!((slot.is_some(), magazine.len()), (true, 4));
+}
+
+#[test]
 fn in_a_small_pool_a_magazine_leaves_most_to_others() {
     let (mut memory, mut links) = ([0; 10], links::<10>());
     let pool = Pool::new(&mut memory, 1, &mut links).unwrap();
