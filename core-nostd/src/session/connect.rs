@@ -40,7 +40,7 @@ const MAX_RESEND: Duration = Duration::from_secs(2);
 const REFUSAL_GRACE: Duration = Duration::from_millis(500);
 
 /// The handshake's progress.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub(super) struct Connecting {
     step: Step,
     message: Vec<u8, MAX_NOISE_BYTES>,
@@ -57,7 +57,7 @@ pub(super) struct Connecting {
     sent_bytes: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Step {
     Init,
     Finish,

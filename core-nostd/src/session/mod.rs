@@ -17,6 +17,7 @@ mod close;
 mod config;
 mod connect;
 mod control;
+mod digest;
 mod epochs;
 mod event;
 mod flow;
@@ -125,7 +126,7 @@ pub struct Session<'a, H: Handshake> {
 }
 
 /// Where a session stands.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 enum Phase {
     /// The handshake is under way.
     Connecting,
@@ -138,7 +139,7 @@ enum Phase {
 }
 
 /// What the peer said of itself in the handshake.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Peer {
     datagram_bytes: usize,
     max_ack_delay: Duration,

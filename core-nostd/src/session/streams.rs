@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A stream of bytes in both directions. Streams live as long as their session.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub struct Stream<'a> {
     pub(super) id: StreamId,
     pub(super) send: SendHalf<'a>,
@@ -18,7 +18,7 @@ pub struct Stream<'a> {
 }
 
 /// What this end sends on a stream.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub(super) struct SendHalf<'a> {
     /// The application has bytes up to here.
     pub(super) end: u64,
@@ -35,7 +35,7 @@ pub(super) struct SendHalf<'a> {
 }
 
 /// What the peer sends on a stream.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub(super) struct ReceiveHalf<'a> {
     received: RangeSet<'a>,
     /// One above the highest byte seen.
@@ -204,7 +204,7 @@ impl ReceiveHalf<'_> {
 }
 
 /// Finds streams by id. Sessions have few streams, so looking at each is faster than any index.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub(super) struct StreamTable<'a> {
     slots: &'a mut [StreamSlot<'a>],
     /// How many are open, all at the front.
