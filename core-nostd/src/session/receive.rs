@@ -91,8 +91,9 @@ impl<H: Handshake> Session<'_, H> {
         let body = sealed.get(..len).unwrap_or(&[]);
         let frames = PacketBody::parse(body, &FrameContext { max_datagram_bytes: MAX_DATAGRAM_BYTES })?;
         if !matches!(self.phase, Phase::Established) {
+            self.on_protected_while_closing(&frames)?;
             self.replay.record(number);
-            return self.on_protected_while_closing(&frames);
+            return Ok(());
         }
         let summary = self.check_frames(&frames)?;
         self.admit(now, ecn, number, key_phase, &summary, datagram_len);
