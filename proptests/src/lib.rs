@@ -12,4 +12,6 @@ pub mod packets;
 pub mod pair;
 pub mod reception;
 pub mod reference;
+pub mod script;
 pub mod spec;
+pub mod transfer;
