@@ -7,7 +7,9 @@ use wirehaul_core::crypto::{PSK_ID_BYTES, Suite};
 use wirehaul_core::device::{Ecn, Transmit};
 use wirehaul_core::limits::{MAX_DATAGRAM_BYTES, PACKET_HEADER_BYTES, TAG_BYTES};
 use wirehaul_core::ranges::Range;
-use wirehaul_core::session::{Config, Event, Incoming, SentPacket, Session, Source, Storage, StreamSlot, StreamStorage};
+use wirehaul_core::session::{
+    Config, Event, Incoming, SentPacket, Session, Source, Storage, StreamSlot, StreamStorage,
+};
 use wirehaul_core::time::{Duration, Instant};
 use wirehaul_core::wire::{InitBody, PacketFlags, PacketHeader, PacketKind, Reject, RejectCounters, StreamId};
 use wirehaul_sim::crypto::{Identity, SimAcceptor, SimHandshake, Vigilance};

@@ -61,11 +61,7 @@ fn provide(pair: &mut Pair<'_>, end: End) {
 }
 
 /// Hands over what either has to send now; `false` where that is nothing.
-fn exchange(
-    pair: &mut Pair<'_>,
-    received: &mut [u64; 2],
-    look: &mut impl FnMut(&mut Pair<'_>, End, &[u8]),
-) -> bool {
+fn exchange(pair: &mut Pair<'_>, received: &mut [u64; 2], look: &mut impl FnMut(&mut Pair<'_>, End, &[u8])) -> bool {
     let mut moved = false;
     for end in End::BOTH {
         while let Some(datagram) = pair.send(end) {

@@ -63,18 +63,8 @@ pub(super) enum RekeyStep {
 /// All but the keys: which there are, and for which epochs.
 impl<A> Hash for Epochs<A> {
     fn hash<D: Hasher>(&self, digest: &mut D) {
-        let Self {
-            seal: _,
-            seal_epoch,
-            open: _,
-            open_epoch,
-            beside,
-            next_seal,
-            exchange,
-            started_at,
-            sealed,
-            opened,
-        } = self;
+        let Self { seal: _, seal_epoch, open: _, open_epoch, beside, next_seal, exchange, started_at, sealed, opened } =
+            self;
         let beside = beside.as_ref().map(|Beside { key: _, age }| age);
         (seal_epoch, open_epoch, beside, next_seal.is_some(), exchange, started_at, sealed, opened).hash(digest);
     }

@@ -262,9 +262,9 @@ pub fn made_up_cookie() -> Both {
     let datagram = init(&Options::default());
     let with = |cookie| {
         let mut body = [0; 1500];
-        let len = InitBody::parse(&datagram[12..]).ok().and_then(|init| {
-            InitBody { cookie: Some(cookie), ..init }.write(&mut body)
-        });
+        let len = InitBody::parse(&datagram[12..])
+            .ok()
+            .and_then(|init| InitBody { cookie: Some(cookie), ..init }.write(&mut body));
         handshake_packet(End::Listener, PacketKind::Init, &body[..len.unwrap_or(0)])
     };
     let made_up = with(Cookie { stamp: 999_999_999, mac: [7; 16] });

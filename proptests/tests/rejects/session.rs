@@ -160,9 +160,8 @@ pub fn window_of_no_stream() -> Both {
 }
 
 pub fn stream_twice() -> Both {
-    let packet = |second| {
-        spec::body(&[data(16, 1, b"a", DataFlags::empty()), data(second, 2, b"b", DataFlags::empty())])
-    };
+    let packet =
+        |second| spec::body(&[data(16, 1, b"a", DataFlags::empty()), data(second, 2, b"b", DataFlags::empty())]);
     both(&[data_body(16, 0), data_body(17, 0)], &packet(17), &packet(16))
 }
 
