@@ -1,4 +1,4 @@
-
+//! Fuzzes the reading of payloads of ACK frames.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

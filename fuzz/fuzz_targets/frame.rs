@@ -1,4 +1,4 @@
-
+//! Fuzzes the reading of decrypted packet bodies.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
