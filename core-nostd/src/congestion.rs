@@ -125,7 +125,7 @@ pub trait Controller {
 }
 
 /// Which controller a session runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ControllerKind {
     /// BBRv3 (draft-ietf-ccwg-bbr).
     #[default]
@@ -135,7 +135,7 @@ pub enum ControllerKind {
 }
 
 /// A session's controller, in its place in the session.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 #[expect(clippy::large_enum_variant, reason = "one per session, and nothing here can allocate")]
 pub enum Congestion {
     /// BBRv3.

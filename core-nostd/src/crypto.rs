@@ -24,7 +24,7 @@ pub trait Aead {
 pub struct Forged;
 
 /// The AEADs of wire version 1. Lower numbers win where both ends run them equally well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Suite {
     /// AES-128-GCM: the fastest wherever the CPU has AES instructions.
@@ -54,7 +54,7 @@ impl Suite {
 }
 
 /// A set of suites: what one end runs fast, as it tells the other in the handshake.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SuiteSet(u8);
 
 impl SuiteSet {
@@ -109,7 +109,7 @@ pub const PUBLIC_KEY_BYTES: usize = 32;
 pub const PSK_ID_BYTES: usize = 8;
 
 /// Why a handshake message was refused. None of these says more than the rule that was broken (SEC-6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HandshakeError {
     /// The message is too short, too long, or out of turn.
     Malformed,

@@ -25,7 +25,7 @@ const PACING_GAIN_SLOW_START: (u64, u64) = (2, 1);
 const PACING_GAIN: (u64, u64) = (5, 4);
 
 /// The state of CUBIC; all sizes in bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Cubic {
     datagram_bytes: u64,
     window: Window,
@@ -35,7 +35,7 @@ pub struct Cubic {
     undo: Option<Window>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Window {
     cwnd: u64,
     ssthresh: u64,
@@ -44,7 +44,7 @@ struct Window {
 }
 
 /// One congestion-avoidance stage (RFC 9438 section 4.2).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Epoch {
     start: Instant,
     /// Microseconds until the curve is back at `w_max`.

@@ -14,7 +14,7 @@ const CSS_GROWTH_DIVISOR: u64 = 4;
 const CSS_ROUNDS: u32 = 5;
 
 /// The state of HyStart++ over one slow start.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct HyStart {
     round_ends_at: Option<u64>,
     last_round_min: Option<Duration>,
@@ -23,7 +23,7 @@ pub struct HyStart {
     conservative: Option<Conservative>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Conservative {
     baseline: Duration,
     rounds: u32,

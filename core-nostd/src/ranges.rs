@@ -4,7 +4,7 @@
 //! stream bytes, and stream bytes to send again. Appending to the newest range is the common case and costs O(1).
 
 /// The numbers `start..end`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Range {
     /// First number inside.
     pub start: u64,
@@ -31,7 +31,7 @@ impl Range {
 pub struct Full;
 
 /// A set of numbers; see the module.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub struct RangeSet<'a> {
     slots: &'a mut [Range],
     len: usize,

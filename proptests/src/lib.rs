@@ -3,10 +3,17 @@
 //! Valid input is drawn from [`choices::Choices`], so that one generator serves proptest (which shrinks the choices),
 //! the mutation tests (which draw them from a seed) and the seed corpora.
 
+pub mod agreement;
 pub mod choices;
 pub mod corpus;
+pub mod handshakes;
+pub mod manifests;
 pub mod mutate;
 pub mod oracle;
 pub mod packets;
+pub mod pair;
+pub mod reception;
 pub mod reference;
+pub mod script;
 pub mod spec;
+pub mod transfer;

@@ -6,8 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use wirehaul_core::wire::{Reject, RejectCounters};
 use wirehaul_proptests::choices::Choices;
-use wirehaul_proptests::corpus::{Oracle, ack_payload};
+use wirehaul_proptests::corpus::ack_payload;
 use wirehaul_proptests::{mutate, oracle, packets};
+
+/// What is asked of an input.
+type Oracle = fn(&[u8]) -> Result<(), Reject>;
 
 const DEFAULT_SEED: u64 = 20_260_701;
 /// Valid packets that are damaged over and over.

@@ -13,7 +13,7 @@ use crate::{pacer::MAX_QUANTUM_BYTES, rate::Rate, time::Duration};
 const QUANTUM_TIME: Duration = Duration::from_millis(1);
 
 /// The control parameters, and what is remembered of them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Control {
     /// Bytes that may be in flight.
     pub cwnd: u64,

@@ -3,7 +3,7 @@
 use crate::rate::Rate;
 
 /// The largest rate of this bandwidth-probing cycle and the one before (MaxBwFilterLen = 2).
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 pub(super) struct MaxBwFilter {
     previous: Rate,
     current: Rate,
@@ -31,7 +31,7 @@ impl MaxBwFilter {
 
 /// The largest value of a window of rounds, after Kathleen Nichols: the best, the best since then, and the best since
 /// that one, so that a maximum that leaves the window has a successor that is inside.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 pub(super) struct WindowedMax {
     /// Round and value; ascending rounds, descending values.
     best: [(u64, u64); 3],

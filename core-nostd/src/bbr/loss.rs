@@ -8,7 +8,7 @@ use super::{
 use crate::{rate::Rate, time::Duration};
 
 /// The delivery process of the last round, and the losses in it (sections 2.10 and 5.5.10.3).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct LossSignals {
     /// Whether this ACK ends a round of loss accounting.
     pub round_start: bool,
@@ -27,7 +27,7 @@ pub(super) struct LossSignals {
 }
 
 /// Where a spurious recovery leads back to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum UndoTo {
     /// The losses ended no search.
     #[default]
@@ -37,7 +37,7 @@ pub(super) enum UndoTo {
 }
 
 /// What a loss recovery replaced, until it is certain (section 2.15).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Undo {
     pub to: UndoTo,
     /// The state below is that of before the recovery under way.

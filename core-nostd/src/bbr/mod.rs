@@ -44,7 +44,7 @@ use startup::FullPipe;
 const UNBOUNDED: u64 = u64::MAX;
 
 /// The states of section 5.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum State {
     Startup,
     Drain,
@@ -56,7 +56,7 @@ enum State {
 }
 
 /// The controller.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Bbr {
     state: State,
     pacing_gain: Gain,
@@ -84,7 +84,7 @@ pub struct Bbr {
 }
 
 /// A loss recovery under way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Recovery {
     since: Instant,
     round: u64,

@@ -8,7 +8,7 @@ use super::{
 use crate::{rate::Rate, time::Instant};
 
 /// Packet-timed round trips (section 5.5.1).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Round {
     /// Round trips so far.
     pub count: u64,
@@ -19,7 +19,7 @@ pub(super) struct Round {
 }
 
 /// The estimates of the path's rate (section 2.9.1).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Bandwidth {
     filter: MaxBwFilter,
     /// The largest sample of two probing cycles.
@@ -31,7 +31,7 @@ pub(super) struct Bandwidth {
 }
 
 /// How far ACKs come in lumps (section 5.5.9).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct AckAggregation {
     since: Option<Instant>,
     delivered: u64,

@@ -10,7 +10,7 @@ use super::{
 use crate::time::{Duration, Instant};
 
 /// What ACKs say of the probe (section 2.14).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum AckPhase {
     /// Nothing.
     #[default]
@@ -26,7 +26,7 @@ enum AckPhase {
 }
 
 /// Where a flow stands in the cycle (section 2.14), and the bound that the cycles find.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Cycle {
     /// Bytes in flight that the path bears in the long run.
     pub inflight_longterm: u64,

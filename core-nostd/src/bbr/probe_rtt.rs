@@ -7,7 +7,7 @@ use super::{
 use crate::time::{Duration, Instant};
 
 /// The estimate of the delay without queues, and when it must be renewed (section 2.16).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct MinRtt {
     /// `None` before the first sample.
     pub value: Option<Duration>,

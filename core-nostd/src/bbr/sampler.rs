@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// What a packet remembers of the moment it left (section 4.1.2.1.2, "per-packet state").
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 pub struct SendRecord {
     /// Bytes delivered until then.
     delivered: u64,
@@ -41,7 +41,7 @@ pub struct PacketSample {
 }
 
 /// The sample of one ACK (section 4.1.2.1.3), taken from the newest packet that it covers.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 pub(super) struct RateSample {
     /// Whether the ACK acknowledged anything.
     pub has_data: bool,
@@ -63,7 +63,7 @@ pub(super) struct RateSample {
 }
 
 /// The connection's side of the sampler (section 4.1.2.1.1).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Sampler {
     /// Bytes delivered in all.
     pub delivered: u64,

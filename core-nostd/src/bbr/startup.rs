@@ -8,7 +8,7 @@ use super::{
 use crate::rate::Rate;
 
 /// Whether the delivery rate has stopped growing (section 5.3.1.2).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct FullPipe {
     /// It ever has.
     pub reached: bool,

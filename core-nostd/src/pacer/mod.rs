@@ -22,7 +22,7 @@ use crate::{
 const BIT_NANOS_PER_BYTE: i128 = 8 * 1_000_000_000;
 
 /// Decides when the next packets may leave, and how many. See the module.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Pacer {
     quantum: Quantum,
     /// The rate from the next call on that says the time.

@@ -17,7 +17,7 @@ pub const MAX_QUANTUM_BYTES: u64 = 64 * 1024;
 ///
 /// The default is the draft's quantum (section 5.6.3: what the rate sends in 1 ms, between two packets and 64 KB), in
 /// runs of 250 us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Quantum {
     /// A quantum is what the rate sends in this time, but never more than [`MAX_QUANTUM_BYTES`] or `min_packets`, whichever
     /// is larger. Any value; from 0 to 10 ms is of use.
@@ -70,7 +70,7 @@ pub enum Held {
 }
 
 /// How long the pacer held packets back, and what that cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Punctuality {
     /// Time for which the owner waited for a departure, with the lateness that came after it, as far as that was made up
     /// for.

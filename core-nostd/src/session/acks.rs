@@ -15,7 +15,7 @@ pub(super) const MAX_ACK_RANGES: usize = 64;
 const MAX_UNACKED_PACKETS: u32 = 256;
 
 /// The packets received, and the ACK that is owed for them.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub(super) struct AckPolicy<'a> {
     received: RangeSet<'a>,
     largest_at: Instant,

@@ -6,7 +6,7 @@ use heapless::String;
 pub const MAX_REASON_BYTES: usize = 64;
 
 /// Codes of CLOSE frames. Those from 256 on belong to the application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CloseCode(pub u16);
 
 impl CloseCode {
@@ -25,7 +25,7 @@ impl CloseCode {
 }
 
 /// Why a session is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseReason {
     /// This end closed it.
     Local(CloseCode),
@@ -50,7 +50,7 @@ pub enum CloseReason {
 }
 
 /// A CLOSE frame to send.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct ClosePending {
     pub(super) code: CloseCode,
     pub(super) reason: String<MAX_REASON_BYTES>,

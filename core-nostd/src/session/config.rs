@@ -3,7 +3,7 @@
 use crate::{congestion::ControllerKind, crypto::SuiteSet, limits, pacer::Quantum, rate::Rate, time::Duration};
 
 /// Settings of a session.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Config {
     /// Largest datagram that a path is taken to carry before more is known of it, in bytes of UDP payload: 1200 to 9000; what
     /// is outside is taken as the nearer of the two. The peer's own bound applies too.

@@ -40,7 +40,7 @@ const MAX_RESEND: Duration = Duration::from_secs(2);
 const REFUSAL_GRACE: Duration = Duration::from_millis(500);
 
 /// The handshake's progress.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub(super) struct Connecting {
     step: Step,
     message: Vec<u8, MAX_NOISE_BYTES>,
@@ -57,7 +57,7 @@ pub(super) struct Connecting {
     sent_bytes: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Step {
     Init,
     Finish,
@@ -189,6 +189,8 @@ impl<'a, H: Handshake> Session<'a, H> {
     /// Takes in a handshake packet for this session.
     pub(super) fn on_handshake_packet(&mut self, kind: PacketKind, body: &[u8], now: Instant) -> Result<(), Reject> {
         match (kind, self.connecting.step) {
+            // An answer to a call that its owner has ended already.
+            _ if matches!(self.phase, Phase::Closed) => Err(Reject::SessionClosed),
             (PacketKind::Cookie, Step::Init) => self.on_cookie(body),
             (PacketKind::Version, Step::Init) => self.on_version(body, now),
             (PacketKind::Refused, Step::Init) => self.on_refused(body, now),

@@ -5,7 +5,7 @@ use bitflags::bitflags;
 
 bitflags! {
     /// Control frames of a session, other than ACK, whose content the session can write at any time.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct Controls: u16 {
         /// WINDOW_UPDATE of the connection.
         const CONNECTION_WINDOW = 1 << 0;

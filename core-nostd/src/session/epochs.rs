@@ -5,6 +5,8 @@
 //! phases can be opened around the change, and the phase bit of the outer header says which a packet uses. A key is
 //! dropped, and so wiped, when its phase is needed for the epoch after next or three probe time-outs have passed.
 
+use core::hash::{Hash, Hasher};
+
 use crate::{
     crypto::{Aead, EpochKeys, Forged, Handshake, HandshakeError, PUBLIC_KEY_BYTES},
     limits::PACKET_HEADER_BYTES,
@@ -33,14 +35,14 @@ struct Beside<A> {
     age: Age,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Age {
     Previous { discard_at: Instant },
     Next,
 }
 
 /// A key exchange under way, with this end's public key in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Exchange {
     None,
     Offered([u8; PUBLIC_KEY_BYTES]),
@@ -56,6 +58,16 @@ pub(super) enum RekeyStep {
     Answer,
     /// The next epoch's keys are in use.
     Advanced,
+}
+
+/// All but the keys: which there are, and for which epochs.
+impl<A> Hash for Epochs<A> {
+    fn hash<D: Hasher>(&self, digest: &mut D) {
+        let Self { seal: _, seal_epoch, open: _, open_epoch, beside, next_seal, exchange, started_at, sealed, opened } =
+            self;
+        let beside = beside.as_ref().map(|Beside { key: _, age }| age);
+        (seal_epoch, open_epoch, beside, next_seal.is_some(), exchange, started_at, sealed, opened).hash(digest);
+    }
 }
 
 impl<A: Aead> Epochs<A> {

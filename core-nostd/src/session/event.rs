@@ -6,7 +6,7 @@ use super::close::CloseReason;
 use crate::{time::Duration, wire::StreamId};
 
 /// Something that happened, in the order in which it happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// The handshake is through: data may be sent, and the peer is who it should be.
     Connected,

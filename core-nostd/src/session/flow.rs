@@ -10,7 +10,7 @@ use crate::time::{Duration, Instant};
 const ROUND_TRIPS_COVERED: u64 = 4;
 
 /// The receiving side of one flow-control limit.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct ReceiveWindow {
     /// Bytes that the application has taken.
     consumed: u64,

@@ -3,7 +3,7 @@
 //! A new path gets new ones, so that an onlooker who sees both paths cannot link them by the index (CONTROL MIGRATE).
 
 /// The indexes of both ends, and how often each was changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Indexes {
     /// The first index of this end: its owner's name for the session, for as long as it lives.
     pub(super) first: u32,

@@ -18,6 +18,7 @@ mod conduct;
 mod config;
 mod connect;
 mod control;
+mod digest;
 mod epochs;
 mod event;
 mod flow;
@@ -140,7 +141,7 @@ pub struct Session<'a, H: Handshake> {
 }
 
 /// Where a session stands.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 enum Phase {
     /// The handshake is under way.
     Connecting,
@@ -153,7 +154,7 @@ enum Phase {
 }
 
 /// What the peer said of itself in the handshake.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Peer {
     max_ack_delay: Duration,
     stream_window: u64,

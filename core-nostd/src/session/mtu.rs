@@ -18,7 +18,7 @@ const RAISE_INTERVAL: Duration = Duration::from_secs(600);
 const BLACK_HOLE_SUSPICIONS: u8 = 3;
 
 /// The search for the largest datagram of a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct PathMtu {
     /// What a new path is taken to carry.
     start: usize,
@@ -36,7 +36,7 @@ pub(super) struct PathMtu {
     suspicions: u8,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Probe {
     /// None is on its way: one may be sent from this time on.
     From(Instant),

@@ -28,7 +28,7 @@ const MIN_WAIT: Duration = Duration::from_millis(100);
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The peer's address, and one that it may have moved to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Paths {
     /// Where packets go: the address of the handshake, or one that has answered a challenge since.
     active: SocketAddr,
@@ -44,7 +44,7 @@ pub(super) struct Paths {
 }
 
 /// An address that is challenged.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Candidate {
     remote: SocketAddr,
     challenge: [u8; 8],

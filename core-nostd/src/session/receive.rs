@@ -115,8 +115,9 @@ impl<H: Handshake> Session<'_, H> {
     fn on_opened(&mut self, arrival: &Arrival, body: &[u8]) -> Result<(), Reject> {
         let frames = PacketBody::parse(body, &FrameContext { max_datagram_bytes: MAX_DATAGRAM_BYTES })?;
         if !matches!(self.phase, Phase::Established) {
+            self.on_protected_while_closing(&frames)?;
             self.replay.record(arrival.number);
-            return self.on_protected_while_closing(&frames);
+            return Ok(());
         }
         let summary = self.check_frames(&frames)?;
         self.admit(arrival, &summary);

@@ -32,7 +32,7 @@ const MAX_BACKOFF_SHIFT: u32 = 10;
 const PREFIX_PROBE_BYTES: u64 = (MIN_DATAGRAM_BYTES - PACKET_OVERHEAD_BYTES) as u64;
 
 /// What was sent and has not been settled, and the timers that settle it.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub(super) struct Recovery<'a> {
     pub(super) sent: SentRing<'a>,
     /// Acknowledged packet numbers at and above the ring's oldest: an ACK repeats them, and they are done.

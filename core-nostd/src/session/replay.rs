@@ -5,7 +5,7 @@ pub const WINDOW_PACKETS: u64 = 65_536;
 const WORDS: usize = (WINDOW_PACKETS / 64) as usize;
 
 /// A sliding bitmap over the newest [`WINDOW_PACKETS`] packet numbers: 8 KiB.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub struct ReplayWindow {
     /// Bit `n % WINDOW_PACKETS` stands for packet `n`.
     words: [u64; WORDS],

@@ -9,7 +9,7 @@ pub const GRANULARITY: Duration = Duration::from_millis(1);
 pub const INITIAL_RTT: Duration = Duration::from_millis(100);
 
 /// The estimator's state.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Rtt {
     smoothed: Option<Duration>,
     variation: Duration,

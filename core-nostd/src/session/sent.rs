@@ -3,7 +3,7 @@
 use super::storage::{Fate, SentPacket};
 
 /// Packets from `base` to `next`, one record each.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub(super) struct SentRing<'a> {
     slots: &'a mut [SentPacket],
     mask: u64,

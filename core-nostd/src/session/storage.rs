@@ -21,7 +21,7 @@ pub struct Storage<'a> {
 }
 
 /// Storage for one stream, and the stream once it is open.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub enum StreamSlot<'a> {
     /// Not in use.
     Free(StreamStorage<'a>),
@@ -42,7 +42,7 @@ impl StreamSlot<'_> {
 }
 
 /// Storage for what a stream must remember out of order.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub struct StreamStorage<'a> {
     /// Gaps among the received bytes.
     pub received: &'a mut [Range],
@@ -53,7 +53,7 @@ pub struct StreamStorage<'a> {
 }
 
 /// What is remembered of one sent packet until its fate is known.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 pub struct SentPacket {
     /// When it left.
     pub(super) sent_at: Instant,
@@ -87,7 +87,7 @@ impl SentPacket {
 }
 
 /// What became of a packet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum Fate {
     /// Acknowledged, or never in need of it.
     #[default]

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// What a GOAWAY says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Leaving {
     pub(super) code: u16,
     /// The last stream that was open then.
@@ -17,7 +17,7 @@ pub(super) struct Leaving {
 }
 
 /// The PING under way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Ping {
     /// Counts the PINGs, and tells them apart on the wire.
     pub(super) token: u64,

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A stream of bytes in both directions. Streams live as long as their session.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub struct Stream<'a> {
     pub(super) id: StreamId,
     /// Lower goes first.
@@ -22,14 +22,14 @@ pub struct Stream<'a> {
 }
 
 /// What a STREAM_OPEN frame says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Announcement {
     pub(super) window: u64,
     pub(super) priority: u8,
 }
 
 /// What this end sends on a stream.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub(super) struct SendHalf<'a> {
     /// The application has bytes up to here.
     pub(super) end: u64,
@@ -48,7 +48,7 @@ pub(super) struct SendHalf<'a> {
 }
 
 /// What the peer sends on a stream.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub(super) struct ReceiveHalf<'a> {
     received: RangeSet<'a>,
     /// One above the highest byte seen.
@@ -237,7 +237,7 @@ impl ReceiveHalf<'_> {
 }
 
 /// Finds streams by id. Sessions have few streams, so looking at each is faster than any index.
-#[derive(Debug)]
+#[derive(Debug, Hash)]
 pub(super) struct StreamTable<'a> {
     slots: &'a mut [StreamSlot<'a>],
     /// How many are open, all at the front.

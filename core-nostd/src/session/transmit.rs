@@ -33,7 +33,7 @@ const MIN_DATA_BYTES: usize = 64;
 pub(super) const RESERVED_RECORDS: u64 = 16;
 
 /// The pacer alone holds a packet back.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Hold {
     since: Instant,
     /// When the packet may be handed out.

@@ -26,7 +26,7 @@ pub const MIN_INIT_BODY_BYTES: usize = MIN_DATAGRAM_BYTES - PACKET_HEADER_BYTES;
 const MAX_BODY_BYTES: usize = MAX_DATAGRAM_BYTES - PACKET_HEADER_BYTES;
 
 /// A stateless cookie: shows that its bearer receives at the address it was made for (SEC-4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cookie {
     /// When it was made, by the clock of the end that made it and in that end's own unit.
     pub stamp: u64,

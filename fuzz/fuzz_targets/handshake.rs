@@ -1,0 +1,7 @@
+//! Fuzzes what handshakes make of any message.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wirehaul_proptests::corpus;
+
+fuzz_target!(|bytes: &[u8]| corpus::ask("handshake", bytes));
