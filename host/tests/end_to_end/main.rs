@@ -23,5 +23,6 @@ mod namespaces;
 mod output;
 mod rate;
 mod resume;
+mod serve;
 mod sources;
 mod trees;
