@@ -28,7 +28,7 @@ use std::net::{SocketAddr, UdpSocket};
 
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
 use wirehaul_core::device::{Device, Ecn, Received, Submitted, Transmit};
-use wirehaul_core::pool::{Magazine, PoolStats, Slot};
+use wirehaul_core::pool::{Magazine, Slot};
 #[cfg(target_os = "linux")]
 use wirehaul_core::time::Instant;
 
@@ -247,10 +247,10 @@ impl UdpDevice {
         self.carrier.counters
     }
 
-    /// How the pool stands that its buffers are from.
+    /// The pool that its buffers are from.
     #[must_use]
-    pub fn pool_stats(&self) -> PoolStats {
-        self.pool.stats()
+    pub const fn pool(&self) -> LastingPool {
+        self.pool
     }
 
     /// Datagrams that the kernel dropped because the receive buffer was full; `None` where it does not say.

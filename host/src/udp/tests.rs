@@ -321,7 +321,7 @@ fn without_a_buffer_nothing_is_received_or_sent_until_there_is_one() {
         assert!(taken.iter().all(Option::is_some) && one.transmit_buffer().is_none());
         assert_eq!(one.receive(|_| panic!("there is no buffer to receive into")), 0);
         assert_eq!((one.counters().without_buffer, one.counters().receive_errors), (2, 0));
-        assert!(one.pool_stats().exhausted >= 2);
+        assert!(one.pool().stats().exhausted >= 2);
         drop(taken);
         assert_eq!(receive(&mut one, 1).len(), 1);
         send(&mut one, two.local_addr(), &pattern(1472), 1472, Ecn::NotEct);
