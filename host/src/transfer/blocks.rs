@@ -5,8 +5,8 @@ use wirehaul_core::pool::Sizing;
 use super::plan::{BLOCK_CHUNK_BYTES, MAX_BLOCK_BYTES};
 use crate::pools::{LastingPool, PoolsError, lasting};
 
-/// A slot holds the longest block in whole pages, so that every block begins at one.
-const SLOT_BYTES: u32 = (MAX_BLOCK_BYTES as u32).next_multiple_of(4096);
+/// Bytes of a slot: it holds the longest block, in whole pages, so that every block begins at one.
+pub const SLOT_BYTES: u32 = (MAX_BLOCK_BYTES as u32).next_multiple_of(4096);
 /// Blocks that may be ready or being read, and not yet sent: enough to hide a disk's latency.
 pub(super) const READ_AHEAD_BLOCKS: u32 = 12;
 /// File data that a sender holds for the sake of retransmission; the congestion window cannot grow past it.
