@@ -133,7 +133,6 @@ impl Exchange<'_> {
     fn run(mut self, count: u64) -> Result<f64, HandlingError> {
         self.answer()?;
         let opened = self.sender.open_stream(StreamId::FIRST, self.now);
-        // Behind the handshake; the first of it is not counted.
         if !opened || !self.sender.provide(StreamId::FIRST, 1 << 48, false) {
             return Err(HandlingError::Silent);
         }
@@ -155,7 +154,6 @@ impl Exchange<'_> {
     fn run_of_packets(&mut self) -> Result<bool, HandlingError> {
         let sent = self.sender.poll_transmit(self.now, &mut Zeros, &mut self.buffer, RUN_PACKETS);
         let Some(transmit) = sent else { return Ok(false) };
-        let full = transmit.len == RUN_PACKETS * LARGE_BYTES;
         let watch = Stopwatch::start();
         for datagram in self.buffer[..transmit.len].chunks_mut(transmit.segment_bytes) {
             self.receiver.handle_datagram(self.now, self.addresses[0], Ecn::Ect0, datagram)?;
@@ -165,9 +163,10 @@ impl Exchange<'_> {
                 }
             }
         }
-        if full {
+        // Of a stream without an end all are full packets, but for the first few that carry control frames alone.
+        if transmit.len >= LARGE_BYTES {
             self.spent += watch.elapsed();
-            self.handled += RUN_PACKETS as u64;
+            self.handled += transmit.len.div_ceil(LARGE_BYTES) as u64;
         }
         Ok(true)
     }
