@@ -2,7 +2,8 @@
 //!
 //! The binaries are thin; what they share is here, one concept per module: where a run takes place ([`testbed`],
 //! [`netns`]), how a program is run and what it used ([`process`], [`cgroup`]), what is sent ([`data`]), who takes
-//! part ([`contestants`]), how exactly senders pace ([`pacing`]), what checking packets costs ([`validation`]), and what comes out ([`stats`], [`targets`], [`report`]).
+//! part ([`contestants`]), how exactly senders pace ([`pacing`]), what checking packets costs ([`validation`]), what the
+//! buffer pool costs ([`pool`]), and what comes out ([`stats`], [`targets`], [`report`]).
 
 pub mod cgroup;
 pub mod clock;
@@ -12,6 +13,7 @@ pub mod interrupt;
 pub mod machine;
 pub mod netns;
 pub mod pacing;
+pub mod pool;
 pub mod process;
 pub mod records;
 pub mod report;

@@ -10,5 +10,6 @@ pub mod crypto;
 pub mod drive;
 pub mod io;
 pub mod memory;
+pub mod pools;
 pub mod transfer;
 pub mod udp;

@@ -24,6 +24,7 @@ const CORE_RULES: Rules = &[
     ("limits", &[]),
     ("ranges", &[]),
     ("crypto", &[]),
+    ("pool", &[]),
     ("rate", &["time"]),
     ("device", &["time"]),
     ("pacer", &["rate", "time"]),
@@ -45,10 +46,11 @@ const HOST_RULES: Rules = &[
     ("crypto", &[]),
     ("io", &[]),
     ("memory", &[]),
-    ("udp", &["clock"]),
+    ("pools", &[]),
+    ("udp", &["clock", "pools"]),
     ("drive", &["clock", "crypto", "udp"]),
-    ("transfer", &["crypto", "drive", "io", "udp"]),
-    ("cli", &["clock", "crypto", "drive", "io", "memory", "transfer", "udp"]),
+    ("transfer", &["crypto", "drive", "io", "pools", "udp"]),
+    ("cli", &["clock", "crypto", "drive", "io", "memory", "pools", "transfer", "udp"]),
 ];
 
 /// What the core may depend on at all.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value, json};
+use wirehaul_core::pool::PoolStats;
 use wirehaul_core::rate::Rate;
 use wirehaul_core::session::Stats;
 use wirehaul_core::wire::RejectCounters;
@@ -43,8 +44,42 @@ pub struct Summary<'a> {
     pub stats: &'a Stats,
     /// Refused datagrams that belong to no session.
     pub stray: &'a RejectCounters,
+    /// The pools that its buffers were from.
+    pub pools: Pools,
     /// Why it is not complete, where it is not.
     pub failure: Option<&'a Failure>,
+}
+
+/// How the pools of a process stand.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pools {
+    /// Runs of datagrams.
+    pub packets: PoolStats,
+    /// Blocks of files; all zeros where none were moved.
+    pub blocks: PoolStats,
+}
+
+/// A pool's figures for people and for scripts.
+trait Figures {
+    fn in_words(&self, what: &str) -> String;
+    fn to_json(&self) -> Value;
+}
+
+impl Figures for PoolStats {
+    fn in_words(&self, what: &str) -> String {
+        let (slots, bytes) = (self.slots, format_size(self.slot_bytes as u64));
+        format!("at most {} of {slots} {what} of {bytes}, {} times none left", self.peak_in_use(), self.exhausted)
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "slots": self.slots,
+            "slot_bytes": self.slot_bytes,
+            "in_use": self.in_use(),
+            "peak_in_use": self.peak_in_use(),
+            "exhausted": self.exhausted,
+        })
+    }
 }
 
 /// Prints a line to stdout. A reader that is gone is no reason to stop a transfer.
@@ -73,6 +108,7 @@ pub fn not_started(command: &'static str, message: &str, exit: Exit, output: Out
             verified: false,
             stats: &Stats::default(),
             stray: &RejectCounters::default(),
+            pools: Pools::default(),
             failure: Some(&failure),
         };
         line(&summary.to_json().to_string());
@@ -87,6 +123,13 @@ impl Summary<'_> {
             line(&self.to_json().to_string());
         } else if !output.quiet && self.failure.is_none() {
             line(&self.to_text());
+        }
+        if output.verbose > 0 {
+            remark(&format!(
+                "buffers: {}; {}",
+                self.pools.packets.in_words("runs"),
+                self.pools.blocks.in_words("blocks")
+            ));
         }
         let problems = self.outcome.map_or(&[][..], |outcome| &outcome.problems);
         problems.iter().for_each(|problem| remark(problem));
@@ -131,6 +174,7 @@ impl Summary<'_> {
             "rekeys": self.stats.epochs,
             "lost_packets": self.stats.lost_packets,
             "rejects": rejects,
+            "pool": { "packets": self.pools.packets.to_json(), "blocks": self.pools.blocks.to_json() },
             "error": self.failure.map(ToString::to_string),
             "exit_code": self.failure.map_or(0, Failure::exit_code),
         })

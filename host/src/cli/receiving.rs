@@ -14,7 +14,7 @@ use wirehaul_core::worker::{Application, SessionId, Worker};
 
 use super::args::{Advertised, Listen, OutputArgs};
 use super::exit::Exit;
-use super::output::{ProgressView, Summary, line, not_started, remark};
+use super::output::{Pools, ProgressView, Summary, line, not_started, remark};
 use super::session::stop_flag;
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, NoRandomness, NoiseHandshake};
@@ -22,6 +22,8 @@ use crate::drive::{HostWorker, Role, drive};
 use crate::io::FileEngine;
 use crate::io::threads::{ThreadEngine, default_threads};
 use crate::memory::{SessionSize, WorkerMemory};
+use crate::pools::LastingPool;
+use crate::transfer::blocks::receiver_pool;
 use crate::transfer::failure::{Failure, Incomplete};
 use crate::transfer::keys::{KeyError, KeyStore};
 use crate::transfer::progress::Progress;
@@ -102,6 +104,7 @@ impl Receiving {
         };
         let engine = ThreadEngine::new(default_threads().max(WRITE_THREADS), ENGINE_JOBS).map_err(Failure::from)?;
         let io = engine.name();
+        let blocks = receiver_pool(MAX_SESSIONS as u32).map_err(Failure::from)?;
         let progress = Arc::new(Progress::default());
         let mut memory = WorkerMemory::new(MAX_SESSIONS, SessionSize::RECEIVER);
         let mut streams = Vec::new();
@@ -118,8 +121,9 @@ impl Receiving {
         let mut worker = Worker::new(self.config, acceptor, true, &mut slots);
         let view = ProgressView::start(output, &progress);
         let transport = device.transport_name();
-        let receiver = Receiver::new(options, engine, progress);
-        let mut reporting = Reporting { receiver, output, transport, io, last: None };
+        let packets = device.pool();
+        let receiver = Receiver::new(options, engine, blocks, progress);
+        let mut reporting = Reporting { receiver, output, transport, io, packets, blocks, last: None };
         drive(Clock::start(), &mut device, &mut worker, &mut reporting, &stop).map_err(Failure::Wait)?;
         drop(view);
         reporting.report(worker.rejects());
@@ -210,6 +214,8 @@ struct Reporting {
     output: OutputArgs,
     transport: &'static str,
     io: &'static str,
+    packets: LastingPool,
+    blocks: LastingPool,
     last: Option<Exit>,
 }
 
@@ -239,6 +245,7 @@ impl Reporting {
             verified: received.verified && failure.is_none(),
             stats: &received.stats,
             stray,
+            pools: Pools { packets: self.packets.stats(), blocks: self.blocks.stats() },
             failure: failure.as_ref(),
         }
         .print(self.output);

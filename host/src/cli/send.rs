@@ -8,13 +8,14 @@ use std::sync::atomic::AtomicBool;
 use thiserror::Error;
 use wirehaul_core::crypto::HandshakeError;
 use wirehaul_core::limits::default_datagram_bytes;
+use wirehaul_core::pool::PoolStats;
 use wirehaul_core::session::Config;
 use wirehaul_core::wire::RejectCounters;
 use wirehaul_core::worker::Worker;
 
 use super::args::{Destination, OutputArgs, SendArgs, SendError, Sending, Source};
 use super::exit::Exit;
-use super::output::{ProgressView, Summary, not_started, remark};
+use super::output::{Pools, ProgressView, Summary, not_started, remark};
 use super::session::{config_for, stop_flag};
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, NoiseHandshake, Psk, PublicKey, StaticKey};
@@ -22,6 +23,7 @@ use crate::drive::{Precision, drive};
 use crate::io::FileEngine;
 use crate::io::threads::{ThreadEngine, default_threads};
 use crate::memory::{SessionSize, WorkerMemory};
+use crate::transfer::blocks::sender_pool;
 use crate::transfer::failure::{Addresses, Failure};
 use crate::transfer::keys::{KeyError, KeyStore};
 use crate::transfer::progress::{Progress, Stage};
@@ -77,6 +79,10 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
     let progress = Arc::new(Progress::default());
     let view = ProgressView::start(output, &progress);
     let cargo = load(source, args.transfer.seed, output, &progress)?;
+    let blocks = match &cargo {
+        Cargo::Files { blocks, .. } => Some(*blocks),
+        Cargo::Generated { .. } => None,
+    };
     let mut config = config_for(&args.transfer);
     let local = if callee.addresses.iter().any(SocketAddr::is_ipv6) { "[::]:0" } else { "0.0.0.0:0" };
     let local = local.parse().map_err(|_| StartError::Failure(Failure::Rule("no local address")))?;
@@ -89,8 +95,11 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
     }
     let (sent, stray, io) = transfer(&config, clock, cargo, &callee, identity, &mut device, &progress)?;
     drop(view);
-    let transport = device.transport_name();
-    Ok(report(sent, &stray, transport, io, output, args.generate))
+    let pools = Pools {
+        packets: device.pool().stats(),
+        blocks: blocks.map_or_else(PoolStats::default, |blocks| blocks.stats()),
+    };
+    Ok(report(sent, &stray, (device.transport_name(), io), pools, output, args.generate))
 }
 
 /// Leaves the departure of packets to the kernel where it can hold them, and says in words what is done.
@@ -184,14 +193,14 @@ fn load_files(paths: &[PathBuf], output: OutputArgs, progress: &Progress) -> Res
     let manifest = Arc::new(walked.manifest);
     let source = Arc::new(FileSource::new(Arc::clone(&manifest), walked.roots));
     let unread = walked.skipped.iter().filter(|skipped| skipped.is_failure()).count() as u64;
-    Ok(Cargo::Files { manifest, source, unread })
+    Ok(Cargo::Files { manifest, source, unread, blocks: sender_pool()? })
 }
 
 fn report(
     sent: Sent,
     stray: &RejectCounters,
-    transport: &'static str,
-    io: &'static str,
+    (transport, io): (&'static str, &'static str),
+    pools: Pools,
     output: OutputArgs,
     generated: Option<u64>,
 ) -> Exit {
@@ -207,6 +216,7 @@ fn report(
         verified: failure.is_none() && generated.is_none(),
         stats: &stats,
         stray,
+        pools,
         failure: failure.as_ref(),
     };
     summary.print(output);

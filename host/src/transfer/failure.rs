@@ -11,6 +11,7 @@ use super::message::{MessageError, RefusalClass};
 use super::walk::WalkError;
 use crate::crypto::NoRandomness;
 use crate::io::threads::ThreadsError;
+use crate::pools::PoolsError;
 use crate::udp::BindError;
 
 /// CLOSE code: the peer broke a rule of the transfer.
@@ -35,6 +36,9 @@ pub enum Failure {
     /// No file threads.
     #[error(transparent)]
     Threads(#[from] ThreadsError),
+    /// No memory for blocks.
+    #[error(transparent)]
+    Pools(#[from] PoolsError),
     /// The system refuses to wait on the socket.
     #[error("cannot wait for packets: {0}")]
     Wait(#[source] std::io::Error),
@@ -190,7 +194,7 @@ impl Failure {
             Self::Walk(WalkError::Manifest(_)) => 3,
             Self::Walk(_) => 2,
             Self::NotStarted { exit_code, .. } => *exit_code,
-            Self::Bind(_) | Self::Randomness(_) | Self::Threads(_) | Self::Wait(_) => 4,
+            Self::Bind(_) | Self::Randomness(_) | Self::Threads(_) | Self::Pools(_) | Self::Wait(_) => 4,
             Self::UnknownTicket | Self::UnknownHere | Self::WrongReceiver | Self::Rule(_) => 3,
             Self::PeerGone(_)
             | Self::PeerStopped

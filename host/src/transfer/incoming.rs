@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::plan::{Block, Plan};
 use crate::io::buffer::Buffer;
+use crate::pools::LastingPool;
 
 /// A block that is being put together, or was handed on.
 #[derive(Debug)]
@@ -16,8 +17,9 @@ struct Assembly {
 }
 
 /// The part of the data stream that is being put together. Flow control bounds it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Incoming {
+    pool: LastingPool,
     plan: Option<Plan>,
     /// Where the round begins in the stream.
     base: u64,
@@ -25,7 +27,6 @@ pub struct Incoming {
     planned_end: u64,
     assemblies: VecDeque<Assembly>,
     recent: usize,
-    spare: Vec<Buffer>,
 }
 
 /// The peer sent more than the round has.
@@ -33,6 +34,13 @@ pub struct Incoming {
 pub struct BeyondPlan;
 
 impl Incoming {
+    /// Nothing yet; blocks will lie in slots of `pool`.
+    #[must_use]
+    pub fn new(pool: LastingPool) -> Self {
+        let assemblies = VecDeque::with_capacity(pool.slots() as usize);
+        Self { pool, plan: None, base: 0, planned_end: 0, assemblies, recent: 0 }
+    }
+
     /// Begins a round whose first block is at `base` of the stream.
     pub fn begin(&mut self, base: u64, plan: Plan) {
         self.plan = Some(plan);
@@ -62,7 +70,9 @@ impl Incoming {
             let from = (at - assembly.start) as usize;
             let count = (assembly.len as usize - from).min(rest.len());
             if assembly.bytes.is_empty() {
-                assembly.bytes = self.spare.pop().unwrap_or_default();
+                // What has come cannot be sent back. Where the pool, which counts it, is empty, these bytes lie on the heap:
+                // no more of them than the peer was granted before, and while it is so, it is granted no more.
+                assembly.bytes = self.pool.take().map(Buffer::in_slot).unwrap_or_default();
                 assembly.bytes.resize(assembly.len as usize);
             }
             assembly.bytes[from..from + count].copy_from_slice(&rest[..count]);
@@ -82,11 +92,10 @@ impl Incoming {
         Ok(())
     }
 
-    /// Takes a buffer back for the next block.
-    pub fn recycle(&mut self, buffer: Buffer) {
-        if self.spare.len() < 8 + self.assemblies.len() {
-            self.spare.push(buffer);
-        }
+    /// Blocks of which something has come, or which are expected before such a one.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.assemblies.len()
     }
 
     /// Makes sure that the plan has given every block up to `end` of the stream.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::plan::Block;
 use super::source::{BlockSource, SourceError};
-use super::store::{BlockSink, CommitFault, CommitGroup, CommitReport, FinishJob, FinishReport, PieceOutcome};
+use super::store::{
+    BlockSink, CommitFault, CommitGroup, CommitReport, FinishJob, FinishReport, Outcomes, PieceOutcome,
+};
 use crate::io::Job;
 use crate::io::buffer::Buffer;
 
@@ -63,7 +65,7 @@ pub enum TransferDone {
         /// Which block.
         block: Block,
         /// What became of each piece.
-        outcomes: Vec<PieceOutcome>,
+        outcomes: Outcomes,
         /// For reuse.
         buf: Buffer,
     },
@@ -88,7 +90,7 @@ impl Job for TransferJob {
                 let outcomes = if buf.len() == block.len as usize {
                     sink.write_block(block, buf)
                 } else {
-                    vec![PieceOutcome::Internal; block.pieces.len()]
+                    Outcomes::from_elem(PieceOutcome::Internal, block.pieces.len())
                 };
                 TransferDone::Write { block: take_block(block), outcomes, buf: std::mem::take(buf) }
             }
@@ -106,7 +108,7 @@ impl Job for TransferJob {
                 TransferDone::Read { block: take_block(block), buf: std::mem::take(buf), failures }
             }
             Self::Write { block, buf, .. } => {
-                let outcomes = vec![PieceOutcome::Internal; block.pieces.len()];
+                let outcomes = Outcomes::from_elem(PieceOutcome::Internal, block.pieces.len());
                 TransferDone::Write { block: take_block(block), outcomes, buf: std::mem::take(buf) }
             }
             Self::Commit(group) => {

@@ -5,6 +5,7 @@
 //!
 //! What touches files is for Unix alone: it goes through directories by descriptor and never through a symlink.
 
+pub mod blocks;
 #[cfg(unix)]
 mod dirs;
 #[cfg(unix)]

@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 
+use super::blocks;
 use super::plan::Block;
 use crate::io::buffer::Buffer;
+use crate::pools::LastingPool;
 
-/// Blocks that may be ready or being read, and not yet sent: enough to hide a disk's latency.
-const READ_AHEAD_BLOCKS: usize = 12;
-/// Bytes held for the sake of retransmission at most; the congestion window cannot grow past it.
-const MAX_HELD_BYTES: u64 = 80 << 20;
+/// See [`blocks::READ_AHEAD_BLOCKS`].
+const READ_AHEAD_BLOCKS: usize = blocks::READ_AHEAD_BLOCKS as usize;
 
 /// A block of the data stream in memory.
 #[derive(Debug)]
@@ -21,9 +21,12 @@ struct Held {
     block: Option<Block>,
 }
 
-/// The part of the data stream that is in memory.
-#[derive(Debug, Default)]
+/// The part of the data stream that is in memory: as many blocks as the pool has slots.
+#[derive(Debug)]
 pub struct Outgoing {
+    pool: LastingPool,
+    /// The pool had no slot when one was asked for last.
+    starved: bool,
     held: VecDeque<Held>,
     /// Stream offset up to which every block is ready.
     ready_end: u64,
@@ -33,24 +36,44 @@ pub struct Outgoing {
     recent: usize,
     /// Stream offset up to which bytes were asked for.
     asked_end: u64,
-    spare: Vec<Buffer>,
 }
 
 impl Outgoing {
-    /// Whether another block should be read now.
-    pub fn wants_block(&self) -> bool {
-        let first = self.held.front().map_or(0, |held| held.start);
-        let end = self.held.back().map_or(0, |held| held.start + u64::from(held.len));
-        let unsent = self.held.iter().rev().take(READ_AHEAD_BLOCKS).filter(|held| held.start >= self.asked_end).count();
-        unsent < READ_AHEAD_BLOCKS && end - first < MAX_HELD_BYTES
+    /// Nothing yet; blocks will lie in slots of `pool`.
+    #[must_use]
+    pub fn new(pool: LastingPool) -> Self {
+        Self {
+            pool,
+            starved: false,
+            held: VecDeque::with_capacity(pool.slots() as usize),
+            ready_end: 0,
+            ready: 0,
+            recent: 0,
+            asked_end: 0,
+        }
     }
 
-    /// Reserves the place of a block that begins at `start` of the stream; returns a buffer to read it into.
-    pub fn reserve(&mut self, start: u64, block: &Block) -> Buffer {
+    /// Whether another block should be read now.
+    pub fn wants_block(&self) -> bool {
+        let unsent = self.held.iter().rev().take(READ_AHEAD_BLOCKS).filter(|held| held.start >= self.asked_end).count();
+        unsent < READ_AHEAD_BLOCKS
+    }
+
+    /// A buffer to read the next block into. `None` where the pool is empty: until the peer acknowledges blocks, no more
+    /// are read.
+    pub fn take_buffer(&mut self) -> Option<Buffer> {
+        // While it waits it does not ask again, so that the pool counts once.
+        if self.starved && self.pool.stats().free == 0 {
+            return None;
+        }
+        let slot = self.pool.take();
+        self.starved = slot.is_none();
+        slot.map(Buffer::in_slot)
+    }
+
+    /// Reserves the place of a block that begins at `start` of the stream.
+    pub fn reserve(&mut self, start: u64, block: &Block) {
         self.held.push_back(Held { start, len: block.len, bytes: None, block: None });
-        let mut buffer = self.spare.pop().unwrap_or_default();
-        buffer.resize(block.len as usize);
-        buffer
     }
 
     /// The block that begins at `start` was read.
@@ -96,14 +119,10 @@ impl Outgoing {
         while let Some(held) = self.held.front()
             && held.start + u64::from(held.len) <= upto
         {
-            if let Some(bytes) = self.held.pop_front().and_then(|held| held.bytes) {
-                self.spare.push(bytes);
-            }
+            self.held.pop_front();
             self.ready = self.ready.saturating_sub(1);
             self.recent = self.recent.saturating_sub(1);
         }
-        // What was needed at the height of the window is not kept for ever.
-        self.spare.truncate(READ_AHEAD_BLOCKS + self.held.len());
     }
 
     /// Whether nothing is held.
@@ -125,19 +144,34 @@ impl Outgoing {
 
 #[cfg(test)]
 mod tests {
+    use smallvec::SmallVec;
+    use wirehaul_core::pool::Sizing;
+
     use super::*;
+    use crate::pools::lasting;
+
+    fn outgoing(slots: u32) -> Outgoing {
+        let sizing = Sizing { slots_per_session: slots, slot_bytes: 4096, ..Sizing::new(1, 1) };
+        Outgoing::new(lasting(&sizing).unwrap())
+    }
 
     fn block(len: u32) -> Block {
-        Block { index: 0, stream_offset: 0, len, pieces: Vec::new() }
+        Block { index: 0, stream_offset: 0, len, pieces: SmallVec::new() }
+    }
+
+    fn reserve(outgoing: &mut Outgoing, start: u64, bytes: &[u8]) -> Buffer {
+        let mut buffer = outgoing.take_buffer().unwrap();
+        outgoing.reserve(start, &block(bytes.len() as u32));
+        buffer.resize(bytes.len());
+        buffer.copy_from_slice(bytes);
+        buffer
     }
 
     #[test]
     fn blocks_become_ready_in_order_and_are_filled_across_their_edges() {
-        let mut outgoing = Outgoing::default();
-        let mut first = outgoing.reserve(0, &block(4));
-        let mut second = outgoing.reserve(4, &block(4));
-        first.copy_from_slice(b"abcd");
-        second.copy_from_slice(b"efgh");
+        let mut outgoing = outgoing(4);
+        let first = reserve(&mut outgoing, 0, b"abcd");
+        let second = reserve(&mut outgoing, 4, b"efgh");
         outgoing.fulfil(4, block(4), second);
         assert_eq!(outgoing.advance(|_, _| ()), 0);
         outgoing.fulfil(0, block(4), first);
@@ -152,16 +186,33 @@ mod tests {
         assert_eq!(&out[..4], b"efgh");
         outgoing.acknowledged(8);
         assert!(outgoing.is_empty());
+        assert_eq!(outgoing.pool.stats().in_use(), 0);
     }
 
     #[test]
     fn read_ahead_is_bounded() {
-        let mut outgoing = Outgoing::default();
+        let mut outgoing = outgoing(100);
         let mut start = 0;
         while outgoing.wants_block() {
             outgoing.reserve(start, &block(1000));
             start += 1000;
         }
         assert_eq!(start, 1000 * READ_AHEAD_BLOCKS as u64);
+    }
+
+    #[test]
+    fn with_an_empty_pool_it_waits_for_an_acknowledgement_and_is_counted_once() {
+        let mut outgoing = outgoing(2);
+        for start in [0, 4] {
+            let buffer = reserve(&mut outgoing, start, b"abcd");
+            outgoing.fulfil(start, block(4), buffer);
+        }
+        assert!(outgoing.wants_block());
+        for _ in 0..10 {
+            assert!(outgoing.take_buffer().is_none());
+        }
+        assert_eq!(outgoing.pool.stats().exhausted, 1);
+        outgoing.acknowledged(4);
+        assert!(outgoing.take_buffer().is_some());
     }
 }

@@ -11,6 +11,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::manifest::{CHUNK_BYTES, HoleRun, Manifest, chunk_count, chunk_len};
 use super::tree::HASH_BYTES;
 use super::want::{PieceMode, Want, WantCursor};
@@ -80,6 +82,9 @@ impl Piece {
     }
 }
 
+/// The pieces of a block. One of a large file has one, which costs no allocation.
+pub type Pieces = SmallVec<[Piece; 1]>;
+
 /// Consecutive pieces that are read, hashed and written together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
@@ -90,7 +95,7 @@ pub struct Block {
     /// Bytes of the block in the stream, at most [`MAX_BLOCK_BYTES`].
     pub len: u32,
     /// At least one, at most [`MAX_BLOCK_PIECES`].
-    pub pieces: Vec<Piece>,
+    pub pieces: Pieces,
 }
 
 /// How much a round moves.
@@ -288,7 +293,7 @@ impl Iterator for Plan {
     type Item = Block;
 
     fn next(&mut self) -> Option<Block> {
-        let mut pieces = Vec::new();
+        let mut pieces = Pieces::new();
         let (mut chunk_bytes, mut len) = (0, 0);
         while self.seek_wanted() && pieces.len() < MAX_BLOCK_PIECES {
             let piece = self.piece(len);

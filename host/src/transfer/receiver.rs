@@ -29,9 +29,15 @@ use super::want::Want;
 use crate::crypto::{NoiseHandshake, PublicKey};
 use crate::drive::{HostWorker, Role};
 use crate::io::threads::ThreadEngine;
+use crate::pools::LastingPool;
 
 /// How long a receiver that has said its last word waits for the sender to hang up.
 const LAST_WORD_WAIT: Duration = Duration::from_secs(3);
+
+/// While fewer than this part of the block pool is free, peers are granted no more data,
+const FREE_SHARE: u32 = 8;
+/// apart from transfers that hold less than this part of the pool: one that fills it must not stop all others.
+const FAIR_SHARE: u32 = 32;
 
 /// What the receiver was started for.
 #[derive(Clone, Debug)]
@@ -69,6 +75,7 @@ pub struct Received {
 pub struct Receiver {
     options: ReceiverOptions,
     jobs: JobQueue,
+    blocks: LastingPool,
     /// Few at a time, so a linear search finds them fastest.
     transfers: Vec<Transfer>,
     /// Transfers that a newer one of the same files has taken over, whose sessions are to be closed.
@@ -118,10 +125,25 @@ struct Storing {
     incoming: Incoming,
     /// Blocks that are complete and not written yet.
     outstanding: u64,
+    /// Bytes that were written and not granted again, because the pool was short of slots.
+    owed: u64,
     /// Bytes of the round that have not come yet.
     missing: u64,
     next_base: u64,
     done: bool,
+}
+
+impl Storing {
+    /// Lets the peer send as much again as was written, unless blocks are short; returns whether it did.
+    fn grant(&mut self, now: Instant, session: Peer<'_, '_>, blocks: LastingPool) -> bool {
+        let enough = blocks.stats().free >= blocks.slots() / FREE_SHARE
+            || self.incoming.pending() as u64 + self.outstanding < u64::from(blocks.slots() / FAIR_SHARE);
+        let granting = self.owed > 0 && enough;
+        if granting {
+            session.consume(DATA, std::mem::take(&mut self.owed), now);
+        }
+        granting
+    }
 }
 
 /// The receiver's side of the control stream.
@@ -137,12 +159,18 @@ impl Source for Replies {
 type Peer<'s, 'a> = &'s mut Session<'a, NoiseHandshake>;
 
 impl Receiver {
-    /// A receiver that waits for its first transfer.
+    /// A receiver that waits for its first transfer, and puts blocks together in slots of `blocks`.
     #[must_use]
-    pub fn new(options: ReceiverOptions, engine: ThreadEngine<TaggedJob>, progress: Arc<Progress>) -> Self {
+    pub fn new(
+        options: ReceiverOptions,
+        engine: ThreadEngine<TaggedJob>,
+        blocks: LastingPool,
+        progress: Arc<Progress>,
+    ) -> Self {
         Self {
             options,
             jobs: JobQueue::new(engine),
+            blocks,
             transfers: Vec::new(),
             overtaken: Vec::new(),
             finished: Vec::new(),
@@ -377,8 +405,9 @@ impl Receiver {
             Ok((store, want)) => {
                 let storing = Storing {
                     store,
-                    incoming: Incoming::default(),
+                    incoming: Incoming::new(self.blocks),
                     outstanding: 0,
+                    owed: 0,
                     missing: 0,
                     next_base: 0,
                     done: false,
@@ -416,11 +445,11 @@ impl Receiver {
             TransferDone::Write { block, .. } => Some(block.len),
             _ => None,
         };
-        if let Some(buffer) = storing.store.on_done(done) {
-            storing.incoming.recycle(buffer);
-        }
+        // Its buffer goes back to the pool right here.
+        drop(storing.store.on_done(done));
         if let Some(len) = written {
-            session.consume(DATA, u64::from(len), now);
+            storing.owed += u64::from(len);
+            storing.grant(now, session, self.blocks);
             storing.outstanding = storing.outstanding.saturating_sub(1);
             let outcome = storing.store.outcome();
             self.progress.set_done(outcome.stored_bytes + outcome.resumed_bytes);
@@ -431,11 +460,11 @@ impl Receiver {
     fn advance(&mut self, now: Instant, place: usize, session: Peer<'_, '_>) -> bool {
         let transfer = &mut self.transfers[place];
         let TransferStage::Storing(storing) = &mut transfer.stage else { return false };
+        let mut worked = storing.grant(now, session, self.blocks);
         if let Some(error) = storing.store.take_fatal() {
             self.give_up(now, place, session, failure_of(&error));
             return true;
         }
-        let mut worked = false;
         while let Some(job) = storing.store.poll_job(now) {
             self.jobs.push(transfer.id, job);
             worked = true;

@@ -28,6 +28,9 @@ pub fn chunk_cv(chunk: u64, is_only_chunk: bool, data: &[u8]) -> Hash {
     blake3::Hasher::new().set_input_offset(chunk * CHUNK_BYTES).update(data).finalize_non_root()
 }
 
+/// Levels of the tree of the largest file: 2^48 bytes are 2^30 chunks, and one may wait to be merged.
+const MAX_LEVELS: usize = 32;
+
 /// Joins the chaining values of a file's chunks, pushed in order, into the hash of the file.
 ///
 /// It keeps one value per level of the tree: 1.5 KB for the largest file.
@@ -51,6 +54,10 @@ impl TreeHasher {
 
     /// Adds the chaining value of the next chunk.
     pub fn push(&mut self, cv: Hash) {
+        if self.count == 0 {
+            // Once for all of the file.
+            self.stack.reserve(MAX_LEVELS);
+        }
         // Before the value at index n comes, one subtree per set bit of n is on the stack.
         while self.stack.len() > self.count.count_ones() as usize {
             self.merge_top();

@@ -5,21 +5,26 @@ use std::net::{IpAddr, SocketAddr};
 
 use wirehaul_core::device::{Ecn, Submitted, Transmit};
 use wirehaul_core::limits::MAX_DATAGRAM_BYTES;
+use wirehaul_core::pool::{Magazine, Slot};
 use wirehaul_core::time::Instant;
 
+use super::buffers::RUN_SLOT_BYTES;
 #[cfg(target_os = "linux")]
 use super::message::Controls;
 use super::{Carrier, Refusal, address};
 
 /// Datagrams per call.
 const DATAGRAMS: usize = 64;
-/// Room for that many of the usual size, and for a good number of jumbo frames.
-const ARENA_BYTES: usize = 128 * 1024;
+/// Buffers that they lie in: room for that many of the usual size, and for a good number of jumbo frames.
+const ARENAS: usize = 2;
 
 /// Datagrams that wait to be sent, back to back.
 #[derive(Debug)]
 pub(super) struct Batch {
-    arena: Box<[u8]>,
+    /// From when they are asked for until what is in them was sent.
+    arenas: [Option<Slot<'static>>; ARENAS],
+    /// The one that is being filled, and how far it is.
+    filling: usize,
     used: usize,
     queue: Vec<Queued>,
     /// Datagrams at the front of the queue that are done with.
@@ -31,6 +36,7 @@ pub(super) struct Batch {
 
 #[derive(Clone, Copy, Debug)]
 struct Queued {
+    arena: usize,
     start: usize,
     len: usize,
     remote: SocketAddr,
@@ -50,7 +56,8 @@ struct Envelope {
 impl Batch {
     pub(super) fn new() -> Self {
         Self {
-            arena: vec![0; ARENA_BYTES].into_boxed_slice(),
+            arenas: [None, None],
+            filling: 0,
             used: 0,
             queue: Vec::with_capacity(DATAGRAMS),
             done: 0,
@@ -70,15 +77,27 @@ impl Batch {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.queue.len() < DATAGRAMS && self.arena.len() - self.used >= MAX_DATAGRAM_BYTES
+        self.queue.len() < DATAGRAMS && (self.filling + 1 < ARENAS || !self.is_arena_full())
     }
 
-    /// Where the next datagram goes; `None` where the batch is full.
-    pub(super) fn slot(&mut self) -> Option<&mut [u8]> {
+    const fn is_arena_full(&self) -> bool {
+        RUN_SLOT_BYTES.saturating_sub(self.used) < MAX_DATAGRAM_BYTES
+    }
+
+    /// Where the next datagram goes; `None` where the batch is full, or there is no buffer.
+    pub(super) fn slot(&mut self, buffers: &mut Magazine<'static>) -> Option<&mut [u8]> {
         if !self.has_room() {
             return None;
         }
-        self.arena.get_mut(self.used..self.used + MAX_DATAGRAM_BYTES)
+        if self.is_arena_full() {
+            self.filling += 1;
+            self.used = 0;
+        }
+        let arena = self.arenas.get_mut(self.filling)?;
+        if arena.is_none() {
+            *arena = buffers.take();
+        }
+        arena.as_mut()?.get_mut(self.used..self.used + MAX_DATAGRAM_BYTES)
     }
 
     /// Queues what was written into the slot.
@@ -90,6 +109,7 @@ impl Batch {
         for offset in (0..transmit.len).step_by(transmit.segment_bytes.max(1)) {
             let len = transmit.segment_bytes.min(transmit.len - offset);
             self.queue.push(Queued {
+                arena: self.filling,
                 start: self.used + offset,
                 len,
                 remote: transmit.remote,
@@ -102,13 +122,19 @@ impl Batch {
     }
 
     /// Queues and sends a run that lies elsewhere, as single datagrams.
-    pub(super) fn send_copy(&mut self, carrier: &mut Carrier, transmit: &Transmit, bytes: &[u8]) -> Submitted {
+    pub(super) fn send_copy(
+        &mut self,
+        carrier: &mut Carrier,
+        buffers: &mut Magazine<'static>,
+        transmit: &Transmit,
+        bytes: &[u8],
+    ) -> Submitted {
         let mut submitted = Submitted::Sent;
         for datagram in bytes.chunks(transmit.segment_bytes.max(1)) {
             if !self.has_room() {
-                self.flush(carrier);
+                self.flush(carrier, buffers);
             }
-            let Some(slot) = self.slot().and_then(|slot| slot.get_mut(..datagram.len())) else {
+            let Some(slot) = self.slot(buffers).and_then(|slot| slot.get_mut(..datagram.len())) else {
                 return Submitted::Full;
             };
             slot.copy_from_slice(datagram);
@@ -117,17 +143,17 @@ impl Batch {
                 submitted = refused;
             }
         }
-        self.flush(carrier);
+        self.flush(carrier, buffers);
         submitted
     }
 
-    /// Sends what is queued, as far as the kernel has room.
-    pub(super) fn flush(&mut self, carrier: &mut Carrier) {
+    /// Sends what is queued, as far as the kernel has room; gives the buffers back once all is sent.
+    pub(super) fn flush(&mut self, carrier: &mut Carrier, buffers: &mut Magazine<'static>) {
         self.held = false;
         while self.done < self.queue.len() {
             let (envelope, count) = self.next_group(carrier);
             let group = &self.queue[self.done..self.done + count];
-            match send_group(carrier, envelope, &self.arena, group) {
+            match send_group(carrier, envelope, &self.arenas, group) {
                 Ok(sent) => {
                     carrier.counters.sent(sent as u64);
                     self.done += sent;
@@ -145,7 +171,9 @@ impl Batch {
         }
         self.queue.clear();
         self.done = 0;
+        self.filling = 0;
         self.used = 0;
+        self.arenas.iter_mut().filter_map(Option::take).rev().for_each(|slot| buffers.put(slot));
     }
 
     /// Deals with a refusal of the first datagram in line, which leaves it for another try or counts it as lost.
@@ -181,25 +209,33 @@ impl Batch {
     }
 }
 
+type Arenas = [Option<Slot<'static>>; ARENAS];
+
+impl Queued {
+    fn bytes<'a>(&self, arenas: &'a Arenas) -> &'a [u8] {
+        let arena = arenas.get(self.arena).and_then(Option::as_deref);
+        arena.and_then(|arena| arena.get(self.start..self.start + self.len)).unwrap_or(&[])
+    }
+}
+
 /// Sends the group with one call; returns how many of its datagrams the kernel took, at least one.
 #[cfg(target_os = "linux")]
-fn send_group(carrier: &Carrier, envelope: Envelope, arena: &[u8], group: &[Queued]) -> io::Result<usize> {
+fn send_group(carrier: &Carrier, envelope: Envelope, arenas: &Arenas, group: &[Queued]) -> io::Result<usize> {
     let departure = carrier.departure_nanos(envelope.depart_at);
     let controls = Controls::new(envelope.v4, envelope.ecn, envelope.source).departing_at(departure);
-    let datagrams = group.iter().map(|queued| {
-        (address::for_socket(queued.remote, carrier.mapped), &arena[queued.start..queued.start + queued.len])
-    });
+    let datagrams =
+        group.iter().map(|queued| (address::for_socket(queued.remote, carrier.mapped), queued.bytes(arenas)));
     carrier.send_many(&controls, datagrams)
 }
 
 /// Sends the first datagram of the group, where there is no call for many.
 #[cfg(not(target_os = "linux"))]
-fn send_group(carrier: &Carrier, envelope: Envelope, arena: &[u8], group: &[Queued]) -> io::Result<usize> {
+fn send_group(carrier: &Carrier, envelope: Envelope, arenas: &Arenas, group: &[Queued]) -> io::Result<usize> {
     let Some(queued) = group.first() else { return Ok(0) };
     let transmit = quinn_udp::Transmit {
         destination: address::for_socket(queued.remote, carrier.mapped),
         ecn: super::codepoint_of(envelope.ecn),
-        contents: &arena[queued.start..queued.start + queued.len],
+        contents: queued.bytes(arenas),
         segment_size: None,
         src_ip: envelope.source,
     };

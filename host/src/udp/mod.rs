@@ -7,6 +7,7 @@
 
 mod address;
 mod batch;
+mod buffers;
 #[cfg(target_os = "linux")]
 mod departure;
 #[cfg(target_os = "linux")]
@@ -27,13 +28,16 @@ use std::net::{SocketAddr, UdpSocket};
 
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
 use wirehaul_core::device::{Device, Ecn, Received, Submitted, Transmit};
+use wirehaul_core::pool::{Magazine, Slot};
 #[cfg(target_os = "linux")]
 use wirehaul_core::time::Instant;
 
 #[cfg(target_os = "linux")]
 use crate::clock::Clock;
+use crate::pools::LastingPool;
 use address::{SourceAddresses, canonical};
 use batch::Batch;
+pub use buffers::shared_pool;
 #[cfg(target_os = "linux")]
 pub use departure::{HORIZON, NotScheduled};
 use run::{Run, RunOutcome};
@@ -43,8 +47,6 @@ pub use wait::Ready;
 
 /// Runs received per call. A call costs little beside 64 KiB of data, and few buffers stay in the CPU's cache.
 const RECEIVE_BUFFERS: usize = 4;
-/// A merged run is never longer than what an IP packet could hold.
-const RECEIVE_BUFFER_BYTES: usize = 65_536;
 /// The most datagrams in one segmented send (the kernel's UDP_MAX_SEGMENTS).
 const MAX_SEGMENTS: usize = 64;
 
@@ -57,6 +59,8 @@ pub struct Options {
     pub receive_buffer_bytes: usize,
     /// What to ask for as the send buffer.
     pub send_buffer_bytes: usize,
+    /// Where runs of datagrams lie, in slots of 65,536 bytes; `None` for the pool that all devices share.
+    pub buffers: Option<LastingPool>,
 }
 
 impl Default for Options {
@@ -66,6 +70,7 @@ impl Default for Options {
             // 25 ms of 10 Gbit/s: what arrives while this process is not scheduled.
             receive_buffer_bytes: 32 << 20,
             send_buffer_bytes: 4 << 20,
+            buffers: None,
         }
     }
 }
@@ -93,6 +98,8 @@ pub struct Counters {
     pub send_errors: u64,
     /// Receive calls that failed.
     pub receive_errors: u64,
+    /// Times that nothing was received, or no run begun, because the pool had no buffer.
+    pub without_buffer: u64,
 }
 
 /// A UDP socket as the core's [`Device`].
@@ -100,7 +107,9 @@ pub struct Counters {
 pub struct UdpDevice {
     carrier: Carrier,
     path: TransmitPath,
-    receive_buffers: Box<[u8]>,
+    /// Buffers are lent for a call, or for as long as the kernel has no room for what is in them.
+    buffers: Magazine<'static>,
+    pool: LastingPool,
     buffer_bytes: BufferBytes,
     local: SocketAddr,
 }
@@ -126,6 +135,42 @@ impl Carrier {
         return self.departures.is_some();
         #[cfg(not(target_os = "linux"))]
         return false;
+    }
+
+    /// Receives with one call into those of `slots` that are there; returns how many datagrams.
+    fn receive(
+        &mut self,
+        slots: &mut [Option<Slot<'static>>; RECEIVE_BUFFERS],
+        sink: &mut impl FnMut(Received<'_>),
+    ) -> usize {
+        let count = slots.iter().flatten().count();
+        if count == 0 {
+            self.counters.without_buffer += 1;
+            return 0;
+        }
+        let mut bytes = slots.iter_mut().flatten();
+        let mut buffers: [IoSliceMut<'_>; RECEIVE_BUFFERS] =
+            array::from_fn(|_| IoSliceMut::new(bytes.next().map_or(&mut [][..], |slot| &mut slot[..])));
+        let mut metas = [RecvMeta::default(); RECEIVE_BUFFERS];
+        let runs = match self.state.recv((&self.socket).into(), &mut buffers[..count], &mut metas[..count]) {
+            Ok(runs) => runs,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return 0,
+            Err(_) => {
+                self.counters.receive_errors += 1;
+                return 0;
+            }
+        };
+        let mut datagrams = 0;
+        for (buffer, meta) in buffers.iter_mut().zip(&metas).take(runs) {
+            let Some(bytes) = buffer.get_mut(..meta.len).filter(|bytes| !bytes.is_empty()) else { continue };
+            let stride = if meta.stride == 0 { bytes.len() } else { meta.stride.min(bytes.len()) };
+            datagrams += bytes.len().div_ceil(stride);
+            self.sources.heard(meta.addr, meta.dst_ip);
+            sink(Received { remote: canonical(meta.addr), ecn: ecn_of(meta.ecn), stride, bytes });
+        }
+        self.counters.receive_calls += 1;
+        self.counters.datagrams_received += datagrams as u64;
+        datagrams
     }
 
     /// The departure `at` by the kernel's clock, where it keeps departures.
@@ -170,8 +215,9 @@ impl UdpDevice {
             #[cfg(target_os = "linux")]
             departures: None,
         };
-        let receive_buffers = vec![0; RECEIVE_BUFFERS * RECEIVE_BUFFER_BYTES].into_boxed_slice();
-        Ok(Self { carrier, path, receive_buffers, buffer_bytes, local })
+        let pool = options.buffers.or_else(shared_pool).filter(|pool| pool.slot_bytes() >= buffers::RUN_SLOT_BYTES);
+        let pool = pool.ok_or(BindError::Buffers)?;
+        Ok(Self { carrier, path, buffers: buffers::magazine(pool), pool, buffer_bytes, local })
     }
 
     /// The address that the socket is bound to.
@@ -199,6 +245,12 @@ impl UdpDevice {
     #[must_use]
     pub const fn counters(&self) -> Counters {
         self.carrier.counters
+    }
+
+    /// The pool that its buffers are from.
+    #[must_use]
+    pub const fn pool(&self) -> LastingPool {
+        self.pool
     }
 
     /// Datagrams that the kernel dropped because the receive buffer was full; `None` where it does not say.
@@ -256,7 +308,9 @@ impl UdpDevice {
         let TransmitPath::Segmented(run) = &self.path else { return Submitted::Sent };
         self.carrier.counters.segmentation_refused += 1;
         let mut batch = Batch::new();
-        let submitted = batch.send_copy(&mut self.carrier, transmit, run.bytes(transmit.len));
+        let bytes = run.bytes(transmit.len);
+        let submitted = batch.send_copy(&mut self.carrier, &mut self.buffers, transmit, bytes);
+        // The run's own buffer goes home with it.
         self.path = TransmitPath::Single(batch);
         submitted
     }
@@ -264,29 +318,10 @@ impl UdpDevice {
 
 impl Device for UdpDevice {
     fn receive(&mut self, mut sink: impl FnMut(Received<'_>)) -> usize {
-        let mut chunks = self.receive_buffers.chunks_exact_mut(RECEIVE_BUFFER_BYTES);
-        let mut buffers: [IoSliceMut<'_>; RECEIVE_BUFFERS] =
-            array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
-        let mut metas = [RecvMeta::default(); RECEIVE_BUFFERS];
-        let carrier = &mut self.carrier;
-        let runs = match carrier.state.recv((&carrier.socket).into(), &mut buffers, &mut metas) {
-            Ok(runs) => runs,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return 0,
-            Err(_) => {
-                carrier.counters.receive_errors += 1;
-                return 0;
-            }
-        };
-        let mut datagrams = 0;
-        for (buffer, meta) in buffers.iter_mut().zip(&metas).take(runs) {
-            let Some(bytes) = buffer.get_mut(..meta.len).filter(|bytes| !bytes.is_empty()) else { continue };
-            let stride = if meta.stride == 0 { bytes.len() } else { meta.stride.min(bytes.len()) };
-            datagrams += bytes.len().div_ceil(stride);
-            carrier.sources.heard(meta.addr, meta.dst_ip);
-            sink(Received { remote: canonical(meta.addr), ecn: ecn_of(meta.ecn), stride, bytes });
-        }
-        carrier.counters.receive_calls += 1;
-        carrier.counters.datagrams_received += datagrams as u64;
+        let mut slots: [Option<Slot<'static>>; RECEIVE_BUFFERS] = array::from_fn(|_| self.buffers.take());
+        let datagrams = self.carrier.receive(&mut slots, &mut sink);
+        // The first was used most and is to come first again: its bytes are still in the CPU's cache.
+        slots.into_iter().flatten().rev().for_each(|slot| self.buffers.put(slot));
         datagrams
     }
 
@@ -294,15 +329,21 @@ impl Device for UdpDevice {
         if self.is_holding_back() {
             self.flush();
         }
-        match &mut self.path {
-            TransmitPath::Segmented(run) => run.buffer(),
-            TransmitPath::Single(batch) => {
-                if !batch.has_room() {
-                    batch.flush(&mut self.carrier);
-                }
-                batch.slot()
-            }
+        let is_holding_back = self.is_holding_back();
+        let Self { path, carrier, buffers, .. } = self;
+        if let TransmitPath::Single(batch) = path
+            && !batch.has_room()
+        {
+            batch.flush(carrier, buffers);
         }
+        let buffer = match path {
+            TransmitPath::Segmented(run) => run.buffer(buffers),
+            TransmitPath::Single(batch) => batch.slot(buffers),
+        };
+        if buffer.is_none() && !is_holding_back {
+            carrier.counters.without_buffer += 1;
+        }
+        buffer
     }
 
     fn max_segments(&self) -> usize {
@@ -318,7 +359,10 @@ impl Device for UdpDevice {
         }
         match &mut self.path {
             TransmitPath::Segmented(run) => match run.submit(&mut self.carrier, transmit) {
-                RunOutcome::Submitted(submitted) => submitted,
+                RunOutcome::Submitted(submitted) => {
+                    run.release(&mut self.buffers);
+                    submitted
+                }
                 RunOutcome::SegmentationRefused => self.give_up_segmentation(transmit),
             },
             TransmitPath::Single(batch) => batch.submit(transmit),
@@ -330,9 +374,11 @@ impl Device for UdpDevice {
             TransmitPath::Segmented(run) => {
                 if let Some((transmit, RunOutcome::SegmentationRefused)) = run.resume(&mut self.carrier) {
                     self.give_up_segmentation(&transmit);
+                } else {
+                    run.release(&mut self.buffers);
                 }
             }
-            TransmitPath::Single(batch) => batch.flush(&mut self.carrier),
+            TransmitPath::Single(batch) => batch.flush(&mut self.carrier, &mut self.buffers),
         }
     }
 }

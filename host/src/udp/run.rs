@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use wirehaul_core::device::{Submitted, Transmit};
+use wirehaul_core::pool::{Magazine, Slot};
 
 #[cfg(target_os = "linux")]
 use super::message::Controls;
@@ -15,7 +16,8 @@ const RUN_BYTES: usize = 65_535 - 20 - 8;
 /// The buffer of the run to send, and whether the kernel has yet to take it.
 #[derive(Debug)]
 pub(super) struct Run {
-    buffer: Box<[u8]>,
+    /// From when it is asked for until the run was sent.
+    slot: Option<Slot<'static>>,
     held: Option<Transmit>,
 }
 
@@ -29,18 +31,33 @@ pub(super) enum RunOutcome {
 }
 
 impl Run {
-    pub(super) fn new() -> Self {
-        Self { buffer: vec![0; RUN_BYTES].into_boxed_slice(), held: None }
+    pub(super) const fn new() -> Self {
+        Self { slot: None, held: None }
     }
 
-    /// The buffer to write the next run into, unless the last one is still in it.
-    pub(super) fn buffer(&mut self) -> Option<&mut [u8]> {
-        if self.held.is_some() { None } else { Some(&mut self.buffer) }
+    /// The buffer to write the next run into, unless the last one is still in it or there is none.
+    pub(super) fn buffer(&mut self, buffers: &mut Magazine<'static>) -> Option<&mut [u8]> {
+        if self.held.is_some() {
+            return None;
+        }
+        if self.slot.is_none() {
+            self.slot = buffers.take();
+        }
+        self.slot.as_mut()?.get_mut(..RUN_BYTES)
+    }
+
+    /// Gives the buffer back, unless a run waits in it.
+    pub(super) fn release(&mut self, buffers: &mut Magazine<'static>) {
+        if self.held.is_none()
+            && let Some(slot) = self.slot.take()
+        {
+            buffers.put(slot);
+        }
     }
 
     /// The first `len` bytes of the buffer.
     pub(super) fn bytes(&self, len: usize) -> &[u8] {
-        &self.buffer[..len.min(self.buffer.len())]
+        self.slot.as_deref().and_then(|slot| slot.get(..len.min(RUN_BYTES))).unwrap_or(&[])
     }
 
     pub(super) const fn is_held(&self) -> bool {
@@ -55,11 +72,12 @@ impl Run {
 
     /// Sends the run in the buffer, or holds it back where there is no room.
     pub(super) fn submit(&mut self, carrier: &mut Carrier, transmit: &Transmit) -> RunOutcome {
-        if self.held.is_some() || transmit.len > self.buffer.len() {
+        let contents = self.slot.as_deref().and_then(|slot| slot.get(..transmit.len));
+        let Some(contents) = contents.filter(|contents| self.held.is_none() && contents.len() <= RUN_BYTES) else {
             return RunOutcome::Submitted(Submitted::Full);
-        }
+        };
         let datagrams = transmit.len.div_ceil(transmit.segment_bytes) as u64;
-        match carrier.send_run(transmit, &self.buffer[..transmit.len]) {
+        match carrier.send_run(transmit, contents) {
             Ok(()) => {
                 carrier.counters.sent(datagrams);
                 RunOutcome::Submitted(Submitted::Sent)

@@ -24,6 +24,9 @@ pub enum BindError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is no memory for packets.
+    #[error("cannot reserve memory for packets: free some, or raise the limit on address space (ulimit -v)")]
+    Buffers,
     /// The socket refused a setting that this program depends on.
     #[error("cannot set up a UDP socket: {source}")]
     Configure {
@@ -70,7 +73,7 @@ fn has_no_ipv6(error: &BindError) -> bool {
     match error {
         BindError::Open { .. } => true,
         BindError::Bind { source, .. } => source.kind() == io::ErrorKind::AddrNotAvailable,
-        BindError::Configure { .. } => false,
+        BindError::Buffers | BindError::Configure { .. } => false,
     }
 }
 

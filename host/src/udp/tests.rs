@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 use std::sync::Mutex;
 
 use nix::sys::eventfd::EventFd;
+use wirehaul_core::pool::Sizing;
 use wirehaul_core::time::{Duration, Instant};
 
 use super::*;
@@ -285,12 +286,12 @@ fn what_the_kernel_has_no_room_for_is_held_back() {
         // Loopback delivers at once, so a full send buffer is played: the run is put where a refusal would leave it.
         match &mut one.path {
             TransmitPath::Segmented(run) => {
-                run.buffer().unwrap()[..bytes.len()].copy_from_slice(&bytes);
+                run.buffer(&mut one.buffers).unwrap()[..bytes.len()].copy_from_slice(&bytes);
                 run.hold_for_test(transmit(remote, bytes.len(), 1472, Ecn::NotEct));
             }
             TransmitPath::Single(batch) => {
                 for datagram in bytes.chunks(1472) {
-                    batch.slot().unwrap()[..1472].copy_from_slice(datagram);
+                    batch.slot(&mut one.buffers).unwrap()[..1472].copy_from_slice(datagram);
                     assert_eq!(batch.submit(&transmit(remote, 1472, 1472, Ecn::NotEct)), Submitted::Sent);
                 }
                 batch.hold_for_test();
@@ -303,6 +304,37 @@ fn what_the_kernel_has_no_room_for_is_held_back() {
         assert!(!one.is_holding_back());
         assert_eq!(receive(&mut two, 40).len(), 40);
     }
+}
+
+#[test]
+fn without_a_buffer_nothing_is_received_or_sent_until_there_is_one() {
+    for segmentation in [true, false] {
+        let pool = crate::pools::lasting(&Sizing { slots_per_session: 2, slot_bytes: 65_536, ..Sizing::new(1, 1) });
+        let pool = pool.unwrap();
+        let options = Options { segmentation, buffers: Some(pool), ..Options::default() };
+        let mut one = UdpDevice::bind("127.0.0.1:0".parse().unwrap(), &options).unwrap();
+        let mut two = device("127.0.0.1:0", true);
+        send(&mut two, one.local_addr(), &pattern(1472), 1472, Ecn::NotEct);
+        let taken = [pool.take(), pool.take()];
+        assert!(taken.iter().all(Option::is_some) && one.transmit_buffer().is_none());
+        assert_eq!(one.receive(|_| panic!("there is no buffer to receive into")), 0);
+        assert_eq!((one.counters().without_buffer, one.counters().receive_errors), (2, 0));
+        assert!(one.pool().stats().exhausted >= 2);
+        drop(taken);
+        assert_eq!(receive(&mut one, 1).len(), 1);
+        send(&mut one, two.local_addr(), &pattern(1472), 1472, Ecn::NotEct);
+        assert_eq!(receive(&mut two, 1).len(), 1);
+        drop(one);
+        assert_eq!(pool.stats().in_use(), 0);
+    }
+}
+
+#[test]
+fn a_pool_of_small_slots_serves_no_device() {
+    let pool = crate::pools::lasting(&Sizing::new(1, 1)).unwrap();
+    let options = Options { buffers: Some(pool), ..Options::default() };
+    let refused = UdpDevice::bind("127.0.0.1:0".parse().unwrap(), &options);
+    assert!(matches!(refused, Err(BindError::Buffers)));
 }
 
 #[test]

@@ -34,6 +34,12 @@ fn check_summary(summary: &Value, bytes: u64) {
     assert!(summary["transport"].as_str().unwrap().starts_with("udp"), "{summary}");
     assert_eq!(summary["io"], "sync");
     assert!(summary["rejects"].is_object() && summary["error"].is_null(), "{summary}");
+    for pool in [&summary["pool"]["packets"], &summary["pool"]["blocks"]] {
+        let figure = |name: &str| pool[name].as_u64().unwrap_or_else(|| panic!("no `{name}` in {summary}"));
+        assert!(0 < figure("peak_in_use") && figure("peak_in_use") <= figure("slots"), "{summary}");
+        assert!(figure("in_use") <= figure("slots") && figure("slot_bytes") > 0, "{summary}");
+        assert_eq!(figure("exhausted"), 0, "{summary}");
+    }
 }
 
 #[test]

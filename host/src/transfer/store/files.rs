@@ -10,6 +10,7 @@ use rustix::fs::{
     AtFlags, Mode, OFlags, Timespec, Timestamps, chmodat, fchmod, ftruncate, futimens, openat, statat, unlinkat,
 };
 use rustix::io::Errno;
+use smallvec::SmallVec;
 
 use super::direct::Direct;
 use super::staging::{Staged, Target, key_of};
@@ -48,10 +49,13 @@ pub enum PieceOutcome {
     Internal,
 }
 
+/// The outcomes of a block's pieces. One of a large file has one, which costs no allocation.
+pub type Outcomes = SmallVec<[PieceOutcome; 1]>;
+
 /// Takes blocks of the data stream. Called from several file threads at once.
 pub trait BlockSink: Send + Sync {
     /// Verifies and stores `buf`, which is as long as the block: an outcome per piece.
-    fn write_block(&self, block: &Block, buf: &[u8]) -> Vec<PieceOutcome>;
+    fn write_block(&self, block: &Block, buf: &[u8]) -> Outcomes;
 }
 
 /// Where the bytes of a file are, while it is wanted.
@@ -350,7 +354,7 @@ impl StoreFiles {
 }
 
 impl BlockSink for StoreFiles {
-    fn write_block(&self, block: &Block, buf: &[u8]) -> Vec<PieceOutcome> {
+    fn write_block(&self, block: &Block, buf: &[u8]) -> Outcomes {
         block.pieces.iter().map(|piece| self.write_piece(piece, buf)).collect()
     }
 }

@@ -20,7 +20,7 @@ mod tests;
 
 pub use commit::{CommitFault, CommitGroup, CommitItem, CommitReport, FinishJob, FinishReport};
 pub use error::{Conflict, EntryError, StoreError};
-pub use files::{BlockSink, PieceOutcome, StoreFiles};
+pub use files::{BlockSink, Outcomes, PieceOutcome, StoreFiles};
 pub use staging::Target;
 
 use std::collections::HashMap;
