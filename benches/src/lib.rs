@@ -2,7 +2,8 @@
 //!
 //! The binaries are thin; what they share is here, one concept per module: where a run takes place ([`testbed`],
 //! [`netns`]), how a program is run and what it used ([`process`], [`cgroup`]), what is sent ([`data`]), who takes
-//! part ([`contestants`]), how exactly senders pace ([`pacing`]), what the buffer pool costs ([`pool`]), and what comes out ([`stats`], [`targets`], [`report`]).
+//! part ([`contestants`]), how exactly senders pace ([`pacing`]), what checking packets costs ([`validation`]), what the
+//! buffer pool costs ([`pool`]), and what comes out ([`stats`], [`targets`], [`report`]).
 
 pub mod cgroup;
 pub mod clock;
@@ -21,3 +22,4 @@ pub mod stats;
 pub mod targets;
 pub mod testbed;
 pub mod udp;
+pub mod validation;

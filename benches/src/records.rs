@@ -128,7 +128,7 @@ impl RecordKey {
     /// [`AeadRefused`] for a record that is too short or not authentic.
     pub fn open(&self, record: &mut [u8]) -> Result<u64, AeadRefused> {
         let (head, sealed) = record.split_at_mut_checked(COUNTER_BYTES).ok_or(AeadRefused)?;
-        let counter = u64::from_be_bytes(head.as_ref().try_into().map_err(|_| AeadRefused)?);
+        let counter = u64::from_be_bytes((&*head).try_into().map_err(|_| AeadRefused)?);
         let nonce = nonce_of(counter);
         match self {
             Self::AwsLc(key) => {

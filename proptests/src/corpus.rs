@@ -9,18 +9,19 @@ use crate::choices::Choices;
 use crate::handshakes::{self, Place};
 use crate::pair::Options;
 use crate::spec::{self, Spec};
-use crate::{manifests, mutate, oracle, packets, script, transfer};
+use crate::{manifests, mutate, oracle, packets, pool_ops, script, transfer};
 
 /// What a fuzz target asks of its input: panics where something does not hold, and says whether the input is a good one.
 pub type Ask = fn(&[u8]) -> bool;
 
 /// The fuzz targets: the folder of each below `fuzz/corpus`, and what it asks.
-pub const TARGETS: [(&str, Ask); 6] = [
+pub const TARGETS: [(&str, Ask); 7] = [
     ("frame", |bytes| oracle::frame(bytes).is_ok()),
     ("packet", |bytes| oracle::packet(bytes).is_ok()),
     ("ack", |bytes| oracle::ack(bytes).is_ok()),
     ("handshake", handshakes::ask),
     ("manifest", manifests::ask),
+    ("pool_ops", pool_ops::play),
     ("session_script", |bytes| script::play(bytes).refused == 0),
 ];
 
@@ -59,6 +60,7 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
         "ack" => (0..6).map(|i| (format!("ranges-{i}"), ack_payload(&mut Choices::Seeded(100 + i)))).collect(),
         "handshake" => handshake_messages(),
         "manifest" => (0..8).map(|i| (format!("tree-{i}"), manifests::draw(&mut Choices::Seeded(100 + i)))).collect(),
+        "pool_ops" => (0..6).map(borrowers).chain([("damaged-one-slot-for-two".to_owned(), vec![0; 8])]).collect(),
         "session_script" => scripts(),
         _ => Vec::new(),
     };
@@ -137,6 +139,19 @@ fn scripts() -> Vec<(String, Vec<u8>)> {
         })
         .chain((0..6).map(|i| (format!("damaged-random-{i}"), Choices::Seeded(300 + i).bytes(700))))
         .collect()
+}
+
+/// A window of slots that moves on: so many are taken, then one is given back for each that is taken.
+fn borrowers(number: u8) -> (String, Vec<u8>) {
+    let ahead = 5 * number + 1;
+    let mut script = vec![199, 99];
+    for step in 0..100 {
+        script.extend_from_slice(&[0, step % 3]);
+        if step >= ahead {
+            script.extend_from_slice(&[4 + step % 3, step]);
+        }
+    }
+    (format!("window-{ahead}"), script)
 }
 
 /// The payload of a valid ACK.

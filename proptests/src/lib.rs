@@ -12,6 +12,7 @@ pub mod mutate;
 pub mod oracle;
 pub mod packets;
 pub mod pair;
+pub mod pool_ops;
 pub mod reception;
 pub mod reference;
 pub mod script;

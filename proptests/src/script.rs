@@ -63,19 +63,16 @@ struct Lane {
     provided: usize,
     fin: bool,
     arrived: Vec<bool>,
+    /// How many bytes arrived.
+    count: usize,
     finished: bool,
     consumed: usize,
     acknowledged: usize,
 }
 
 impl Lane {
-    /// How many bytes arrived.
-    fn count(&self) -> usize {
-        self.arrived.iter().filter(|arrived| **arrived).count()
-    }
-
     fn is_done(&self) -> bool {
-        self.count() == self.provided && self.finished == self.fin
+        self.count == self.provided && self.finished == self.fin
     }
 }
 
@@ -145,7 +142,7 @@ impl Game<'_, '_> {
         if !self.hostile && !self.ended && self.closed == [false; 2] && self.pair.has_listener() {
             self.finish();
         }
-        outcome.delivered = self.lanes.iter().flatten().map(|lane| lane.count() as u64).sum();
+        outcome.delivered = self.lanes.iter().flatten().map(|lane| lane.count as u64).sum();
         outcome
     }
 
@@ -271,7 +268,7 @@ impl Game<'_, '_> {
     fn consume(&mut self, script: &mut Script<'_>) {
         let (to, stream, share) = (script.end(), script.below(STREAMS), script.byte());
         let lane = &mut self.lanes[to.peer() as usize][stream];
-        let bytes = (lane.count() - lane.consumed) * usize::from(share) / 255;
+        let bytes = (lane.count - lane.consumed) * usize::from(share) / 255;
         lane.consumed += bytes;
         if self.has(to) {
             let now = self.pair.now;
@@ -352,7 +349,7 @@ impl Game<'_, '_> {
                 }
                 Event::StreamFinished { stream } => {
                     let lane = &mut self.lanes[end.peer() as usize][index(stream)];
-                    assert!(lane.fin && !lane.finished && lane.count() == lane.provided, "{stream:?} is finished");
+                    assert!(lane.fin && !lane.finished && lane.count == lane.provided, "{stream:?} is finished");
                     lane.finished = true;
                 }
                 Event::Acknowledged { stream, upto } => {
@@ -411,7 +408,7 @@ impl Game<'_, '_> {
         let now = self.pair.now;
         for stream in 0..STREAMS {
             let lane = &mut self.lanes[to.peer() as usize][stream];
-            let bytes = lane.count() - lane.consumed;
+            let bytes = lane.count - lane.consumed;
             lane.consumed += bytes;
             self.pair.session(to).consume(id(stream), bytes as u64, now);
         }
@@ -428,7 +425,7 @@ fn index(stream: StreamId) -> usize {
 
 /// What is said of a lane in a failure.
 fn told(lane: &Lane) -> (usize, usize, bool, bool) {
-    (lane.provided, lane.count(), lane.fin, lane.finished)
+    (lane.provided, lane.count, lane.fin, lane.finished)
 }
 
 fn note_data(lane: &mut Lane, from: End, stream: StreamId, offset: u64, bytes: &[u8]) {
@@ -440,4 +437,5 @@ fn note_data(lane: &mut Lane, from: End, stream: StreamId, offset: u64, bytes: &
         assert_eq!(*byte, content(from, stream, place as u64), "byte {place} of {stream:?}");
         lane.arrived[place] = true;
     }
+    lane.count += bytes.len();
 }

@@ -21,7 +21,9 @@ pub mod versions;
 pub mod write;
 
 pub use ack::{AckFrame, AckRange, AckRanges};
-pub use frame::{Control, DataFlags, Frame, FrameContext, FrameKind, Frames, PacketBody, RekeyFrame, View, validate};
+pub use frame::{
+    BodyFrames, Control, DataFlags, Frame, FrameContext, FrameKind, Frames, PacketBody, RekeyFrame, View, validate,
+};
 pub use handshake::{Cookie, CookieBody, FinishBody, InitBody, RefusedBody, ResponseBody, VersionBody};
 pub use packet::{HeaderView, PacketFlags, PacketHeader, PacketKind, extend_packet_number};
 pub use parameters::TransportParameters;

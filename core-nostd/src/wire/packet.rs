@@ -6,8 +6,8 @@
 //! ```
 
 use bitflags::bitflags;
-use zerocopy::byteorder::big_endian::{U16, U32};
-use zerocopy::{Immutable, IntoBytes, KnownLayout, TryCastError, TryFromBytes, Unaligned};
+use zerocopy::byteorder::big_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, TryCastError, TryFromBytes, Unaligned};
 
 use super::Reject;
 use crate::limits::{MAX_DATAGRAM_BYTES, MAX_PACKET_NUMBER_DISTANCE, PACKET_HEADER_BYTES, PACKET_OVERHEAD_BYTES};
@@ -64,7 +64,21 @@ struct RawPacketHeader {
     packet_number_low: U32,
 }
 
+/// The same 12 bytes as words, for those rules that one comparison can hold together.
+#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct HeaderWords {
+    /// Kind, flags, reserved bits, and the receiver's index in the low half.
+    start: U64,
+    packet_number_low: U32,
+}
+
 const _: () = assert!(size_of::<RawPacketHeader>() == PACKET_HEADER_BYTES);
+const _: () = assert!(size_of::<HeaderWords>() == PACKET_HEADER_BYTES);
+
+/// What of [`HeaderWords::start`] is the same in all protected packets: all but the key phase and the receiver.
+const PROTECTED_MASK: u64 = !((PacketFlags::KEY_PHASE.bits() as u64) << 48 | u32::MAX as u64);
+const PROTECTED_START: u64 = (PacketKind::Protected as u64) << 56;
 
 /// The header of a datagram, where it lies in the datagram: only one that keeps the rules.
 ///
@@ -72,7 +86,7 @@ const _: () = assert!(size_of::<RawPacketHeader>() == PACKET_HEADER_BYTES);
 /// memory in pieces that overlap, where the processor waits for everything that was stored before, such as the payload of
 /// the packet before: 100 ns a packet when that went to a cold buffer. A reference shares nothing.
 #[derive(Clone, Copy)]
-pub struct HeaderView<'a>(&'a RawPacketHeader);
+pub struct HeaderView<'a>(&'a HeaderWords);
 
 impl<'a> HeaderView<'a> {
     /// Checks the header of a datagram, by the rules of [`PacketHeader::parse`].
@@ -81,6 +95,19 @@ impl<'a> HeaderView<'a> {
     /// As [`PacketHeader::parse`].
     #[inline]
     pub fn parse(datagram: &'a [u8]) -> Result<Self, Reject> {
+        // Nearly every packet is a protected one that keeps all rules (FRAME-7); which rule another breaks is told after.
+        if let Ok((words, _)) = HeaderWords::ref_from_prefix(datagram)
+            && words.is_protected()
+            && (PACKET_OVERHEAD_BYTES..=MAX_DATAGRAM_BYTES).contains(&datagram.len())
+        {
+            return Ok(Self(words));
+        }
+        Self::parse_any(datagram)
+    }
+
+    /// Rule by rule.
+    #[cold]
+    fn parse_any(datagram: &'a [u8]) -> Result<Self, Reject> {
         if datagram.len() > MAX_DATAGRAM_BYTES {
             return Err(Reject::DatagramTooLong);
         }
@@ -93,37 +120,54 @@ impl<'a> HeaderView<'a> {
         if raw.reserved.get() != 0 {
             return Err(Reject::PacketReservedNotZero);
         }
-        if raw.flags & !PacketFlags::all().bits() != 0 {
-            return Err(Reject::PacketFlagsUnknown);
-        }
-        Self(raw).header().check()?;
+        let flags = PacketFlags::from_bits(raw.flags).ok_or(Reject::PacketFlagsUnknown)?;
+        let (receiver, packet_number_low) = (raw.receiver.get(), raw.packet_number_low.get());
+        PacketHeader { kind: raw.kind, flags, receiver, packet_number_low }.check()?;
         if raw.kind == PacketKind::Protected && datagram.len() < PACKET_OVERHEAD_BYTES {
             return Err(Reject::DatagramTooShort);
         }
-        Ok(Self(raw))
+        HeaderWords::ref_from_prefix(datagram).map(|(words, _)| Self(words)).map_err(|_| Reject::DatagramTooShort)
     }
 
     /// What kind of packet it is.
     #[inline]
     pub fn kind(self) -> PacketKind {
-        self.0.kind
+        // `parse` lets no other number pass.
+        match self.0.start.get() >> 56 {
+            1 => PacketKind::Init,
+            2 => PacketKind::Cookie,
+            3 => PacketKind::Response,
+            4 => PacketKind::Finish,
+            5 => PacketKind::Version,
+            6 => PacketKind::Refused,
+            _ => PacketKind::Protected,
+        }
     }
 
     /// Whose it is: the receiver's index, 0 where there is none yet.
     #[inline]
     pub fn receiver(self) -> u32 {
-        self.0.receiver.get()
+        (self.0.start.get() & u64::from(u32::MAX)) as u32
     }
 
     /// All of it.
     #[inline]
     pub fn header(self) -> PacketHeader {
         PacketHeader {
-            kind: self.0.kind,
-            flags: PacketFlags::from_bits_truncate(self.0.flags),
-            receiver: self.0.receiver.get(),
+            kind: self.kind(),
+            flags: PacketFlags::from_bits_truncate((self.0.start.get() >> 48) as u8),
+            receiver: self.receiver(),
             packet_number_low: self.0.packet_number_low.get(),
         }
+    }
+}
+
+impl HeaderWords {
+    /// Whether this is the header of a protected packet and keeps every rule, but for those of length.
+    #[inline]
+    fn is_protected(&self) -> bool {
+        let start = self.start.get();
+        start & PROTECTED_MASK == PROTECTED_START && start & u64::from(u32::MAX) != 0
     }
 }
 

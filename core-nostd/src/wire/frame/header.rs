@@ -6,7 +6,9 @@
 //! ```
 
 use zerocopy::byteorder::big_endian::{U16, U64};
-use zerocopy::{Immutable, IntoBytes, KnownLayout, TryCastError, TryFromBytes, Unaligned};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, TryCastError, TryFromBytes, Unaligned};
+
+use super::{DataFlags, View};
 
 use crate::limits::{FRAME_HEADER_BYTES, MAX_FRAME_PAYLOAD_BYTES, MAX_STREAM_OFFSET};
 use crate::wire::{Reject, StreamId};
@@ -103,6 +105,42 @@ pub(in crate::wire) struct RawFrameHeader {
 }
 
 const _: () = assert!(size_of::<RawFrameHeader>() == FRAME_HEADER_BYTES);
+
+/// The same 16 bytes as words, for those rules of DATA that one comparison can hold together.
+#[derive(FromBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub(super) struct DataHeader {
+    /// Type, flags, stream id, payload length and reserved bits.
+    start: U64,
+    offset: U64,
+}
+
+const _: () = assert!(size_of::<DataHeader>() == FRAME_HEADER_BYTES);
+
+/// What of [`DataHeader::start`] is the same in all DATA frames: the type, the flags that there are not, the reserved bits.
+const DATA_MASK: u64 = 0xff << 56 | (!DataFlags::all().bits() as u64) << 48 | 0xffff;
+const DATA_START: u64 = (FrameKind::Data as u64) << 56;
+/// The flag and the length, of which a DATA frame has one at least.
+const FIN_OR_BYTES: u64 = (DataFlags::FIN.bits() as u64) << 48 | 0xffff << 16;
+
+impl DataHeader {
+    /// The DATA frame at the front of `bytes`, and the bytes behind it; `None` for another frame, and where a rule is broken.
+    #[inline]
+    pub(super) fn split(bytes: &[u8]) -> Option<(View<'_>, &[u8])> {
+        let (header, rest) = Self::ref_from_prefix(bytes).ok()?;
+        let (start, offset) = (header.start.get(), header.offset.get());
+        let payload_len = usize::from((start >> 16) as u16);
+        let stream = StreamId::new((start >> 32) as u16)?;
+        // Without a branch for each.
+        let keeps_rules = (start & DATA_MASK == DATA_START)
+            & (start & FIN_OR_BYTES != 0)
+            & (payload_len <= MAX_FRAME_PAYLOAD_BYTES)
+            & (offset <= MAX_STREAM_OFFSET - payload_len as u64);
+        let (payload, rest) = rest.split_at_checked(payload_len).filter(|_| keeps_rules)?;
+        let flags = DataFlags::from_bits_truncate((start >> 48) as u8);
+        Some((View::Data { stream, offset, payload, flags }, rest))
+    }
+}
 
 impl RawFrameHeader {
     /// Splits `bytes` into a header, its payload, and what follows.

@@ -17,6 +17,7 @@ use crate::limits::{
 
 pub use control::Control;
 pub(super) use control::{ControlSubtype, RawControl};
+use header::DataHeader;
 pub use header::FrameKind;
 pub(super) use header::{RawFrameHeader, offset_within};
 pub(super) use payload::{RawGoAway, RawMigrate, RawRekey, RawStreamOpen};
@@ -161,9 +162,18 @@ impl<'a> Frame<'a> {
     /// One of the rules of frames that [`Reject`] lists; the first that is broken, from the header to the payload.
     #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Reject> {
+        // Nearly every packet is DATA that keeps all rules (FRAME-7); which rule another frame breaks is told after.
+        match DataHeader::split(bytes) {
+            Some((view, rest)) => Ok((Self { view }, rest)),
+            None => Self::parse_any(bytes),
+        }
+    }
+
+    /// Rule by rule.
+    #[inline(never)]
+    fn parse_any(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Reject> {
         let (header, payload, rest) = RawFrameHeader::split(bytes)?;
-        let view = if header.kind == FrameKind::Data { data(header, payload)? } else { other(header, payload)? };
-        Ok((Self { view }, rest))
+        Ok((Self { view: view(header, payload)? }, rest))
     }
 
     /// What the frame says.
@@ -226,8 +236,6 @@ impl View<'_> {
     }
 }
 
-/// DATA, apart from the other types because nearly every packet has one.
-#[inline]
 fn data<'a>(header: &RawFrameHeader, payload: &'a [u8]) -> Result<View<'a>, Reject> {
     let flags = DataFlags::from_bits(header.flags).ok_or(Reject::FrameFlagsUnknown)?;
     let stream = header.stream()?;
@@ -238,7 +246,7 @@ fn data<'a>(header: &RawFrameHeader, payload: &'a [u8]) -> Result<View<'a>, Reje
     Ok(View::Data { stream, offset, payload, flags })
 }
 
-fn other<'a>(header: &RawFrameHeader, payload: &'a [u8]) -> Result<View<'a>, Reject> {
+fn view<'a>(header: &RawFrameHeader, payload: &'a [u8]) -> Result<View<'a>, Reject> {
     match header.kind {
         FrameKind::Data => data(header, payload),
         FrameKind::Rekey => rekey(header, payload),
@@ -268,7 +276,7 @@ fn plain(kind: FrameKind, payload: &[u8]) -> Result<View<'_>, Reject> {
         FrameKind::GoAway => go_away(payload),
         FrameKind::PathChallenge => Ok(View::PathChallenge { data: path_data(Reject::PathChallengeLength)? }),
         FrameKind::PathResponse => Ok(View::PathResponse { data: path_data(Reject::PathResponseLength)? }),
-        // `other` keeps these to itself; refusing them here is what remains without a panic.
+        // `view` keeps these to itself; refusing them here is what remains without a panic.
         FrameKind::Data
         | FrameKind::Rekey
         | FrameKind::StreamOpen
@@ -440,21 +448,78 @@ impl<'a> PacketBody<'a> {
             return Err(Reject::BodyEmpty);
         }
         let (first, rest) = Frame::parse(body)?;
-        let mut unread = rest;
-        while !unread.is_empty() {
-            (_, unread) = Frame::parse(unread)?;
+        if !rest.is_empty() {
+            Self::check_rest(rest)?;
         }
         Ok(Self { first, rest })
     }
 
+    #[inline(never)]
+    fn check_rest(mut unread: &[u8]) -> Result<(), Reject> {
+        while !unread.is_empty() {
+            (_, unread) = Frame::parse(unread)?;
+        }
+        Ok(())
+    }
+
     /// The frames, in order.
     #[inline]
-    pub fn frames(&self) -> impl Iterator<Item = Frame<'a>> + use<'a> {
-        // `parse` walked these bytes to their end, so no frame among them is an error.
-        let more = Frames { rest: self.rest, fresh: false };
-        core::iter::once(self.first).chain(more.map_while(Result::ok))
+    #[must_use]
+    pub const fn frames(&self) -> BodyFrames<'a> {
+        BodyFrames { first: Some(self.first), rest: self.rest }
     }
 }
+
+/// The frames of a [`PacketBody`], in order.
+#[derive(Clone, Debug)]
+pub struct BodyFrames<'a> {
+    first: Option<Frame<'a>>,
+    /// What follows `first`: frames that [`PacketBody::parse`] has walked to their end, so that none among them is an error.
+    rest: &'a [u8],
+}
+
+impl<'a> BodyFrames<'a> {
+    /// Apart, since most packets have nothing there.
+    #[inline(never)]
+    fn fold_rest<B>(mut rest: &'a [u8], mut folded: B, mut f: impl FnMut(B, Frame<'a>) -> B) -> B {
+        while let Ok((frame, behind)) = Frame::parse(rest) {
+            folded = f(folded, frame);
+            rest = behind;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        folded
+    }
+}
+
+impl<'a> Iterator for BodyFrames<'a> {
+    type Item = Frame<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Frame<'a>> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        if self.rest.is_empty() {
+            return None;
+        }
+        let (frame, rest) = Frame::parse(self.rest).ok()?;
+        self.rest = rest;
+        Some(frame)
+    }
+
+    #[inline]
+    fn fold<B, F: FnMut(B, Frame<'a>) -> B>(self, init: B, mut f: F) -> B {
+        let folded = match self.first {
+            Some(first) => f(init, first),
+            None => init,
+        };
+        if self.rest.is_empty() { folded } else { Self::fold_rest(self.rest, folded, f) }
+    }
+}
+
+impl core::iter::FusedIterator for BodyFrames<'_> {}
 
 /// Checks every frame of a decrypted packet body, for who wants to know before anything takes effect (FRAME-5).
 ///
