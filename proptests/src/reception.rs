@@ -62,7 +62,7 @@ impl Application<SimHandshake> for Idle {
     }
 }
 
-/// A worker behind a [`Mailbox`].
+/// A worker behind a mailbox.
 pub struct Reception<'a> {
     worker: Worker<'a, SimAcceptor>,
     mailbox: Mailbox,

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use wirehaul_proptests::choices::Choices;
 use wirehaul_proptests::corpus::{TARGETS, seeds};
+use wirehaul_proptests::mutate::mutate;
 
 /// Seeds of a recorded transfer: another way to send the same, as a new controller has it, makes others that are as good.
 const RECORDED: &[u8] = b"transfer-";
@@ -73,4 +75,21 @@ fn every_corpus_has_its_target_and_every_target_its_corpus() {
     folders.sort();
     targets.sort();
     assert_eq!(folders, targets);
+}
+
+/// A moment of what the fuzz targets do for hours: seeds, damaged again and again.
+#[test]
+fn every_target_holds_on_damaged_seeds() {
+    for (target, ask) in TARGETS {
+        let seeds = seeds(target);
+        let mut choices = Choices::Seeded(11);
+        for _ in 0..400 {
+            let (_, seed) = &seeds[choices.below(seeds.len())];
+            let (_, other) = &seeds[choices.below(seeds.len())];
+            let mut bytes = seed.clone();
+            (0..4).for_each(|_| mutate(&mut choices, &mut bytes, other));
+            bytes.truncate(4096);
+            let _ = ask(&bytes);
+        }
+    }
 }

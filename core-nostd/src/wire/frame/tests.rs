@@ -253,3 +253,19 @@ fn only_acks_closes_and_padding_elicit_no_ack() {
         assert_eq!(frame.is_ack_eliciting(), !silent, "{}", kind.name());
     }
 }
+
+#[test]
+fn frames_can_be_taken_one_by_one_or_all_that_are_left() {
+    let mut out = [0; 200];
+    let mut writer = FrameWriter::new(&mut out);
+    assert!(writer.ping(1) && writer.pong(2) && writer.pad(3));
+    let len = writer.finish();
+    let body = PacketBody::parse(&out[..len], &FrameContext { max_datagram_bytes: 9000 });
+    let mut frames = body.as_ref().map(PacketBody::frames).into_iter().flatten();
+    assert!(frames.by_ref().map(|frame| frame.kind()).eq([FrameKind::Ping, FrameKind::Pong, FrameKind::Pad]));
+    for taken in 0..=3 {
+        let mut frames = body.map(|body| body.frames()).unwrap_or_else(|reject| panic!("{reject:?}"));
+        assert_eq!(frames.by_ref().take(taken).map(|frame| frame.kind()).last().is_some(), taken > 0);
+        assert_eq!(frames.fold(0, |count, _| count + 1), 3 - taken);
+    }
+}
