@@ -131,6 +131,8 @@ pub struct Pair<'a> {
     pub now: Instant,
     /// Makes handshake messages fail at either end.
     pub fault: Fault,
+    /// Where each end is.
+    addresses: [SocketAddr; 2],
     buffer: Vec<u8>,
     events: [Vec<Event>; 2],
     received: [Vec<u8>; 2],
@@ -203,6 +205,7 @@ pub fn with_pair<R>(options: &Options, test: impl FnOnce(&mut Pair<'_>) -> R) ->
         acceptor,
         now,
         fault,
+        addresses: End::BOTH.map(End::address),
         buffer: vec![0; MAX_DATAGRAM_BYTES + 1000],
         events: Default::default(),
         received: Default::default(),
@@ -248,7 +251,12 @@ impl<'a> Pair<'a> {
         self.acceptor.accept(psk_id)
     }
 
-    /// The next datagram that this end sends.
+    /// This end is at another address from now on, and nobody is told.
+    pub fn move_to(&mut self, end: End, address: SocketAddr) {
+        self.addresses[end as usize] = address;
+    }
+
+    /// The next datagram that this end sends to where its peer is; what it sends elsewhere is lost.
     pub fn send(&mut self, end: End) -> Option<Vec<u8>> {
         let (now, mut buffer) = (self.now, std::mem::take(&mut self.buffer));
         let transmit = match (end, &mut self.listener) {
@@ -256,9 +264,11 @@ impl<'a> Pair<'a> {
             (End::Listener, Some(listener)) => listener.poll_transmit(now, &mut Contents(end), &mut buffer, 1),
             (End::Listener, None) => None,
         };
+        let there = self.addresses[end.peer() as usize];
+        let lost = transmit.is_some_and(|transmit| transmit.remote != there);
         let datagram = transmit.map(|Transmit { len, .. }| buffer[..len].to_vec());
         self.buffer = buffer;
-        datagram
+        if lost { self.send(end) } else { datagram }
     }
 
     /// Hands `datagram` to this end, as from its peer. The listener's first is to be an INIT.
@@ -266,7 +276,7 @@ impl<'a> Pair<'a> {
     /// # Errors
     /// What the session says.
     pub fn hand(&mut self, end: End, datagram: &[u8]) -> Result<(), Reject> {
-        self.hand_from(end, end.peer().address(), datagram)
+        self.hand_from(end, self.addresses[end.peer() as usize], datagram)
     }
 
     /// Hands `datagram` to this end, as from `remote`.
@@ -297,7 +307,7 @@ impl<'a> Pair<'a> {
         let handshake = self.acceptor.accept(&init.psk_id).ok_or(Reject::UnknownPsk)?;
         let agreement = Agreement::new(handshake, self.fault.clone());
         let incoming = Incoming::open(agreement, &init, &self.options.config, datagram.len())?;
-        let (remote, index) = (End::Caller.address(), End::Listener.local_index());
+        let (remote, index) = (self.addresses[End::Caller as usize], End::Listener.local_index());
         let room = self.room.take().ok_or(Reject::SessionsFull)?;
         let session = Session::respond(self.options.config.clone(), incoming, remote, index, room, self.now);
         self.listener = Some(session.map_err(|_| Reject::SessionsFull)?);

@@ -8,6 +8,7 @@
 //! for ever.
 
 use std::collections::VecDeque;
+use std::net::Ipv4Addr;
 
 use wirehaul_core::congestion::ControllerKind;
 use wirehaul_core::rate::Rate;
@@ -68,11 +69,17 @@ struct Lane {
     finished: bool,
     consumed: usize,
     acknowledged: usize,
+    /// Why its sender gave it up, and whether the receiver heard.
+    reset: Option<u16>,
+    reset_heard: bool,
 }
 
 impl Lane {
     fn is_done(&self) -> bool {
-        self.count == self.provided && self.finished == self.fin
+        match self.reset {
+            None => self.count == self.provided && self.finished == self.fin,
+            Some(_) => self.reset_heard || self.finished,
+        }
     }
 }
 
@@ -253,7 +260,7 @@ impl Game<'_, '_> {
         let session = self.pair.session(from);
         session.open_stream(id(stream), now);
         let lane = &mut self.lanes[from as usize][stream];
-        if lane.fin {
+        if lane.fin || lane.reset.is_some() {
             return;
         }
         let end = (lane.provided + usize::from(bytes >> 2)).min(MAX_STREAM_BYTES);
@@ -319,10 +326,29 @@ impl Game<'_, '_> {
                 session.close(now, CloseCode(what.into()), "as the script says");
                 self.ended = true;
             }
+            201..220 => self.give_up(end, usize::from(what) % STREAMS),
+            220..226 => session.go_away(what.into()),
+            226..232 => session.ping(),
+            232..238 => session.on_local_address_changed(),
+            238..242 => session.on_too_big(1_200 + 10 * usize::from(what), now),
+            242..246 => drop(session.open_stream_with(id(usize::from(what) % STREAMS), 5_000, what, now)),
+            // Two that both move before either has heard of the other never meet again.
+            246..250 => self.pair.move_to(End::Caller, (Ipv4Addr::new(198, 51, 100, what), 4000).into()),
+            250 => self.pair.move_to(End::Caller, (Ipv4Addr::new(192, 0, 2, 1), 4001).into()),
             _ => session.on_repeated_init(usize::from(what)),
         }
         self.pair.take_events(end);
         self.note_events(end);
+    }
+
+    /// The application of this end gives up what it sends on a stream.
+    fn give_up(&mut self, end: End, stream: usize) {
+        let code = 1000 + stream as u16;
+        let lane = &mut self.lanes[end as usize][stream];
+        if self.pair.session(end).reset_stream(id(stream), code) {
+            assert!(self.hostile || lane.reset.is_none(), "given up twice");
+            lane.reset = Some(code);
+        }
     }
 
     /// A handshake packet with any body arrives: hostile, as it may end a call that is not answered yet.
@@ -357,12 +383,19 @@ impl Game<'_, '_> {
                     let upto = upto as usize;
                     assert!(upto > lane.acknowledged, "acknowledged up to {upto} again");
                     let arrived = lane.arrived.get(..upto).is_some_and(|bytes| bytes.iter().all(|arrived| *arrived));
+                    // Of a stream that was given up, bytes that are late arrive at nobody.
+                    let arrived = arrived || lane.reset.is_some();
                     assert!(arrived, "{upto} bytes of {stream:?} are acknowledged and did not arrive");
                     lane.acknowledged = upto;
                 }
                 Event::Closed(_) => self.closed[end as usize] = true,
-                Event::Connected => {}
-                other => panic!("nobody said {other:?}"),
+                Event::StreamReset { stream, code } => {
+                    let lane = &mut self.lanes[end.peer() as usize][index(stream)];
+                    assert!(lane.reset == Some(code) && !lane.reset_heard && !lane.finished, "{stream:?} is given up");
+                    lane.reset_heard = true;
+                }
+                Event::PathChanged { .. } => assert_eq!(end, End::Listener, "the listener stays where it is"),
+                Event::Connected | Event::GoingAway | Event::Pong { .. } => {}
             }
         }
         self.check_windows(end);
@@ -380,6 +413,8 @@ impl Game<'_, '_> {
     fn finish(&mut self) {
         let now = self.pair.now;
         End::BOTH.into_iter().for_each(|end| self.pair.session(end).set_rate_cap(None, now));
+        // A caller that has nothing to say would be found only by its next sign of life.
+        self.pair.session(End::Caller).on_local_address_changed();
         for _ in 0..MAX_WAITS {
             for _ in 0..MAX_RUN {
                 End::BOTH.into_iter().for_each(|end| self.send(end, MAX_FLIGHT / 2));

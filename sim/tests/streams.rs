@@ -43,6 +43,26 @@ fn a_stream_that_is_given_up_ends_with_its_code() {
     }
 }
 
+/// All streams that a session can have, opened and given up at once, more than one packet may speak of.
+#[test]
+fn sixteen_streams_may_be_given_up_at_once() {
+    let arena = Arena::new();
+    let (mut a, mut b) = (sender(1, &[]), listener(2));
+    (a.room.streams, b.room.streams) = (16, 16);
+    let mut pair = Pair::new(&arena, 1, a, b, link(50, ms(10)), link(50, ms(10)));
+    pair.run.for_span(ms(200));
+    let (a, b) = (pair.a, pair.b);
+    let now = pair.run.now();
+    let session = pair.run.only_session(a);
+    for n in 0..16 {
+        assert!(session.open_stream_with(stream(n), 0, n as u8, now) && session.reset_stream(stream(n), n));
+    }
+    pair.run.for_span(secs(1));
+    assert_eq!(flow_of(&pair.run, b).resets.len(), 16);
+    let stats = pair.run.only_session(b).stats();
+    assert_eq!(stats.rejects.total(), 0, "{:?}", stats.rejects);
+}
+
 /// The bytes that were given up count for the connection's window at both ends alike: it does not leak.
 #[test]
 fn streams_that_are_given_up_leave_the_connection_s_window_whole() {

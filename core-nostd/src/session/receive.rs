@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use heapless::Vec;
 
 use super::{
-    Controls, Event, MAX_DATA_FRAMES, MAX_DATA_PIECES, Phase, Session,
+    Controls, Event, MAX_DATA_FRAMES, MAX_DATA_PIECES, MAX_STREAMS, Phase, Session,
     close::{CloseCode, CloseReason},
     replay::Freshness,
 };
@@ -43,8 +43,8 @@ struct Summary {
     touched: Vec<StreamId, MAX_DATA_FRAMES>,
     /// Pieces into which their bytes fall around those that are already there.
     data_pieces: usize,
-    /// The stream that the packet opens.
-    new_stream: Option<StreamId>,
+    /// The streams that the packet opens.
+    new_streams: Vec<StreamId, MAX_STREAMS>,
     /// By how much the packet would raise what the peer has sent over all streams.
     new_bytes: u64,
 }
@@ -235,9 +235,11 @@ impl<H: Handshake> Session<'_, H> {
         if self.streams.find(id).is_some() {
             return Ok(());
         }
-        // One at a time: two that are new in one packet cannot come from this wire's sender.
-        let only = *summary.new_stream.get_or_insert(id) == id;
-        if self.streams.has_room() && only { Ok(()) } else { Err(Reject::StreamLimit) }
+        if summary.new_streams.contains(&id) {
+            return Ok(());
+        }
+        let fits = summary.new_streams.len() < self.streams.room() && summary.new_streams.push(id).is_ok();
+        if fits { Ok(()) } else { Err(Reject::StreamLimit) }
     }
 
     fn apply(&mut self, arrival: &Arrival, view: &View<'_>, body: &[u8]) {

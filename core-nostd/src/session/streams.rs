@@ -280,8 +280,9 @@ impl<'a> StreamTable<'a> {
         self.recent = index;
     }
 
-    pub(super) fn has_room(&self) -> bool {
-        self.open < self.slots.len()
+    /// How many more streams can be opened.
+    pub(super) fn room(&self) -> usize {
+        self.slots.len() - self.open
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Stream<'a>> {

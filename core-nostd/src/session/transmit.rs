@@ -1,7 +1,7 @@
 //! What leaves, and when: ACKs and control frames at once, stream bytes as window, pacer and peer allow.
 
 use super::{
-    Controls, Phase, Session,
+    Controls, MAX_DATA_FRAMES, Phase, Session,
     acks::MAX_ACK_RANGES,
     close::CloseCode,
     storage::{Fate, SentPacket},
@@ -319,10 +319,14 @@ impl<H: Handshake> Session<'_, H> {
     }
 
     fn write_resets(&mut self, writer: &mut FrameWriter<'_>) -> bool {
+        // The peer takes so many frames of this kind in a packet, and one of them may carry data.
+        let mut left = MAX_DATA_FRAMES - 1;
         for index in 0..self.streams.len() {
             let due = self.reset_streams & (1 << index) != 0;
             let Some(stream) = self.streams.get(index).filter(|_| due) else { continue };
-            let told = stream.send.reset.is_none_or(|code| writer.stream_reset(stream.id, stream.send.next, code));
+            let told =
+                left > 0 && stream.send.reset.is_none_or(|code| writer.stream_reset(stream.id, stream.send.next, code));
+            left = left.saturating_sub(1);
             if !told {
                 return false;
             }
