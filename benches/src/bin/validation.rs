@@ -1,5 +1,6 @@
-//! `./x bench validation`: the parse that ships, beside one that checks nothing (FRAME-7): nanoseconds, instructions as
-//! callgrind counts them, and the difference as a share of what a packet costs anyhow.
+//! `./x bench validation`: the parse that ships, beside one that only keeps within its buffer and one that checks nothing
+//! at all (FRAME-7): nanoseconds, instructions as callgrind counts them, and the differences as shares of what a packet
+//! costs anyhow.
 
 use std::hint::black_box;
 use std::process::{Command, ExitCode};
@@ -7,6 +8,7 @@ use std::process::{Command, ExitCode};
 use clap::{Parser, ValueEnum};
 use wirehaul_benches::clock::Stopwatch;
 use wirehaul_benches::stats::{median, range};
+use wirehaul_benches::validation::bounded::bounded;
 use wirehaul_benches::validation::handling::{HandlingError, nanos_per_packet};
 use wirehaul_benches::validation::packets::{self, LARGE_BYTES, MIXED_BYTES, SMALL_BYTES};
 use wirehaul_benches::validation::unvalidated::unvalidated;
@@ -39,10 +41,13 @@ struct Arguments {
 #[derive(Clone, Copy, ValueEnum)]
 enum Parse {
     SmallValidated,
+    SmallBounded,
     SmallUnvalidated,
     LargeValidated,
+    LargeBounded,
     LargeUnvalidated,
     MixedValidated,
+    MixedBounded,
     MixedUnvalidated,
 }
 
@@ -67,10 +72,13 @@ fn go_through(parse: Parse, turns: u64) {
     let mixed = packets::ack_and_data(PACKETS);
     match parse {
         Parse::SmallValidated => checked(&small, turns),
+        Parse::SmallBounded => within(&small, turns),
         Parse::SmallUnvalidated => unchecked(&small, turns),
         Parse::LargeValidated => checked(&large, turns),
+        Parse::LargeBounded => within(&large, turns),
         Parse::LargeUnvalidated => unchecked(&large, turns),
         Parse::MixedValidated => checked(&mixed, turns),
+        Parse::MixedBounded => within(&mixed, turns),
         Parse::MixedUnvalidated => unchecked(&mixed, turns),
     }
 }
@@ -85,6 +93,15 @@ fn checked<const N: usize>(packets: &[[u8; N]], turns: u64) {
     }
 }
 
+fn within<const N: usize>(packets: &[[u8; N]], turns: u64) {
+    let len = black_box(N);
+    for _ in 0..turns {
+        for packet in packets {
+            black_box(bounded(&black_box(packet)[..len]));
+        }
+    }
+}
+
 fn unchecked<const N: usize>(packets: &[[u8; N]], turns: u64) {
     for _ in 0..turns {
         for packet in packets {
@@ -93,37 +110,34 @@ fn unchecked<const N: usize>(packets: &[[u8; N]], turns: u64) {
     }
 }
 
-/// What one kind of packet costs, per packet.
+/// What one kind of packet costs, per packet: validated, within bounds, and unvalidated.
 struct Cost {
-    validated_ns: f64,
-    unvalidated_ns: f64,
-    difference_ns: f64,
+    ns: [f64; 3],
+    /// What validation adds to the second and to the third, and the range of the former over the rounds.
+    added_ns: [f64; 2],
     spread_ns: (f64, f64),
-    instructions: Option<(f64, f64)>,
+    instructions: [Option<f64>; 3],
 }
 
-/// Both parses in turn, so that what slows the machine for a while slows both.
-fn measure<const N: usize>(packets: &[[u8; N]], arguments: &Arguments, parses: (Parse, Parse)) -> Cost {
+/// The parses in turn, so that what slows the machine for a while slows all.
+fn measure<const N: usize>(packets: &[[u8; N]], arguments: &Arguments, parses: [Parse; 3]) -> Cost {
     let per_packet = |seconds: f64| seconds * 1e9 / (arguments.turns * PACKETS) as f64;
     let timed = |run: fn(&[[u8; N]], u64)| {
         let watch = Stopwatch::start();
         run(black_box(packets), arguments.turns);
         per_packet(watch.seconds())
     };
-    let (mut with, mut without, mut differences) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rounds = Vec::new();
     for _ in 0..arguments.rounds {
-        let pair = (timed(checked::<N>), timed(unchecked::<N>));
-        with.push(pair.0);
-        without.push(pair.1);
-        differences.push(pair.0 - pair.1);
+        rounds.push([timed(checked::<N>), timed(within::<N>), timed(unchecked::<N>)]);
     }
-    let middle = |values: &[f64]| median(values).unwrap_or(0.0);
+    let all = |figure: &dyn Fn(&[f64; 3]) -> f64| -> Vec<f64> { rounds.iter().map(figure).collect() };
+    let middle = |figure: &dyn Fn(&[f64; 3]) -> f64| median(&all(figure)).unwrap_or(0.0);
     Cost {
-        validated_ns: middle(&with),
-        unvalidated_ns: middle(&without),
-        difference_ns: middle(&differences),
-        spread_ns: range(&differences).unwrap_or_default(),
-        instructions: count_instructions(parses.0).zip(count_instructions(parses.1)),
+        ns: [0, 1, 2].map(|parse| middle(&|round| round[parse])),
+        added_ns: [1, 2].map(|parse| middle(&|round| round[0] - round[parse])),
+        spread_ns: range(&all(&|round| round[0] - round[1])).unwrap_or_default(),
+        instructions: parses.map(count_instructions),
     }
 }
 
@@ -151,35 +165,39 @@ fn compare(arguments: &Arguments) -> Result<(), HandlingError> {
     let small = packets::data::<SMALL_BYTES>(PACKETS);
     let large = packets::data::<LARGE_BYTES>(PACKETS);
     let mixed = packets::ack_and_data(PACKETS);
+    use Parse::{
+        LargeBounded, LargeUnvalidated, LargeValidated, MixedBounded, MixedUnvalidated, MixedValidated, SmallBounded,
+        SmallUnvalidated, SmallValidated,
+    };
     let rows = [
-        ("DATA, 64 bytes", measure(&small, arguments, (Parse::SmallValidated, Parse::SmallUnvalidated))),
-        ("DATA, 1472 bytes", measure(&large, arguments, (Parse::LargeValidated, Parse::LargeUnvalidated))),
-        ("ACK and DATA, 300 bytes", measure(&mixed, arguments, (Parse::MixedValidated, Parse::MixedUnvalidated))),
+        ("DATA, 64 bytes", measure(&small, arguments, [SmallValidated, SmallBounded, SmallUnvalidated])),
+        ("DATA, 1472 bytes", measure(&large, arguments, [LargeValidated, LargeBounded, LargeUnvalidated])),
+        ("ACK and DATA, 300 bytes", measure(&mixed, arguments, [MixedValidated, MixedBounded, MixedUnvalidated])),
     ];
     debug_assert_eq!(mixed.first().map(|packet| packet.len()), Some(MIXED_BYTES));
     println!(
-        "{:<24} {:>10} {:>12} {:>12}   {:<18} instructions",
-        "", "validated", "unvalidated", "difference", "(range)"
+        "{:<24} {:>14} {:>14} {:>14}   {:<16} instructions",
+        "", "validated", "in bounds", "unvalidated", "rules (range)"
     );
     for (name, cost) in &rows {
+        let [validated, bounded, unvalidated] = cost.ns.map(|ns| format!("{ns:.2} ns"));
         let (low, high) = cost.spread_ns;
-        let instructions = cost.instructions.map_or_else(
-            || "not counted: valgrind is not here".to_owned(),
-            |(with, without)| format!("{with:.1} and {without:.1}: {:+.1}", with - without),
-        );
-        println!(
-            "{name:<24} {:>7.2} ns {:>9.2} ns {:>9.2} ns   ({low:.2} to {high:.2}){:>4}{instructions}",
-            cost.validated_ns, cost.unvalidated_ns, cost.difference_ns, ""
-        );
+        let rules = format!("{:.2} ({low:.2} to {high:.2})", cost.added_ns[0]);
+        let instructions = cost.instructions.map(|count| count.map_or("not counted".to_owned(), |n| format!("{n:.0}")));
+        let instructions = instructions.join(", ");
+        println!("{name:<24} {validated:>14} {bounded:>14} {unvalidated:>14}   {rules:<22} {instructions}");
     }
     println!("handling a packet of an MTU of 1500 bytes, opened with the AEAD: {handled:.0} ns");
-    share("of handling a packet of 1500 bytes (a)", rows[1].1.difference_ns, handled);
-    share("of the time of a 64-byte packet at 10 Gbit/s (b)", rows[0].1.difference_ns, SMALL_PACKET_NS);
+    for (place, beside) in ["one that keeps within its buffer", "one that checks nothing"].into_iter().enumerate() {
+        println!("beside {beside}:");
+        share("of handling a packet of 1500 bytes (a)", rows[1].1.added_ns[place], handled);
+        share("of the time of a 64-byte packet at 10 Gbit/s (b)", rows[0].1.added_ns[place], SMALL_PACKET_NS);
+    }
     Ok(())
 }
 
 fn share(of_what: &str, difference_ns: f64, whole_ns: f64) {
     let percent = 100.0 * difference_ns / whole_ns;
     let verdict = if percent < TARGET_PERCENT { "met" } else { "NOT met" };
-    println!("{difference_ns:.2} ns are {percent:.2} % {of_what}: below {TARGET_PERCENT} % is {verdict}");
+    println!("  {difference_ns:.2} ns are {percent:.2} % {of_what}: below {TARGET_PERCENT} % is {verdict}");
 }

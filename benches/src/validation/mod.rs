@@ -1,5 +1,6 @@
 //! What validation costs (FRAME-7): the parse that ships, beside one that reads the same fields and checks nothing.
 
+pub mod bounded;
 pub mod handling;
 pub mod packets;
 pub mod unvalidated;
