@@ -10,6 +10,14 @@ pub mod crypto;
 pub mod drive;
 pub mod io;
 pub mod memory;
+#[cfg(target_os = "linux")]
+pub mod netlink;
 pub mod pools;
 pub mod transfer;
 pub mod udp;
+#[cfg(target_os = "linux")]
+#[allow(
+    unsafe_code,
+    reason = "the kernel's interfaces for AF_XDP and BPF are memory and system calls without safe wrappers"
+)]
+pub mod xdp;

@@ -3,11 +3,12 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::NLM_F_DUMP;
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
+
+use crate::netlink::RouteSocket;
 
 /// The discipline that holds packets until the time they bear (net/sched/sch_fq.c).
 const FAIR_QUEUE: &str = "fq";
@@ -85,23 +86,21 @@ fn other_than_fair(qdiscs: &[Qdisc], interface: u32) -> Option<&str> {
     queues.find(|queue| queue.kind != FAIR_QUEUE).map(|queue| queue.kind.as_str())
 }
 
-/// A socket to ask the kernel.
+/// What is asked about queueing disciplines.
 struct Kernel {
-    socket: Socket,
+    routes: RouteSocket,
 }
 
 impl Kernel {
     fn open() -> io::Result<Self> {
-        let socket = Socket::new(NETLINK_ROUTE)?;
-        socket.connect(&netlink_sys::SocketAddr::new(0, 0))?;
-        Ok(Self { socket })
+        Ok(Self { routes: RouteSocket::open()? })
     }
 
     /// Every discipline of every interface of this namespace.
     fn qdiscs(&mut self) -> io::Result<Vec<Qdisc>> {
         let request = RouteNetlinkMessage::GetQueueDiscipline(TcMessage::default());
         let mut found = Vec::new();
-        self.ask(request, NLM_F_DUMP, |answer| {
+        self.routes.ask(request, NLM_F_DUMP, |answer| {
             if let RouteNetlinkMessage::NewQueueDiscipline(message) = answer {
                 found.extend(Qdisc::of(&message));
             }
@@ -120,7 +119,7 @@ impl Kernel {
         route.header.destination_prefix_length = bits;
         route.attributes.push(RouteAttribute::Destination(address));
         let mut interface = None;
-        let asked = self.ask(RouteNetlinkMessage::GetRoute(route), 0, |answer| {
+        let asked = self.routes.ask(RouteNetlinkMessage::GetRoute(route), 0, |answer| {
             if let RouteNetlinkMessage::NewRoute(route) = answer {
                 interface = route.attributes.iter().find_map(|attribute| match attribute {
                     RouteAttribute::Oif(index) => Some(*index),
@@ -133,49 +132,6 @@ impl Kernel {
             asked => asked.map(|()| interface),
         }
     }
-
-    /// Sends one request and hands out its answers.
-    fn ask(
-        &mut self,
-        request: RouteNetlinkMessage,
-        flags: u16,
-        mut each: impl FnMut(RouteNetlinkMessage),
-    ) -> io::Result<()> {
-        let mut header = NetlinkHeader::default();
-        header.flags = NLM_F_REQUEST | flags;
-        let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
-        message.finalize();
-        let mut bytes = vec![0; message.buffer_len()];
-        message.serialize(&mut bytes);
-        self.socket.send(&bytes, 0)?;
-        loop {
-            let (datagram, _) = self.socket.recv_from_full()?;
-            if is_last(&datagram, &mut each)? {
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// Takes one datagram of answers apart, and says whether more come.
-fn is_last(datagram: &[u8], each: &mut impl FnMut(RouteNetlinkMessage)) -> io::Result<bool> {
-    let mut rest = datagram;
-    let mut is_dump = false;
-    while !rest.is_empty() {
-        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
-        // NLM_F_MULTI: a dump goes on until its DONE (include/uapi/linux/netlink.h).
-        is_dump = answer.header.flags & netlink_packet_core::NLM_F_MULTIPART != 0;
-        let len = (answer.header.length as usize).next_multiple_of(4).max(1);
-        match answer.payload {
-            NetlinkPayload::Done(_) => return Ok(true),
-            NetlinkPayload::Error(error) => return error.code.map_or(Ok(true), |_| Err(error.to_io())),
-            NetlinkPayload::InnerMessage(message) => each(message),
-            _ => {}
-        }
-        rest = rest.get(len..).unwrap_or_default();
-    }
-    Ok(!is_dump)
 }
 
 #[cfg(test)]
@@ -216,16 +172,5 @@ mod tests {
         let loopback = ["127.0.0.1:9".parse().unwrap()];
         let refused = is_fair_queue_to(&loopback).unwrap_err();
         assert!(matches!(&refused, NoFairQueue::Other { kind, .. } if kind == "noqueue"), "{refused}");
-    }
-
-    #[test]
-    fn answers_that_are_cut_are_errors() {
-        let mut kernel = Kernel::open().unwrap();
-        assert!(kernel.interface_to("127.0.0.1".parse().unwrap()).unwrap().is_some());
-        let mut bytes = [0; 16];
-        bytes[0] = 200;
-        for len in 1..=16 {
-            assert!(is_last(&bytes[..len], &mut |_| ()).is_err());
-        }
     }
 }

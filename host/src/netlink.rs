@@ -1,0 +1,97 @@
+//! Questions to the kernel over rtnetlink(7), one at a time: a request goes out, its answers come back.
+
+use std::io;
+
+use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+/// A socket to ask about links, addresses, routes, neighbours and queueing disciplines.
+#[derive(Debug)]
+pub struct RouteSocket {
+    socket: Socket,
+}
+
+impl RouteSocket {
+    /// Opens one; asking needs no privilege.
+    ///
+    /// # Errors
+    /// The system has no netlink, or gives no socket.
+    pub fn open() -> io::Result<Self> {
+        let socket = Socket::new(NETLINK_ROUTE)?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        Ok(Self { socket })
+    }
+
+    /// Sends one request, with `flags` beside `NLM_F_REQUEST`, and hands out its answers.
+    ///
+    /// # Errors
+    /// What the kernel answers with, or what it sent is cut short.
+    pub fn ask(
+        &mut self,
+        request: RouteNetlinkMessage,
+        flags: u16,
+        mut each: impl FnMut(RouteNetlinkMessage),
+    ) -> io::Result<()> {
+        let mut header = NetlinkHeader::default();
+        header.flags = NLM_F_REQUEST | flags;
+        let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        self.socket.send(&bytes, 0)?;
+        loop {
+            let (datagram, _) = self.socket.recv_from_full()?;
+            if is_last(&datagram, &mut each)? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Takes one datagram of answers apart, and says whether more come.
+fn is_last(datagram: &[u8], each: &mut impl FnMut(RouteNetlinkMessage)) -> io::Result<bool> {
+    let mut rest = datagram;
+    let mut is_dump = false;
+    while !rest.is_empty() {
+        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+        // NLM_F_MULTI: a dump goes on until its DONE (include/uapi/linux/netlink.h).
+        is_dump = answer.header.flags & netlink_packet_core::NLM_F_MULTIPART != 0;
+        let len = (answer.header.length as usize).next_multiple_of(4).max(1);
+        match answer.payload {
+            NetlinkPayload::Done(_) => return Ok(true),
+            NetlinkPayload::Error(error) => return error.code.map_or(Ok(true), |_| Err(error.to_io())),
+            NetlinkPayload::InnerMessage(message) => each(message),
+            _ => {}
+        }
+        rest = rest.get(len..).unwrap_or_default();
+    }
+    Ok(!is_dump)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use netlink_packet_route::link::LinkMessage;
+
+    #[test]
+    fn the_kernel_tells_its_links() {
+        let mut links = 0;
+        let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        let asked = RouteSocket::open().unwrap().ask(request, netlink_packet_core::NLM_F_DUMP, |answer| {
+            links += usize::from(matches!(answer, RouteNetlinkMessage::NewLink(_)));
+        });
+        asked.unwrap();
+        assert!(links > 0, "there is always a loopback device");
+    }
+
+    #[test]
+    fn answers_that_are_cut_are_errors() {
+        let mut bytes = [0; 16];
+        bytes[0] = 200;
+        for len in 1..=16 {
+            assert!(is_last(&bytes[..len], &mut |_| ()).is_err());
+        }
+    }
+}
