@@ -20,6 +20,9 @@ pub mod pool;
 pub mod ranges;
 pub mod rate;
 pub mod session;
+pub mod sources;
 pub mod time;
 pub mod wire;
 pub mod worker;
+#[cfg(target_has_atomic = "64")]
+pub mod xsk;

@@ -25,6 +25,7 @@ const CORE_RULES: Rules = &[
     ("ranges", &[]),
     ("crypto", &[]),
     ("pool", &[]),
+    ("sources", &[]),
     ("rate", &["time"]),
     ("device", &["time"]),
     ("pacer", &["rate", "time"]),
@@ -34,6 +35,7 @@ const CORE_RULES: Rules = &[
     ("congestion", &["bbr", "cubic", "rate", "time"]),
     ("wire", &["crypto", "limits"]),
     ("session", &["congestion", "crypto", "device", "limits", "pacer", "ranges", "rate", "time", "wire"]),
+    ("xsk", &["device", "pool", "sources", "wire"]),
     ("worker", &["crypto", "device", "limits", "session", "time", "wire"]),
 ];
 

@@ -29,13 +29,14 @@ use std::net::{SocketAddr, UdpSocket};
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
 use wirehaul_core::device::{Device, Ecn, Received, Submitted, Transmit};
 use wirehaul_core::pool::{Magazine, Slot};
+use wirehaul_core::sources::SourceAddresses;
 #[cfg(target_os = "linux")]
 use wirehaul_core::time::Instant;
 
 #[cfg(target_os = "linux")]
 use crate::clock::Clock;
 use crate::pools::LastingPool;
-use address::{SourceAddresses, canonical};
+use address::canonical;
 use batch::Batch;
 pub use buffers::shared_pool;
 #[cfg(target_os = "linux")]
