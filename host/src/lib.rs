@@ -8,6 +8,8 @@ pub mod clock;
 pub mod crypto;
 #[cfg(unix)]
 pub mod drive;
+#[cfg(target_os = "linux")]
+pub mod interface;
 pub mod io;
 pub mod memory;
 #[cfg(target_os = "linux")]

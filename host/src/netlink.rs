@@ -2,7 +2,9 @@
 
 use std::io;
 
-use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
@@ -31,30 +33,38 @@ impl RouteSocket {
         &mut self,
         request: RouteNetlinkMessage,
         flags: u16,
-        mut each: impl FnMut(RouteNetlinkMessage),
+        each: impl FnMut(RouteNetlinkMessage),
     ) -> io::Result<()> {
-        let mut header = NetlinkHeader::default();
-        header.flags = NLM_F_REQUEST | flags;
-        let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
-        message.finalize();
-        let mut bytes = vec![0; message.buffer_len()];
-        message.serialize(&mut bytes);
-        self.socket.send(&bytes, 0)?;
-        loop {
-            let (datagram, _) = self.socket.recv_from_full()?;
-            if is_last(&datagram, &mut each)? {
-                return Ok(());
-            }
+        exchange(&self.socket, request, flags, each)
+    }
+}
+
+/// Sends one request of any family of messages over a connected socket, and hands out its answers.
+pub(crate) fn exchange<M>(socket: &Socket, request: M, flags: u16, mut each: impl FnMut(M)) -> io::Result<()>
+where
+    M: NetlinkSerializable + NetlinkDeserializable + Into<NetlinkPayload<M>>,
+{
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | flags;
+    let mut message = NetlinkMessage::new(header, request.into());
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    socket.send(&bytes, 0)?;
+    loop {
+        let (datagram, _) = socket.recv_from_full()?;
+        if is_last(&datagram, &mut each)? {
+            return Ok(());
         }
     }
 }
 
 /// Takes one datagram of answers apart, and says whether more come.
-fn is_last(datagram: &[u8], each: &mut impl FnMut(RouteNetlinkMessage)) -> io::Result<bool> {
+fn is_last<M: NetlinkDeserializable>(datagram: &[u8], each: &mut impl FnMut(M)) -> io::Result<bool> {
     let mut rest = datagram;
     let mut is_dump = false;
     while !rest.is_empty() {
-        let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
+        let answer = NetlinkMessage::<M>::deserialize(rest)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
         // NLM_F_MULTI: a dump goes on until its DONE (include/uapi/linux/netlink.h).
         is_dump = answer.header.flags & netlink_packet_core::NLM_F_MULTIPART != 0;
@@ -91,7 +101,7 @@ mod tests {
         let mut bytes = [0; 16];
         bytes[0] = 200;
         for len in 1..=16 {
-            assert!(is_last(&bytes[..len], &mut |_| ()).is_err());
+            assert!(is_last(&bytes[..len], &mut |_: RouteNetlinkMessage| ()).is_err());
         }
     }
 }

@@ -46,6 +46,7 @@ const CRYPTO_ON_THE_WIRE: &[&str] = &["PSK_ID_BYTES", "PUBLIC_KEY_BYTES", "Suite
 const HOST_RULES: Rules = &[
     ("clock", &[]),
     ("crypto", &[]),
+    ("interface", &["netlink"]),
     ("io", &[]),
     ("memory", &[]),
     ("netlink", &[]),
