@@ -35,7 +35,7 @@ const CORE_RULES: Rules = &[
     ("congestion", &["bbr", "cubic", "rate", "time"]),
     ("wire", &["crypto", "limits"]),
     ("session", &["congestion", "crypto", "device", "limits", "pacer", "ranges", "rate", "time", "wire"]),
-    ("xsk", &["device", "pool", "sources", "wire"]),
+    ("xsk", &["device", "hops", "pool", "sources", "wire"]),
     ("worker", &["crypto", "device", "limits", "session", "time", "wire"]),
 ];
 

@@ -7,9 +7,10 @@ use heapless::Vec;
 use super::frames::{Frame, Frames, Whereabouts};
 use super::queue::{Queue, QueueCounters};
 use crate::device::{Device, Ecn, Received, Submitted, Transmit};
+use crate::hops::{NextHop, Way};
 use crate::pool::Slot;
 use crate::sources::SourceAddresses;
-use crate::wire::net::{UdpHeaders, parse_udp};
+use crate::wire::net::{MacAddress, UdpHeaders, parse_udp};
 
 /// Room for headers in front of a datagram that is to be sent: Ethernet, a VLAN tag, IPv6 and UDP, and on to a cache line.
 pub const HEADROOM_BYTES: usize = 128;
@@ -39,22 +40,6 @@ pub enum Kick {
     Failed,
 }
 
-/// How a packet gets to an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// Out of this device's interface, to this neighbour.
-    Out {
-        /// Headers whose ports and ECN field are still to be set; the source may be overruled.
-        headers: UdpHeaders,
-        /// The longest IP packet, in bytes.
-        mtu: u32,
-    },
-    /// Through the kernel's own socket: to another interface, to this host, or to a neighbour that it must find first.
-    Kernel,
-    /// There is no way now.
-    None,
-}
-
 /// What the device needs from the system.
 pub trait Outside {
     /// Has the kernel send what is in the transmit ring of this queue.
@@ -64,7 +49,7 @@ pub trait Outside {
     fn kick_receive(&mut self, queue: usize) -> Kick;
 
     /// How packets get to `remote`. Asked for every datagram: it should know by heart.
-    fn way_to(&mut self, remote: SocketAddr) -> Way;
+    fn way_to(&mut self, remote: IpAddr) -> Way;
 
     /// Sends a datagram through the kernel's socket.
     fn submit_to_kernel(&mut self, transmit: &Transmit, datagram: &[u8]) -> Submitted;
@@ -334,17 +319,24 @@ impl<'m, 'p, O: Outside> XskDevice<'m, 'p, O> {
         submitted
     }
 
-    /// Completes the headers of a way for one datagram; `None` where it would be longer than the way's first link carries.
-    fn address(&self, mut headers: UdpHeaders, mtu: u32, transmit: &Transmit) -> Option<UdpHeaders> {
+    /// The headers of a datagram that leaves by this hop; `None` where it would be longer than the hop's link carries.
+    fn headers(&self, hop: &NextHop, transmit: &Transmit) -> Option<UdpHeaders> {
+        if transmit.len + ip_and_udp_bytes(transmit.remote) > hop.mtu as usize {
+            return None;
+        }
         let source = match self.local.ip() {
             ip if !ip.is_unspecified() => ip,
-            _ => self.sources.of(transmit.remote).unwrap_or_else(|| headers.source.ip()),
+            _ => self.sources.of(transmit.remote).unwrap_or(hop.source),
         };
-        headers.source = SocketAddr::new(source, self.local.port());
-        headers.destination = transmit.remote;
-        headers.ecn = codepoint_of(transmit.ecn);
-        headers.hop_limit = HOP_LIMIT;
-        (transmit.len + ip_and_udp_bytes(transmit.remote) <= mtu as usize).then_some(headers)
+        Some(UdpHeaders {
+            ether_source: MacAddress(hop.ether_source),
+            ether_destination: MacAddress(hop.ether_destination),
+            vlan: hop.vlan,
+            source: SocketAddr::new(source, self.local.port()),
+            destination: transmit.remote,
+            ecn: codepoint_of(transmit.ecn),
+            hop_limit: HOP_LIMIT,
+        })
     }
 
     /// Publishes what is in this queue's transmit ring and has the kernel send it.
@@ -421,8 +413,8 @@ impl<O: Outside> Device for XskDevice<'_, '_, O> {
             self.frames.put(slot);
             return Submitted::Sent;
         }
-        match self.outside.way_to(transmit.remote) {
-            Way::Out { headers, mtu } if !self.queues.is_empty() => match self.address(headers, mtu, transmit) {
+        match self.outside.way_to(transmit.remote.ip()) {
+            Way::Direct(hop) if !self.queues.is_empty() => match self.headers(&hop, transmit) {
                 Some(headers) => self.send_out(slot, transmit, &headers),
                 None => {
                     self.frames.put(slot);
@@ -430,8 +422,8 @@ impl<O: Outside> Device for XskDevice<'_, '_, O> {
                     Submitted::TooBig
                 }
             },
-            Way::Out { .. } | Way::Kernel => self.send_by_kernel(slot, transmit),
-            Way::None => {
+            Way::Direct(_) | Way::Kernel(_) => self.send_by_kernel(slot, transmit),
+            Way::Unreachable => {
                 self.frames.put(slot);
                 self.counters.unreachable += 1;
                 Submitted::Unreachable

@@ -256,11 +256,7 @@ impl<'m, 'p> Frames<'m, 'p> {
         let (mut at, end) = (begin, begin + len);
         while end - at > chunk_bytes - (at & (chunk_bytes - 1)) {
             let piece = chunk_bytes - (at & (chunk_bytes - 1));
-            each(Descriptor {
-                address: base + u64::from(at),
-                len: piece,
-                options: super::descriptor::CONTINUED,
-            });
+            each(Descriptor { address: base + u64::from(at), len: piece, options: super::descriptor::CONTINUED });
             at += piece;
         }
         each(Descriptor { address: base + u64::from(at), len: end - at, options: 0 });

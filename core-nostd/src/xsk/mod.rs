@@ -12,12 +12,12 @@
 
 mod atomic;
 mod descriptor;
-//mod device;
+mod device;
 mod frames;
 mod queue;
 pub mod ring;
 
 pub use descriptor::{CONTINUED, Descriptor};
-//pub use device::{Counters, HEADROOM_BYTES, Kick, MAX_QUEUES, Outside, Way, XskDevice};
+pub use device::{Counters, HEADROOM_BYTES, Kick, MAX_QUEUES, Outside, XskDevice};
 pub use frames::{Frame, Frames, Loan, NoFrames, Whereabouts};
 pub use queue::{Queue, QueueCounters, QueueMemory};

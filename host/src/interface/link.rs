@@ -52,7 +52,7 @@ pub(super) fn one(which: &Which<'_>) -> io::Result<Option<Link>> {
         }
     });
     match asked {
-        Err(error) if error.raw_os_error() == Some(nix::libc::ENODEV) => Ok(None),
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
         asked => asked.map(|()| found),
     }
 }

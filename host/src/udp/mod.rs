@@ -438,7 +438,7 @@ impl Refusal {
 
 #[cfg(unix)]
 fn is_address_family_error(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT)
+    error.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 
 #[cfg(not(unix))]

@@ -128,7 +128,7 @@ impl Kernel {
             }
         });
         match asked {
-            Err(error) if error.raw_os_error() == Some(nix::libc::ENETUNREACH) => Ok(None),
+            Err(error) if error.raw_os_error() == Some(libc::ENETUNREACH) => Ok(None),
             asked => asked.map(|()| interface),
         }
     }

@@ -210,7 +210,8 @@ impl Memory {
         let mut misplaced = 0;
         for first in (0..count).step_by(VERIFY_BATCH) {
             let batch = (count - first).min(VERIFY_BATCH);
-            let pages: Vec<_> = (first..first + batch).map(|page| self.start.as_ptr().wrapping_add(page * step)).collect();
+            let pages: Vec<_> =
+                (first..first + batch).map(|page| self.start.as_ptr().wrapping_add(page * step)).collect();
             let mut status: Vec<c_int> = vec![-1; batch];
             // SAFETY: without a list of nodes move_pages(2) moves nothing: it reads `batch` addresses and writes as many words
             // into `status`, both of which are that long.

@@ -111,7 +111,9 @@ fn bind_message(queue: u32, mode: BindMode, error: &io::Error) -> String {
             format!("queue {queue} is used by another AF_XDP socket: end that program, or choose another interface")
         }
         (_, Some(libc::EINVAL)) => {
-            format!("queue {queue} is none of the active ones: `ethtool -l` shows them, `ethtool -L` changes their number")
+            format!(
+                "queue {queue} is none of the active ones: `ethtool -l` shows them, `ethtool -L` changes their number"
+            )
         }
         (_, Some(libc::ENODEV)) => "the interface does not exist any more".to_owned(),
         (_, Some(libc::ENETDOWN)) => "the interface is down: `ip link set dev NAME up`".to_owned(),
@@ -213,14 +215,17 @@ impl Socket {
     pub(super) fn statistics(&self) -> SocketStatistics {
         // SAFETY: `xdp_statistics` is plain numbers, and the kernel writes no more of them than there is room for.
         let told = unsafe { get_option::<libc::xdp_statistics>(&self.socket, libc::XDP_STATISTICS) };
-        told.map_or_else(|_| SocketStatistics::default(), |told| SocketStatistics {
-            rx_dropped: told.rx_dropped,
-            rx_ring_full: told.rx_ring_full,
-            rx_fill_ring_empty: told.rx_fill_ring_empty_descs,
-            rx_invalid: told.rx_invalid_descs,
-            tx_invalid: told.tx_invalid_descs,
-            tx_ring_empty: told.tx_ring_empty_descs,
-        })
+        told.map_or_else(
+            |_| SocketStatistics::default(),
+            |told| SocketStatistics {
+                rx_dropped: told.rx_dropped,
+                rx_ring_full: told.rx_ring_full,
+                rx_fill_ring_empty: told.rx_fill_ring_empty_descs,
+                rx_invalid: told.rx_invalid_descs,
+                tx_invalid: told.tx_invalid_descs,
+                tx_ring_empty: told.tx_ring_empty_descs,
+            },
+        )
     }
 }
 
@@ -259,11 +264,7 @@ fn register(socket: &OwnedFd, umem: &Umem) -> Result<(), SocketError> {
         .map_err(|source| SocketError::Register { bytes: size.bytes(), source })
 }
 
-fn bind(
-    socket: &OwnedFd,
-    options: &SocketOptions,
-    share: Option<BorrowedFd<'_>>,
-) -> Result<(), SocketError> {
+fn bind(socket: &OwnedFd, options: &SocketOptions, share: Option<BorrowedFd<'_>>) -> Result<(), SocketError> {
     let mut flags = libc::XDP_USE_NEED_WAKEUP;
     flags |= match options.mode {
         BindMode::ZeroCopy => libc::XDP_ZEROCOPY,
@@ -356,7 +357,8 @@ impl Rings {
         let map = |index: usize| {
             let ((_, page_offset, entries, bytes), offset) = (rings[index], &offsets[index]);
             let len = offset.desc as usize + entries as usize * bytes;
-            Mapping::of(socket, page_offset, len).map_err(|source| SocketError::Ring { ring: RING_NAMES[index], source })
+            Mapping::of(socket, page_offset, len)
+                .map_err(|source| SocketError::Ring { ring: RING_NAMES[index], source })
         };
         let maps = [map(0)?, map(1)?, map(2)?, map(3)?];
         Ok(Self { maps, offsets })
@@ -390,9 +392,8 @@ impl Mapping {
     fn of(socket: &OwnedFd, offset: libc::off_t, len: usize) -> io::Result<Self> {
         let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_POPULATE);
         // SAFETY: a new mapping where the kernel chooses touches no memory of anybody.
-        let start =
-            unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, socket.as_raw_fd(), offset) };
-        match NonNull::new(start.cast()) {
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, socket.as_raw_fd(), offset) };
+        match NonNull::new(start.cast::<u8>()) {
             Some(start) if start.as_ptr().cast::<c_void>() != libc::MAP_FAILED => Ok(Self { start, len }),
             _ => Err(io::Error::last_os_error()),
         }
@@ -458,8 +459,7 @@ unsafe fn get_option<T>(socket: &OwnedFd, option: c_int) -> io::Result<T> {
     let mut value: T = unsafe { std::mem::zeroed() };
     let mut len = size_of::<T>() as socklen_t;
     // SAFETY: the kernel writes at most `len` bytes, which is what `value` has.
-    let status = unsafe {
-        libc::getsockopt(socket.as_raw_fd(), libc::SOL_XDP, option, (&raw mut value).cast(), &raw mut len)
-    };
+    let status =
+        unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_XDP, option, (&raw mut value).cast(), &raw mut len) };
     if status == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
 }
