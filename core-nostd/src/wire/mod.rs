@@ -13,6 +13,7 @@
 pub mod ack;
 pub mod frame;
 pub mod handshake;
+pub mod net;
 pub mod packet;
 pub mod parameters;
 pub mod reject;
