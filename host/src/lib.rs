@@ -7,6 +7,8 @@ pub mod cli;
 pub mod clock;
 pub mod crypto;
 #[cfg(unix)]
+pub mod device;
+#[cfg(unix)]
 pub mod drive;
 #[cfg(target_os = "linux")]
 pub mod interface;
@@ -16,6 +18,8 @@ pub mod memory;
 pub mod netlink;
 pub mod pools;
 pub mod transfer;
+#[cfg(unix)]
+pub mod transport;
 pub mod udp;
 #[cfg(target_os = "linux")]
 #[allow(

@@ -1,11 +1,13 @@
 //! Questions to the kernel over rtnetlink(7), one at a time: a request goes out, its answers come back.
 
 use std::io;
+use std::net::IpAddr;
 
 use netlink_packet_core::{
     NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
-use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 /// A socket to ask about links, addresses, routes, neighbours and queueing disciplines.
@@ -23,6 +25,34 @@ impl RouteSocket {
         let socket = Socket::new(NETLINK_ROUTE)?;
         socket.connect(&SocketAddr::new(0, 0))?;
         Ok(Self { socket })
+    }
+
+    /// The index of the interface through which packets to `remote` leave; `None` where there is no route.
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub fn interface_to(&mut self, remote: IpAddr) -> io::Result<Option<u32>> {
+        let mut route = RouteMessage::default();
+        let (family, bits, address) = match remote {
+            IpAddr::V4(v4) => (AddressFamily::Inet, 32, RouteAddress::Inet(v4)),
+            IpAddr::V6(v6) => (AddressFamily::Inet6, 128, RouteAddress::Inet6(v6)),
+        };
+        route.header.address_family = family;
+        route.header.destination_prefix_length = bits;
+        route.attributes.push(RouteAttribute::Destination(address));
+        let mut interface = None;
+        let asked = self.ask(RouteNetlinkMessage::GetRoute(route), 0, |answer| {
+            if let RouteNetlinkMessage::NewRoute(route) = answer {
+                interface = route.attributes.iter().find_map(|attribute| match attribute {
+                    RouteAttribute::Oif(index) => Some(*index),
+                    _ => None,
+                });
+            }
+        });
+        match asked {
+            Err(error) if error.raw_os_error() == Some(libc::ENETUNREACH) => Ok(None),
+            asked => asked.map(|()| interface),
+        }
     }
 
     /// Sends one request, with `flags` beside `NLM_F_REQUEST`, and hands out its answers.

@@ -51,11 +51,13 @@ const HOST_RULES: Rules = &[
     ("memory", &[]),
     ("netlink", &[]),
     ("pools", &[]),
-    ("udp", &["clock", "netlink", "pools"]),
-    ("xdp", &["clock", "netlink", "pools", "udp"]),
-    ("drive", &["clock", "crypto", "udp"]),
+    ("device", &[]),
+    ("udp", &["clock", "device", "netlink", "pools"]),
+    ("xdp", &["device", "interface", "neighbours", "udp"]),
+    ("transport", &["clock", "device", "interface", "netlink", "udp", "xdp"]),
+    ("drive", &["clock", "crypto", "device"]),
     ("transfer", &["crypto", "drive", "io", "pools", "udp"]),
-    ("cli", &["clock", "crypto", "drive", "io", "memory", "pools", "transfer", "udp"]),
+    ("cli", &["clock", "crypto", "drive", "io", "memory", "pools", "transfer", "transport", "udp"]),
 ];
 
 /// What the core may depend on at all.

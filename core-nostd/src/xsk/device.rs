@@ -88,21 +88,22 @@ pub struct Counters {
 
 /// A UDP port on the queues of a network interface.
 pub struct XskDevice<'m, 'p, O> {
-    outside: O,
-    frames: Frames<'m, 'p>,
+    // Dropped in this order: what is outside may hold what queues and frames lie in.
     queues: Vec<Queue<'m>, MAX_QUEUES>,
-    /// Whether the queue has packets that the kernel may not have taken.
-    dirty: [bool; MAX_QUEUES],
-    local: SocketAddr,
-    sources: SourceAddresses,
     /// The frame whose bytes the session is writing to.
     writing: Option<Slot<'p>>,
     /// Chunks of a packet that is not whole yet: the frame that they are gathered in, and how many bytes it has.
     gathering: Option<(Option<Slot<'p>>, usize)>,
+    frames: Frames<'m, 'p>,
+    /// Whether the queue has packets that the kernel may not have taken.
+    dirty: [bool; MAX_QUEUES],
+    local: SocketAddr,
+    sources: SourceAddresses,
     /// Which queue is looked at first in the next call.
     rotation: usize,
     is_unbound: bool,
     counters: Counters,
+    outside: O,
 }
 
 impl<'m, 'p, O: Outside> XskDevice<'m, 'p, O> {
@@ -174,6 +175,12 @@ impl<'m, 'p, O: Outside> XskDevice<'m, 'p, O> {
         };
         // Every one, so that each knows how it stands.
         self.queues.iter_mut().zip(&mut self.dirty).map(is_held).fold(false, |any, held| any | held)
+    }
+
+    /// Whether a frame is free to send from, or will be without the kernel's doing.
+    #[must_use]
+    pub fn has_frames_to_send(&self) -> bool {
+        self.writing.is_some() || self.frames.has_free_to_send()
     }
 
     /// Gives up the queues, before their sockets are closed.

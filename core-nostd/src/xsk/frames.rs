@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use crate::pool::{Magazine, Pool, PoolStats, Slot};
+use crate::pool::{Magazine, Pool, Slot};
 
 use super::descriptor::Descriptor;
 
@@ -186,10 +186,10 @@ impl<'m, 'p> Frames<'m, 'p> {
         }
     }
 
-    /// How the frames to send from stand.
+    /// Whether a frame to send from is free.
     #[must_use]
-    pub fn transmit_stats(&self) -> PoolStats {
-        self.transmit_pool.stats()
+    pub fn has_free_to_send(&self) -> bool {
+        !self.transmit_free.is_empty() || self.transmit_pool.stats().free > 0
     }
 
     /// Addresses that the kernel named without having been lent them.

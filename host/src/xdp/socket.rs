@@ -151,6 +151,18 @@ pub struct SocketStatistics {
     pub tx_ring_empty: u64,
 }
 
+impl SocketStatistics {
+    /// Adds those of another socket.
+    pub(super) const fn add(&mut self, other: &Self) {
+        self.rx_dropped += other.rx_dropped;
+        self.rx_ring_full += other.rx_ring_full;
+        self.rx_fill_ring_empty += other.rx_fill_ring_empty;
+        self.rx_invalid += other.rx_invalid;
+        self.tx_invalid += other.tx_invalid;
+        self.tx_ring_empty += other.tx_ring_empty;
+    }
+}
+
 impl Socket {
     /// Opens, registers, maps and binds. The first socket of a UMEM registers it; those behind it share that one's.
     ///
