@@ -15,6 +15,8 @@ pub mod interface;
 pub mod io;
 pub mod memory;
 #[cfg(target_os = "linux")]
+pub mod neighbours;
+#[cfg(target_os = "linux")]
 pub mod netlink;
 pub mod pools;
 pub mod transfer;
