@@ -8,7 +8,7 @@ use super::frames::{Frame, Frames, Whereabouts};
 use super::queue::{Queue, QueueCounters};
 use crate::device::{Device, Ecn, Received, Submitted, Transmit};
 use crate::hops::{NextHop, Way};
-use crate::pool::Slot;
+use crate::pool::{PoolStats, Slot};
 use crate::sources::SourceAddresses;
 use crate::wire::net::{MacAddress, UdpHeaders, parse_udp};
 
@@ -130,6 +130,18 @@ impl<'m, 'p, O: Outside> XskDevice<'m, 'p, O> {
     /// The system behind it.
     pub fn outside(&mut self) -> &mut O {
         &mut self.outside
+    }
+
+    /// The system behind it, to be looked at.
+    #[must_use]
+    pub const fn outside_ref(&self) -> &O {
+        &self.outside
+    }
+
+    /// How the frames to send from stand.
+    #[must_use]
+    pub fn transmit_stats(&self) -> PoolStats {
+        self.frames.transmit_stats()
     }
 
     /// What it did so far.

@@ -12,6 +12,7 @@ use super::exit::EXIT_CODES;
 use super::units::{parse_rate, parse_size};
 use crate::crypto::PublicKey;
 use crate::transfer::ticket::{Ticket, TicketError};
+use crate::transport::Choice;
 
 mod help;
 #[cfg(test)]
@@ -69,7 +70,10 @@ pub struct OutputArgs {
 pub struct TransferArgs {
     /// How packets travel: auto takes the fastest way that works here, anything else only that way
     #[arg(long, value_name = "WAY", default_value = "auto", value_parser = parse_transport)]
-    pub transport: Transport,
+    pub transport: Choice,
+    /// The network interface for xdp [default: the one that packets to the peer leave through]
+    #[arg(long, value_name = "IF")]
+    pub iface: Option<String>,
     /// How files are read and written: auto takes the fastest way that works here, anything else only that way
     #[arg(long, value_name = "WAY", default_value = "auto", value_parser = parse_file_io)]
     pub io: FileIo,
@@ -92,22 +96,9 @@ impl TransferArgs {
     }
 }
 
-/// How packets travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// The fastest way that works here.
-    Auto,
-    /// UDP sockets.
-    Udp,
-}
-
-fn parse_transport(text: &str) -> Result<Transport, String> {
-    match text {
-        "auto" => Ok(Transport::Auto),
-        "udp" => Ok(Transport::Udp),
-        "xdp" | "xdp-copy" | "xdp-skb" => Err("this build has only udp; use auto or udp".to_owned()),
-        _ => Err("expected auto or udp".to_owned()),
-    }
+pub(super) fn parse_transport(text: &str) -> Result<Choice, String> {
+    let found = Choice::ALL.iter().find(|(name, _)| *name == text);
+    found.map(|(_, choice)| *choice).ok_or_else(|| "expected auto, xdp, xdp-copy, xdp-skb or udp".to_owned())
 }
 
 /// How files are read and written.

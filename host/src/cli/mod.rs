@@ -15,4 +15,6 @@ pub mod send;
 pub mod serve;
 #[cfg(unix)]
 mod session;
+#[cfg(unix)]
+mod transport;
 pub mod units;

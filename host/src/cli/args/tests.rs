@@ -126,7 +126,7 @@ fn what_this_build_lacks_is_said() {
     assert!(refusal(recv(&["--io", "tape"])).contains("expected auto or sync"));
     assert!(refusal(recv(&["--cc", "vegas"])).contains("cubic"));
     let args = recv(&["--transport", "udp", "--io", "sync", "--cc", "cubic", "--seed", "7"]).unwrap().transfer;
-    assert_eq!((args.transport, args.io, args.seed), (Transport::Udp, FileIo::Sync, 7));
+    assert_eq!((args.transport, args.io, args.seed), (Choice::Udp, FileIo::Sync, 7));
 }
 
 #[test]
