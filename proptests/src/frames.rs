@@ -169,19 +169,19 @@ pub fn datagram_checksum(source: IpAddr, destination: IpAddr, segment: &[u8]) ->
 }
 
 /// Bytes that are taken from the front, with the place of the next one.
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
+pub(crate) struct Reader<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) at: usize,
 }
 
 impl Reader<'_> {
-    fn number(&mut self, bytes: usize) -> Option<u64> {
+    pub(crate) fn number(&mut self, bytes: usize) -> Option<u64> {
         let taken = self.bytes.get(self.at..self.at + bytes)?;
         self.at += bytes;
         Some(taken.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let taken = self.bytes.get(self.at..)?.first_chunk::<N>()?;
         self.at += N;
         Some(*taken)
