@@ -2,6 +2,8 @@
 //!
 //! `WIREHAUL_WRITE_SEEDS=1` writes `data/filter-frames.txt` anew, the frames that the host's tests show to the kernel.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected should stop there")]
+
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::path::PathBuf;
