@@ -24,6 +24,7 @@ const CORE_RULES: Rules = &[
     ("limits", &[]),
     ("ranges", &[]),
     ("crypto", &[]),
+    ("filter", &[]),
     ("pool", &[]),
     ("sources", &[]),
     ("rate", &["time"]),

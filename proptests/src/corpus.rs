@@ -6,6 +6,7 @@ use wirehaul_core::limits::{PACKET_HEADER_BYTES, TAG_BYTES};
 use wirehaul_core::wire::{FrameKind, InitBody, PacketKind};
 
 use crate::choices::Choices;
+use crate::frames::{self, Frame};
 use crate::handshakes::{self, Place};
 use crate::pair::Options;
 use crate::spec::{self, Spec};
@@ -15,12 +16,13 @@ use crate::{manifests, mutate, oracle, packets, pool_ops, script, transfer};
 pub type Ask = fn(&[u8]) -> bool;
 
 /// The fuzz targets: the folder of each below `fuzz/corpus`, and what it asks.
-pub const TARGETS: [(&str, Ask); 7] = [
+pub const TARGETS: [(&str, Ask); 8] = [
     ("frame", |bytes| oracle::frame(bytes).is_ok()),
     ("packet", |bytes| oracle::packet(bytes).is_ok()),
     ("ack", |bytes| oracle::ack(bytes).is_ok()),
     ("handshake", handshakes::ask),
     ("manifest", manifests::ask),
+    ("net", |bytes| frames::read_and_write(bytes).is_ok()),
     ("pool_ops", pool_ops::play),
     ("session_script", |bytes| script::play(bytes).refused == 0),
 ];
@@ -60,6 +62,7 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
         "ack" => (0..6).map(|i| (format!("ranges-{i}"), ack_payload(&mut Choices::Seeded(100 + i)))).collect(),
         "handshake" => handshake_messages(),
         "manifest" => (0..8).map(|i| (format!("tree-{i}"), manifests::draw(&mut Choices::Seeded(100 + i)))).collect(),
+        "net" => (0..8).map(|i| (format!("datagram-{i}"), datagram(100 + i))).collect(),
         "pool_ops" => (0..6).map(borrowers).chain([("damaged-one-slot-for-two".to_owned(), vec![0; 8])]).collect(),
         "session_script" => scripts(),
         _ => Vec::new(),
@@ -152,6 +155,12 @@ fn borrowers(number: u8) -> (String, Vec<u8>) {
         }
     }
     (format!("window-{ahead}"), script)
+}
+
+/// A frame with a short datagram.
+fn datagram(seed: u64) -> Vec<u8> {
+    let frame = Frame::draw(&mut Choices::Seeded(seed));
+    Frame { payload: frame.payload.iter().take(40).copied().collect(), ..frame }.bytes()
 }
 
 /// The payload of a valid ACK.

@@ -6,6 +6,8 @@
 pub mod agreement;
 pub mod choices;
 pub mod corpus;
+pub mod filtering;
+pub mod frames;
 pub mod handshakes;
 pub mod manifests;
 pub mod mutate;

@@ -12,7 +12,7 @@ use nix::sys::time::TimeSpec;
 use wirehaul_core::device::{Device, Received, Submitted, Transmit};
 use wirehaul_core::pool::PoolStats;
 use wirehaul_core::time::{Duration, Instant};
-use wirehaul_core::xsk::{Counters, Frames, MAX_QUEUES, Queue, Whereabouts, XskDevice};
+use wirehaul_core::xsk::{Counters, Frames, MAX_QUEUES, Queues, Whereabouts, XskDevice};
 
 use super::datapath::{Attachment, Datapath, Mode, OpenError, Shape};
 use super::memory::{Memory, PageSize};
@@ -36,8 +36,6 @@ const KERNEL_EVERY: u32 = 64;
 const HELD_BACK: Duration = Duration::from_micros(100);
 /// Descriptors to wait on: all queues, the kernel's socket, the notifications, and what the caller adds.
 const MAX_WAITS: usize = MAX_QUEUES + 3;
-
-type CoreQueues = heapless::Vec<Queue<'static>, MAX_QUEUES>;
 
 /// Some queues of an interface as the core's [`Device`].
 pub struct XdpDevice {
@@ -120,7 +118,12 @@ impl Datapath {
     ///
     /// # Errors
     /// [`OpenError`] says what cannot be had, and the socket comes back; the queues that were bound are free again.
-    pub fn device(&self, queues: &[u32], kernel: Box<UdpDevice>, now: Instant) -> Result<XdpDevice, (OpenError, Box<UdpDevice>)> {
+    pub fn device(
+        &self,
+        queues: &[u32],
+        kernel: Box<UdpDevice>,
+        now: Instant,
+    ) -> Result<XdpDevice, (OpenError, Box<UdpDevice>)> {
         let hops = match NextHops::open(self.shape.index) {
             Ok(hops) => hops,
             Err(error) => return Err((error.into(), kernel)),
@@ -150,7 +153,7 @@ impl Datapath {
 
 /// What a device is made of, in the order in which it has to be dropped.
 struct Parts {
-    rings: CoreQueues,
+    rings: Queues<'static>,
     frames: Frames<'static, 'static>,
     sockets: Vec<Socket>,
     umem: Umem,
@@ -208,9 +211,9 @@ fn open_sockets(
     shape: &Shape,
     queues: &[u32],
     attachment: &Attachment,
-) -> Result<(Vec<Socket>, CoreQueues), OpenError> {
+) -> Result<(Vec<Socket>, Queues<'static>), OpenError> {
     let mut sockets: Vec<Socket> = Vec::new();
-    let mut rings = CoreQueues::new();
+    let mut rings = Queues::new();
     for queue in queues.iter().take(MAX_QUEUES) {
         let first = sockets.first().map(AsFd::as_fd);
         // SAFETY: sockets go into the device's `System`, which is dropped behind its queues and frames and before the UMEM.

@@ -1,0 +1,232 @@
+//! The filter itself.
+//!
+//! ```text
+//! Ethernet, 0 to 2 VLAN tags -> IPv4 without fragments, or IPv6 with UDP directly behind -> UDP
+//!   -> is {destination address, destination port} in `ports`? -> the socket in `sockets` at the queue of the packet
+//! ```
+//! Wherever that path is left, and where no socket is bound to the queue, the kernel gets the packet untouched. What is
+//! needed to find address and port is checked and no more: lengths and checksums are for whoever takes the packet.
+
+use heapless::Vec;
+
+use super::asm::Condition::{Equal, Greater, Less, NotEqual};
+use super::asm::Operation::{Add, And, Move, ShiftLeft, ShiftRight};
+use super::asm::Register::{R0, R1, R2, R3, R4, R5, R6, R7, R10};
+use super::asm::Width::{Byte, Half, Word};
+use super::asm::{AsmError, Assembler, Helper, Instruction, Label, Register};
+use super::key::{PROTOCOL_UDP, PortKey};
+
+/// The most instructions of a filter.
+pub const PROGRAM_CAPACITY: usize = 96;
+
+/// A program to load.
+pub type Program = Vec<Instruction, PROGRAM_CAPACITY>;
+
+type Asm = Assembler<PROGRAM_CAPACITY>;
+
+/// What an XDP program says should become of a packet (`enum xdp_action` of linux/bpf.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Verdict {
+    /// The program failed; dropped, and traced.
+    Aborted = 0,
+    /// Dropped.
+    Drop = 1,
+    /// The kernel goes on with it.
+    Pass = 2,
+    /// Sent back out of the interface that it came from.
+    Transmit = 3,
+    /// To the socket, interface or processor that the program named.
+    Redirect = 4,
+}
+
+impl Verdict {
+    /// The verdict of this number.
+    #[must_use]
+    pub const fn from_number(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Aborted),
+            1 => Some(Self::Drop),
+            2 => Some(Self::Pass),
+            3 => Some(Self::Transmit),
+            4 => Some(Self::Redirect),
+            _ => None,
+        }
+    }
+}
+
+/// File descriptors of the filter's maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Maps {
+    /// A hash map with keys of [`PortKey::BYTES`]; what the values are does not matter.
+    pub ports: i32,
+    /// An XSKMAP: AF_XDP sockets by the number of the receive queue.
+    pub sockets: i32,
+}
+
+// Fields of the context (`struct xdp_md` of linux/bpf.h).
+const CONTEXT_DATA: i16 = 0;
+const CONTEXT_DATA_END: i16 = 4;
+const CONTEXT_QUEUE: i16 = 16;
+
+/// Where the packet is read: behind the headers that were read already.
+const CURSOR: Register = R2;
+/// Where the packet ends, or where its first buffer does.
+const END: Register = R3;
+/// The EtherType, as the machine reads its two bytes.
+const ETHER_TYPE: Register = R5;
+/// The receive queue of the packet.
+const QUEUE: Register = R6;
+
+/// Where on the stack the key begins.
+const KEY: i16 = -(PortKey::BYTES as i16);
+
+/// The filter over these maps.
+///
+/// # Errors
+/// None, unless the program outgrows [`PROGRAM_CAPACITY`]; the tests see that it does not.
+pub fn port_filter(maps: Maps) -> Result<Program, AsmError> {
+    let mut asm = Asm::new();
+    let [network, ipv4, udp, pass] = [(); 4].map(|()| asm.label());
+    asm.load(Word, QUEUE, R1, CONTEXT_QUEUE);
+    asm.load(Word, CURSOR, R1, CONTEXT_DATA);
+    asm.load(Word, END, R1, CONTEXT_DATA_END);
+    ethernet(&mut asm, network, pass);
+    asm.place(network);
+    asm.jump_if(Equal, ETHER_TYPE, as_read([0x08, 0x00]), ipv4);
+    asm.jump_if(NotEqual, ETHER_TYPE, as_read([0x86, 0xdd]), pass);
+    ipv6_header(&mut asm, pass);
+    asm.jump(udp);
+    asm.place(ipv4);
+    ipv4_header(&mut asm, pass);
+    asm.place(udp);
+    udp_header(&mut asm, pass);
+    look_up(&mut asm, maps, pass);
+    asm.place(pass);
+    asm.compute(Move, R0, Verdict::Pass as i32);
+    asm.exit();
+    asm.finish()
+}
+
+/// Leaves the EtherType behind up to two tags in its register. A third tag is an EtherType that nobody knows.
+fn ethernet(asm: &mut Asm, network: Label, pass: Label) {
+    need(asm, 14, pass);
+    asm.load(Half, ETHER_TYPE, CURSOR, 12);
+    asm.compute(Add, CURSOR, 14);
+    for _ in 0..2 {
+        let tagged = asm.label();
+        asm.jump_if(Equal, ETHER_TYPE, as_read([0x81, 0x00]), tagged);
+        asm.jump_if(NotEqual, ETHER_TYPE, as_read([0x88, 0xa8]), network);
+        asm.place(tagged);
+        need(asm, 4, pass);
+        asm.load(Half, ETHER_TYPE, CURSOR, 2);
+        asm.compute(Add, CURSOR, 4);
+    }
+}
+
+/// Puts the destination into the key and goes behind the header.
+fn ipv6_header(asm: &mut Asm, pass: Label) {
+    need(asm, 40, pass);
+    asm.load(Byte, R0, CURSOR, 0);
+    asm.compute(ShiftRight, R0, 4);
+    asm.jump_if(NotEqual, R0, 6, pass);
+    asm.load(Byte, R0, CURSOR, 6);
+    asm.jump_if(NotEqual, R0, i32::from(PROTOCOL_UDP), pass);
+    for word in 0..4 {
+        asm.load(Word, R0, CURSOR, 24 + 4 * word);
+        asm.store(Word, R10, KEY + 4 * word, R0);
+    }
+    asm.compute(Add, CURSOR, 40);
+}
+
+/// Puts the destination into the key, mapped into IPv6, and goes behind header and options.
+fn ipv4_header(asm: &mut Asm, pass: Label) {
+    need(asm, 20, pass);
+    asm.load(Byte, R0, CURSOR, 0);
+    asm.compute(Move, R7, R0);
+    asm.compute(ShiftRight, R0, 4);
+    asm.jump_if(NotEqual, R0, 4, pass);
+    // The header's length in words; fewer than five are no header.
+    asm.compute(And, R7, 0xf);
+    asm.jump_if(Less, R7, 5, pass);
+    asm.compute(ShiftLeft, R7, 2);
+    asm.load(Byte, R0, CURSOR, 9);
+    asm.jump_if(NotEqual, R0, i32::from(PROTOCOL_UDP), pass);
+    // More fragments follow, or an offset: only the kernel puts them together.
+    asm.load(Half, R0, CURSOR, 6);
+    asm.compute(And, R0, as_read([0x3f, 0xff]));
+    asm.jump_if(NotEqual, R0, 0, pass);
+    asm.store(Word, R10, KEY, 0);
+    asm.store(Word, R10, KEY + 4, 0);
+    asm.store(Word, R10, KEY + 8, i32::from_ne_bytes([0, 0, 0xff, 0xff]));
+    asm.load(Word, R0, CURSOR, 16);
+    asm.store(Word, R10, KEY + 12, R0);
+    asm.compute(Add, CURSOR, R7);
+}
+
+/// Puts port and protocol into the key.
+fn udp_header(asm: &mut Asm, pass: Label) {
+    need(asm, 8, pass);
+    asm.load(Half, R0, CURSOR, 2);
+    asm.store(Half, R10, KEY + PortKey::PORT_AT as i16, R0);
+    asm.store(Half, R10, KEY + PortKey::PROTOCOL_AT as i16, as_read([PROTOCOL_UDP, 0]));
+}
+
+/// Redirects where the key is in the map.
+fn look_up(asm: &mut Asm, maps: Maps, pass: Label) {
+    asm.load_map(R1, maps.ports);
+    asm.compute(Move, R2, R10);
+    asm.compute(Add, R2, i32::from(KEY));
+    asm.call(Helper::MapLookup);
+    asm.jump_if(Equal, R0, 0, pass);
+    asm.load_map(R1, maps.sockets);
+    asm.compute(Move, R2, QUEUE);
+    asm.compute(Move, R3, Verdict::Pass as i32);
+    asm.call(Helper::RedirectMap);
+    asm.exit();
+}
+
+/// Leaves the packet to the kernel unless so many bytes are there. The kernel loads no program that reads without asking.
+fn need(asm: &mut Asm, bytes: i32, pass: Label) {
+    asm.compute(Move, R4, CURSOR);
+    asm.compute(Add, R4, bytes);
+    asm.jump_if(Greater, R4, END, pass);
+}
+
+/// What a load of these two bytes gives.
+fn as_read(bytes: [u8; 2]) -> i32 {
+    i32::from(u16::from_ne_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_fits_and_names_its_maps() {
+        let program = port_filter(Maps { ports: 77, sockets: 78 }).unwrap();
+        let maps: Vec<i32, 4> = program.iter().filter(|i| i.opcode == 0x18).map(|i| i.immediate).collect();
+        assert_eq!(maps, [77, 78]);
+        assert!(program.len() < PROGRAM_CAPACITY, "{}", program.len());
+        assert_eq!(program.last().map(|i| i.opcode), Some(0x95));
+    }
+
+    /// The kernel's verifier wants a program without loops; this one only jumps forward.
+    #[test]
+    fn every_jump_goes_forward_and_stays_inside() {
+        let program = port_filter(Maps { ports: 3, sockets: 4 }).unwrap();
+        for (index, instruction) in program.iter().enumerate() {
+            let is_jump = instruction.opcode & 7 == 5 && !matches!(instruction.opcode, 0x85 | 0x95);
+            let offset = usize::try_from(instruction.offset);
+            assert!(!is_jump || offset.is_ok_and(|offset| index + 1 + offset < program.len()), "{index}");
+        }
+    }
+
+    #[test]
+    fn verdicts_have_the_kernel_s_numbers() {
+        for number in 0..5 {
+            assert_eq!(Verdict::from_number(number).map(|verdict| verdict as u32), Some(number));
+        }
+        assert_eq!(Verdict::from_number(5), None);
+    }
+}
