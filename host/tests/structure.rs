@@ -51,9 +51,10 @@ const HOST_RULES: Rules = &[
     ("pools", &[]),
     ("udp", &["clock", "netlink", "pools"]),
     ("xdp", &["clock", "netlink", "pools", "udp"]),
+    ("doctor", &["interface", "netlink"]),
     ("drive", &["clock", "crypto", "udp"]),
     ("transfer", &["crypto", "drive", "io", "pools", "udp"]),
-    ("cli", &["clock", "crypto", "drive", "io", "memory", "pools", "transfer", "udp"]),
+    ("cli", &["clock", "crypto", "doctor", "drive", "interface", "io", "memory", "pools", "transfer", "udp"]),
 ];
 
 /// What the core may depend on at all.
