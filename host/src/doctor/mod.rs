@@ -69,7 +69,7 @@ pub struct Check {
     pub read: String,
     /// How well that is.
     pub verdict: Verdict,
-    /// What follows from it, a clause; none where all is well.
+    /// What follows from it, a clause; none where all is well. Behind a semicolon, what else is good to know.
     pub why: Option<String>,
     /// What would change it.
     pub change: Option<Change>,
@@ -164,7 +164,7 @@ impl Diagnosis {
             mode,
             is_certain: card.interface.xdp_features.is_some() || mode <= Mode::Generic,
             queues: card.interface.usable_queues(),
-            because: in_the_way.filter_map(|check| check.why.clone()).collect(),
+            because: in_the_way.filter_map(|check| check.why.as_deref()).map(reason).collect(),
             checks,
         }
     }
@@ -196,4 +196,9 @@ impl Diagnosis {
         };
         format!("{}: {said}", self.iface)
     }
+}
+
+/// A clause without what is only good to know.
+fn reason(why: &str) -> String {
+    why.split_once("; ").map_or(why, |(reason, _)| reason).to_owned()
 }

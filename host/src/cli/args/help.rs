@@ -36,8 +36,8 @@ pub(super) const DOCTOR: &str = "  wirehaul doctor                         the i
   wirehaul doctor --iface eth0            this one
   wirehaul doctor --iface eth0 --json     a JSON line for each point that is looked at
 
-It only looks, and changes nothing. It exits with 0 where AF_XDP will work on an interface that was looked at,
-and with 4 where it will not.";
+It only looks, and changes nothing. It exits with 0 where AF_XDP will work on at least one of the
+interfaces that were looked at, and with 4 where it will on none.";
 
 /// The end of a command's help.
 pub(super) fn ending(examples: &str) -> String {

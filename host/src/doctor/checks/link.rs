@@ -94,7 +94,15 @@ pub(super) fn qdisc(card: &Card) -> Check {
     if qdisc == "fq" {
         return Check::ok(POINT, "fq, which paces UDP sockets in the kernel");
     }
-    Check::info(POINT, qdisc)
-        .because("AF_XDP passes it by; for UDP sockets, fq would keep departure times in the kernel")
-        .change(format!("sudo tc qdisc replace dev {} root fq", interface.name))
+    let check = Check::info(POINT, qdisc);
+    let name = &interface.name;
+    let why = "AF_XDP passes it by; for UDP sockets, fq would keep departure times in the kernel";
+    match qdisc {
+        _ if interface.is_loopback => check,
+        // One discipline for each queue: a new mq makes new ones.
+        "mq" => check
+            .because("each queue has one of its own, which `tc qdisc show` tells; for UDP sockets, fq is the best")
+            .change(format!("sudo sysctl net.core.default_qdisc=fq && sudo tc qdisc replace dev {name} root mq")),
+        _ => check.because(why).change(format!("sudo tc qdisc replace dev {name} root fq")),
+    }
 }

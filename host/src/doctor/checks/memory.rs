@@ -108,7 +108,7 @@ pub(super) fn memlock(card: &Card, host: &Host) -> Check {
         return Check::ok(POINT, read);
     }
     let why = format!(
-        "frames of {} take {} MiB of locked memory, and the limit is {limit_text} (in a unit: LimitMEMLOCK=infinity)",
+        "frames of {} take {} MiB of locked memory, and the limit is {limit_text}; in a unit of systemd: LimitMEMLOCK=infinity",
         count(queues, "queue"),
         needed_bytes / MIB
     );

@@ -115,7 +115,11 @@ fn assert_fails(spoilt: (Check, Diagnosis), change: &str) {
     assert_eq!((check.verdict, diagnosis.mode, diagnosis.works()), (Verdict::Fail, Mode::Udp, false), "{check:?}");
     assert!(command(&check).is_some_and(|text| text.contains(change)), "{check:?}");
     let line = diagnosis.conclusion();
-    assert!(line.starts_with("eth0: AF_XDP will not work, because ") && line.contains(&check.why.unwrap()), "{line}");
+    assert!(
+        line.starts_with("eth0: AF_XDP will not work, because ")
+            && line.contains(crate::doctor::reason(&check.why.unwrap()).as_str()),
+        "{line}"
+    );
 }
 
 #[track_caller]
@@ -191,7 +195,19 @@ fn a_program_that_is_there_already_is_in_the_way() {
     {
         let spoilt = spoilt("program", |card, _| card.interface.xdp = vec![AttachedProgram { mode, id: 31 }]);
         assert_eq!(spoilt.0.read, format!("{} (id 31)", mode.name()));
+        assert_eq!(spoilt.1.conclusion(), "eth0: AF_XDP will not work, because XDP program 31 is attached already");
         assert_fails(spoilt, off);
+    }
+}
+
+#[test]
+fn disciplines_matter_to_udp_sockets_alone() {
+    for (qdisc, change) in [
+        ("pfifo_fast", Some("sudo tc qdisc replace dev eth0 root fq")),
+        ("mq", Some("sudo sysctl net.core.default_qdisc=fq && sudo tc qdisc replace dev eth0 root mq")),
+    ] {
+        let (check, diagnosis) = spoilt("qdisc", |card, _| card.interface.qdisc = Some(qdisc.to_owned()));
+        assert_eq!((check.verdict, command(&check), diagnosis.mode), (Verdict::Info, change, Mode::ZeroCopy));
     }
 }
 

@@ -45,7 +45,8 @@ fn is_known(interface: &Interface, drivers: &[&str]) -> bool {
 
 /// The driver's name, or what else to call it.
 fn driver(interface: &Interface) -> &str {
-    interface.driver.as_deref().or(interface.kind.as_deref()).unwrap_or("its driver")
+    let other = if interface.is_loopback { "the loopback device" } else { "this interface" };
+    interface.driver.as_deref().or(interface.kind.as_deref()).unwrap_or(other)
 }
 
 pub(super) fn native(card: &Card, host: &Host) -> Check {
@@ -199,13 +200,13 @@ pub(super) fn vlan_tags(card: &Card) -> Check {
     if !offloads.rx_vlan_strip.on {
         return Check::ok(POINT, format!("left in packets; {used}"));
     }
-    let read = format!("taken out by the card; {used}");
+    let read = format!("taken out of packets; {used}");
     if card.vlans.is_empty() {
         return Check::ok(POINT, read);
     }
     let check = Check::warn(POINT, read, "the port filter cannot tell packets of a VLAN from those of none");
     if offloads.rx_vlan_strip.fixed {
-        return check.advise("carry the VLANs on another card: this one takes tags out whatever one asks for");
+        return check.advise("carry the VLANs on another card: this one takes tags out, whatever one asks for");
     }
     check.change(format!("sudo ethtool -K {} rxvlan off", interface.name))
 }
