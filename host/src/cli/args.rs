@@ -48,6 +48,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Show or make this host's key, and trust the keys of others
     Key(KeyArgs),
+    /// Say whether packets can bypass the kernel on an interface (AF_XDP), and what to change
+    Doctor(DoctorArgs),
 }
 
 /// How to talk to whoever runs this.
@@ -392,6 +394,25 @@ pub enum KeyCommand {
         #[arg(value_name = "KEY")]
         key: PublicKey,
     },
+}
+
+/// Arguments of `wirehaul doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = help::ending(help::DOCTOR))]
+pub struct DoctorArgs {
+    /// Look at this interface [default: that of the default route, or else every one that is up]
+    #[arg(long, value_name = "IF", value_parser = parse_iface)]
+    pub iface: Option<String>,
+}
+
+/// Linux's rule (net/core/dev.c, `dev_valid_name`), for there is nothing to look at elsewhere.
+fn parse_iface(text: &str) -> Result<String, String> {
+    const MAX_BYTES: usize = 15;
+    let is_allowed = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '/' | ':');
+    if (1..=MAX_BYTES).contains(&text.len()) && text != "." && text != ".." && text.chars().all(is_allowed) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("expected the name of an interface, like eth0: 1 to {MAX_BYTES} bytes, no space, slash or colon"))
 }
 
 impl Cli {

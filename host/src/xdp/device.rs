@@ -214,11 +214,12 @@ fn open_sockets(
 ) -> Result<(Vec<Socket>, Queues<'static>), OpenError> {
     let mut sockets: Vec<Socket> = Vec::new();
     let mut rings = Queues::new();
+    let count = u32::try_from(queues.len()).unwrap_or(u32::MAX);
     for queue in queues.iter().take(MAX_QUEUES) {
         let first = sockets.first().map(AsFd::as_fd);
         // SAFETY: sockets go into the device's `System`, which is dropped behind its queues and frames and before the UMEM.
         // Frames of this UMEM are lent through queues that bear its number, and all of those are opened here.
-        let (socket, ring) = unsafe { Socket::open(umem, &shape.socket(*queue), first) }?;
+        let (socket, ring) = unsafe { Socket::open(umem, &shape.socket(*queue, count), first) }?;
         if shape.mode == Mode::ZeroCopy && !socket.is_zero_copy() {
             return Err(OpenError::Copies(shape.name.clone()));
         }
