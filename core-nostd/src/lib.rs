@@ -12,6 +12,7 @@ pub mod crypto;
 pub mod cubic;
 pub mod device;
 pub mod filter;
+pub mod hops;
 mod hystart;
 pub mod limits;
 pub mod pacer;
@@ -21,6 +22,9 @@ pub mod pool;
 pub mod ranges;
 pub mod rate;
 pub mod session;
+pub mod sources;
 pub mod time;
 pub mod wire;
 pub mod worker;
+#[cfg(target_has_atomic = "64")]
+pub mod xsk;

@@ -13,7 +13,7 @@ use wirehaul_core::worker::{Application, Worker};
 
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, NoiseHandshake};
-use crate::udp::UdpDevice;
+use crate::device::HostDevice;
 
 /// The worker of the host.
 pub type HostWorker<'a> = Worker<'a, HostAcceptor>;
@@ -58,7 +58,7 @@ pub trait Role: Application<NoiseHandshake> {
 /// The system refuses to wait on the socket.
 pub fn drive(
     clock: Clock,
-    device: &mut UdpDevice,
+    device: &mut impl HostDevice,
     worker: &mut HostWorker<'_>,
     role: &mut impl Role,
     stop: &AtomicBool,
@@ -73,6 +73,7 @@ pub fn drive(
             worker.sessions().for_each(|(_, session)| session.on_absence(now));
         }
         last_turn = now;
+        device.maintain(now);
         let turn = worker.turn(now, device, role);
         let pumped = role.pump(now, worker);
         if stopping.is_none() && stop.load(Ordering::Relaxed) {
@@ -135,7 +136,7 @@ fn precise_timers() {}
 /// Sleeps until the socket, a file job or a timer needs attention. Before a `departure` the sleep ends early.
 fn sleep(
     clock: Clock,
-    device: &UdpDevice,
+    device: &mut impl HostDevice,
     role: &mut impl Role,
     timeout: Option<Instant>,
     departure: Option<Instant>,
@@ -148,12 +149,12 @@ fn sleep(
     let to_watch = departure.filter(|at| deadline.is_none_or(|deadline| *at <= deadline));
     let until = to_watch.map(|at| at - SPIN).or(deadline);
     let span = until.map_or(MAX_SLEEP, |at| at.saturating_since(clock.now()).min(MAX_SLEEP));
-    if span > Duration::ZERO && device.wait(wake, Some(span))?.is_any() {
+    if span > Duration::ZERO && device.wait(wake, Some(span))? {
         return Ok(());
     }
     let Some(at) = to_watch.filter(|at| at.saturating_since(clock.now()) <= SPIN) else { return Ok(()) };
     while clock.now() < at {
-        if device.wait(wake, Some(Duration::ZERO))?.is_any() {
+        if device.wait(wake, Some(Duration::ZERO))? {
             return Ok(());
         }
     }

@@ -7,13 +7,21 @@ pub mod cli;
 pub mod clock;
 pub mod crypto;
 #[cfg(unix)]
+pub mod device;
+#[cfg(unix)]
 pub mod drive;
+#[cfg(target_os = "linux")]
+pub mod interface;
 pub mod io;
 pub mod memory;
+#[cfg(target_os = "linux")]
+pub mod neighbours;
 #[cfg(target_os = "linux")]
 pub mod netlink;
 pub mod pools;
 pub mod transfer;
+#[cfg(unix)]
+pub mod transport;
 pub mod udp;
 #[cfg(target_os = "linux")]
 #[allow(

@@ -26,8 +26,10 @@ const CORE_RULES: Rules = &[
     ("crypto", &[]),
     ("filter", &[]),
     ("pool", &[]),
+    ("sources", &[]),
     ("rate", &["time"]),
     ("device", &["time"]),
+    ("hops", &["time"]),
     ("pacer", &["rate", "time"]),
     ("hystart", &["congestion", "time"]),
     ("cubic", &["congestion", "hystart", "rate", "time"]),
@@ -35,6 +37,7 @@ const CORE_RULES: Rules = &[
     ("congestion", &["bbr", "cubic", "rate", "time"]),
     ("wire", &["crypto", "limits"]),
     ("session", &["congestion", "crypto", "device", "limits", "pacer", "ranges", "rate", "time", "wire"]),
+    ("xsk", &["device", "hops", "pool", "sources", "wire"]),
     ("worker", &["crypto", "device", "limits", "session", "time", "wire"]),
 ];
 
@@ -45,15 +48,19 @@ const CRYPTO_ON_THE_WIRE: &[&str] = &["PSK_ID_BYTES", "PUBLIC_KEY_BYTES", "Suite
 const HOST_RULES: Rules = &[
     ("clock", &[]),
     ("crypto", &[]),
+    ("interface", &["netlink"]),
     ("io", &[]),
     ("memory", &[]),
+    ("neighbours", &["netlink"]),
     ("netlink", &[]),
     ("pools", &[]),
-    ("udp", &["clock", "netlink", "pools"]),
-    ("xdp", &["clock", "netlink", "pools", "udp"]),
-    ("drive", &["clock", "crypto", "udp"]),
+    ("device", &[]),
+    ("udp", &["clock", "device", "netlink", "pools"]),
+    ("xdp", &["device", "interface", "neighbours", "udp"]),
+    ("transport", &["clock", "device", "interface", "netlink", "udp", "xdp"]),
+    ("drive", &["clock", "crypto", "device"]),
     ("transfer", &["crypto", "drive", "io", "pools", "udp"]),
-    ("cli", &["clock", "crypto", "drive", "io", "memory", "pools", "transfer", "udp"]),
+    ("cli", &["clock", "crypto", "drive", "io", "memory", "pools", "transfer", "transport", "udp"]),
 ];
 
 /// What the core may depend on at all.

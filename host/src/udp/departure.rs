@@ -48,7 +48,7 @@ impl DepartureClock {
 
     /// Prepares `socket` whatever holds packets, or not.
     pub(super) fn enable(socket: &UdpSocket, clock: Clock) -> io::Result<Self> {
-        let option = nix::libc::sock_txtime { clockid: ClockId::CLOCK_MONOTONIC.as_raw(), flags: 0 };
+        let option = libc::sock_txtime { clockid: ClockId::CLOCK_MONOTONIC.as_raw(), flags: 0 };
         setsockopt(socket, sockopt::TxTime, &option)?;
         // Between the two readings passes less than a microsecond, or this thread was not running: then packets leave as
         // much too late for the whole session, which the least of a few readings rules out.

@@ -25,17 +25,24 @@ mod wait;
 use core::array;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
 
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
 use wirehaul_core::device::{Device, Ecn, Received, Submitted, Transmit};
 use wirehaul_core::pool::{Magazine, Slot};
+use wirehaul_core::sources::SourceAddresses;
+#[cfg(unix)]
+use wirehaul_core::time::Duration;
 #[cfg(target_os = "linux")]
 use wirehaul_core::time::Instant;
 
 #[cfg(target_os = "linux")]
 use crate::clock::Clock;
+#[cfg(unix)]
+use crate::device::HostDevice;
 use crate::pools::LastingPool;
-use address::{SourceAddresses, canonical};
+use address::canonical;
 use batch::Batch;
 pub use buffers::shared_pool;
 #[cfg(target_os = "linux")]
@@ -270,12 +277,6 @@ impl UdpDevice {
         }
     }
 
-    /// Whether the kernel holds each run until its departure, so that this process need not be in time.
-    #[must_use]
-    pub const fn keeps_departures(&self) -> bool {
-        self.carrier.keeps_departures()
-    }
-
     /// Has the kernel hold each run until [`Transmit::depart_at`] by `clock`, where every way to `remotes` leads through the fq
     /// queueing discipline. Then runs may be submitted [`HORIZON`] before their departure. The environment variable
     /// `WIREHAUL_NO_TXTIME=1` turns that off.
@@ -289,17 +290,12 @@ impl UdpDevice {
         Ok(())
     }
 
-    /// Waits until datagrams arrive, `extra` becomes readable, room appears for what was held back, or `timeout`
-    /// passes (`None`: for as long as it takes). A signal ends the wait early, with nothing ready.
+    /// As [`crate::device::HostDevice::wait`], and says what is ready.
     ///
     /// # Errors
     /// What `ppoll(2)` fails with, which is not to be expected.
     #[cfg(unix)]
-    pub fn wait(
-        &self,
-        extra: std::os::fd::BorrowedFd<'_>,
-        timeout: Option<wirehaul_core::time::Duration>,
-    ) -> io::Result<Ready> {
+    pub fn wait_for(&self, extra: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<Ready> {
         wait::wait(&self.carrier.socket, self.is_holding_back(), extra, timeout)
     }
 
@@ -313,6 +309,24 @@ impl UdpDevice {
         // The run's own buffer goes home with it.
         self.path = TransmitPath::Single(batch);
         submitted
+    }
+}
+
+#[cfg(unix)]
+impl HostDevice for UdpDevice {
+    fn wait(&mut self, extra: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
+        self.wait_for(extra, timeout).map(Ready::is_any)
+    }
+
+    fn keeps_departures(&self) -> bool {
+        self.carrier.keeps_departures()
+    }
+}
+
+#[cfg(unix)]
+impl AsFd for UdpDevice {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.carrier.socket.as_fd()
     }
 }
 
@@ -437,7 +451,7 @@ impl Refusal {
 
 #[cfg(unix)]
 fn is_address_family_error(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(nix::libc::EAFNOSUPPORT)
+    error.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 
 #[cfg(not(unix))]

@@ -4,9 +4,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use netlink_packet_core::NLM_F_DUMP;
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_packet_route::RouteNetlinkMessage;
 
 use crate::netlink::RouteSocket;
 
@@ -44,7 +43,7 @@ pub fn is_fair_queue_to(remotes: &[SocketAddr]) -> Result<(), NoFairQueue> {
     let mut kernel = Kernel::open()?;
     let qdiscs = kernel.qdiscs()?;
     for remote in remotes.iter().map(SocketAddr::ip) {
-        let interface = kernel.interface_to(remote)?.ok_or(NoFairQueue::NoRoute(remote))?;
+        let interface = kernel.routes.interface_to(remote)?.ok_or(NoFairQueue::NoRoute(remote))?;
         if let Some(kind) = other_than_fair(&qdiscs, interface) {
             return Err(NoFairQueue::Other { remote, kind: kind.to_owned() });
         }
@@ -106,31 +105,6 @@ impl Kernel {
             }
         })?;
         Ok(found)
-    }
-
-    /// The interface through which packets to `remote` leave.
-    fn interface_to(&mut self, remote: IpAddr) -> io::Result<Option<u32>> {
-        let mut route = RouteMessage::default();
-        let (family, bits, address) = match remote {
-            IpAddr::V4(v4) => (AddressFamily::Inet, 32, RouteAddress::Inet(v4)),
-            IpAddr::V6(v6) => (AddressFamily::Inet6, 128, RouteAddress::Inet6(v6)),
-        };
-        route.header.address_family = family;
-        route.header.destination_prefix_length = bits;
-        route.attributes.push(RouteAttribute::Destination(address));
-        let mut interface = None;
-        let asked = self.routes.ask(RouteNetlinkMessage::GetRoute(route), 0, |answer| {
-            if let RouteNetlinkMessage::NewRoute(route) = answer {
-                interface = route.attributes.iter().find_map(|attribute| match attribute {
-                    RouteAttribute::Oif(index) => Some(*index),
-                    _ => None,
-                });
-            }
-        });
-        match asked {
-            Err(error) if error.raw_os_error() == Some(nix::libc::ENETUNREACH) => Ok(None),
-            asked => asked.map(|()| interface),
-        }
     }
 }
 

@@ -1,1 +1,25 @@
 //! Packets straight between a network card's queues and this process: AF_XDP sockets (Documentation/networking/af_xdp.rst).
+//!
+//! ```text
+//! datapath  the filter on the interface (bpf, attach), and how frames and sockets have to be for it
+//! device    sockets and UMEM under the core's device; opened anew when they fail; the kernel's own socket beside them
+//! socket    system calls of one queue        umem, memory   frames on huge pages, on the card's node
+//! paired    rings without a socket, for tests and benches
+//! ```
+//!
+//! What is lent to whom, and what a packet is, is decided in [`wirehaul_core::xsk`].
+
+pub mod attach;
+pub mod bpf;
+mod datapath;
+mod device;
+pub mod memory;
+pub mod paired;
+mod socket;
+mod system;
+mod umem;
+
+pub use datapath::{Datapath, Mode, OpenError};
+pub use device::{MemoryReport, Statistics, XdpDevice};
+pub use socket::{BindMode, SocketError, SocketOptions, SocketStatistics};
+pub use umem::{UmemError, UmemSize};

@@ -1,0 +1,136 @@
+//! Which way is taken (XDP-9): what is forced, or the first of those that are worth it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use wirehaul_core::time::Instant;
+
+use super::{Choice, NoTransport, Step, Transport, Wish};
+use crate::interface::Interface;
+use crate::netlink::RouteSocket;
+use crate::udp::UdpDevice;
+use crate::xdp::{Datapath, Mode, OpenError};
+
+/// Addresses that nobody has (RFC 5737, RFC 3849): the way to them is the default route.
+const ANYWHERE: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1))];
+
+/// Opens the way that is wished for, or the fastest that works here. `udp` is bound to the port, and is what is left if
+/// there is no other way. Says which steps led there.
+///
+/// # Errors
+/// [`NoTransport`]: the way that was forced cannot be gone. Nothing is left behind.
+pub fn open(wish: &Wish, udp: UdpDevice, now: Instant) -> Result<(Transport, Vec<Step>), NoTransport> {
+    let choice = wish.choice;
+    let mode = match choice {
+        Choice::Udp => return Ok((Transport::Udp(udp), vec![chosen("udp", "as asked for")])),
+        Choice::Auto => return Ok(open_fastest(wish, udp, now)),
+        Choice::Xdp => Mode::ZeroCopy,
+        Choice::XdpCopy => Mode::Copy,
+        Choice::XdpSkb => Mode::Generic,
+    };
+    let refuse = |reason: String| NoTransport { choice, reason };
+    let interface = interface_of(wish, udp.local_addr()).map_err(refuse)?;
+    if let Some(reason) = no_zero_copy(&interface).filter(|_| mode == Mode::ZeroCopy) {
+        return Err(refuse(format!("{reason}: use --transport xdp-copy, or udp")));
+    }
+    match open_xdp(&interface, mode, udp, now) {
+        Ok(transport) => Ok((transport, vec![chosen(mode.name(), &format!("on {}, as asked for", interface.name))])),
+        Err((error, _)) => Err(refuse(error.to_string())),
+    }
+}
+
+/// Zero-copy AF_XDP where the driver has it, and otherwise UDP sockets: with segmentation they are faster than AF_XDP with
+/// copies (docs/performance.md).
+fn open_fastest(wish: &Wish, udp: UdpDevice, now: Instant) -> (Transport, Vec<Step>) {
+    let mut steps = Vec::new();
+    let mut refuse = |way, reason: String| steps.push(Step { way, reason });
+    let udp = match interface_of(wish, udp.local_addr()) {
+        Err(reason) => {
+            refuse("xdp", reason);
+            udp
+        }
+        Ok(interface) => match no_zero_copy(&interface) {
+            Some(reason) => {
+                refuse("xdp", reason);
+                udp
+            }
+            None => match open_xdp(&interface, Mode::ZeroCopy, udp, now) {
+                Ok(transport) => {
+                    steps.push(chosen("xdp", &format!("the driver of {} has zero-copy", interface.name)));
+                    return (transport, steps);
+                }
+                Err((error, udp)) => {
+                    refuse("xdp", error.to_string());
+                    udp
+                }
+            },
+        },
+    };
+    steps.push(Step { way: "xdp-copy", reason: "not tried: UDP sockets with segmentation are faster".to_owned() });
+    steps.push(chosen(udp.transport_name(), "works everywhere"));
+    (Transport::Udp(udp), steps)
+}
+
+fn chosen(way: &'static str, reason: &str) -> Step {
+    Step { way, reason: reason.to_owned() }
+}
+
+/// Why an interface has no zero-copy, as far as it tells.
+fn no_zero_copy(interface: &Interface) -> Option<String> {
+    let name = &interface.name;
+    let driver = interface.driver.as_deref().unwrap_or("unknown");
+    match &interface.xdp_features {
+        Some(features) if features.zero_copy => None,
+        Some(_) => Some(format!("the driver of {name} ({driver}) has no zero-copy")),
+        None => Some(format!("the kernel does not tell whether the driver of {name} ({driver}) has zero-copy")),
+    }
+}
+
+/// All queues of the interface; gives the socket back where that fails.
+fn open_xdp(
+    interface: &Interface,
+    mode: Mode,
+    udp: UdpDevice,
+    now: Instant,
+) -> Result<Transport, (OpenError, UdpDevice)> {
+    let queues: Vec<u32> = (0..interface.usable_queues()).collect();
+    match Datapath::open(interface, mode, udp.local_addr()) {
+        Ok(datapath) => match datapath.device(&queues, udp, now) {
+            Ok(device) => Ok(Transport::Xdp(Box::new(device))),
+            Err(failed) => Err(failed),
+        },
+        Err(error) => Err((error, udp)),
+    }
+}
+
+/// The interface that is named, or else the one that packets to the peer leave through, or to anywhere.
+fn interface_of(wish: &Wish, local: SocketAddr) -> Result<Interface, String> {
+    if let Some(name) = &wish.interface {
+        return Interface::by_name(name).map_err(|error| error.to_string());
+    }
+    if !local.ip().is_unspecified() {
+        return interface_with(local.ip());
+    }
+    let mut routes = RouteSocket::open().map_err(|error| error.to_string())?;
+    let remotes = wish.remote.map_or(ANYWHERE.to_vec(), |remote| vec![remote.ip()]);
+    for remote in &remotes {
+        if let Ok(Some(index)) = routes.interface_to(*remote) {
+            return Interface::by_index(index).map_err(|error| error.to_string());
+        }
+    }
+    Err(match wish.remote {
+        Some(remote) => format!("there is no route to {}", remote.ip()),
+        None => "there is no default route that would tell the interface: name it with --iface".to_owned(),
+    })
+}
+
+/// The interface that has this address of this host.
+fn interface_with(address: IpAddr) -> Result<Interface, String> {
+    let found = nix::ifaddrs::getifaddrs().map_err(|error| error.to_string())?.find(|interface| {
+        let Some(storage) = &interface.address else { return false };
+        let v4 = storage.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        v4.or_else(|| storage.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip()))) == Some(address)
+    });
+    let Some(found) = found else { return Err(format!("no interface has the address {address}")) };
+    Interface::by_name(&found.interface_name).map_err(|error| error.to_string())
+}

@@ -1,0 +1,245 @@
+//! A UDP port taken over from the kernel on one interface: the filter that steers its packets to sockets, and how sockets
+//! and frames have to be for this interface.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::attach::{AttachError, AttachMode, FilterLink};
+use super::bpf::{FilterError, PortFilter};
+use super::socket::{BindMode, SocketError, SocketOptions};
+use super::umem::{UmemError, UmemSize};
+use crate::interface::Interface;
+use crate::neighbours;
+
+/// Ethernet, two VLAN tags and the kernel's headroom beside the IP packet in a chunk.
+const LINK_BYTES: u32 = 14 + 2 * 4 + 256;
+/// Chunks of a frame to send from where packets do not fit into one: 9000 bytes and their headers.
+const JUMBO_CHUNKS: u32 = 3;
+/// Above this MTU some drivers take only programs that know packets in several buffers: veth has 3.5 KB of room in one.
+const SINGLE_BUFFER_MTU: u32 = 1500;
+/// Entries of each ring, and frames per queue: at 1500 bytes, 3 ms of 10 Gbit/s, with buffers that stay in a core's cache.
+const ENTRIES: u32 = 2048;
+
+/// A way to use AF_XDP: a rung of the ladder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The driver runs the filter, and the card reads and writes frames itself.
+    ZeroCopy,
+    /// The driver runs the filter, and the kernel copies.
+    Copy,
+    /// The kernel runs the filter behind the driver, and copies.
+    Generic,
+}
+
+impl Mode {
+    /// What it is called in summaries and behind `--transport`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ZeroCopy => "xdp",
+            Self::Copy => "xdp-copy",
+            Self::Generic => "xdp-skb",
+        }
+    }
+
+    const fn attach(self) -> AttachMode {
+        match self {
+            Self::ZeroCopy | Self::Copy => AttachMode::Native,
+            Self::Generic => AttachMode::Generic,
+        }
+    }
+
+    const fn bind(self) -> BindMode {
+        match self {
+            Self::ZeroCopy => BindMode::ZeroCopy,
+            Self::Copy | Self::Generic => BindMode::Copy,
+        }
+    }
+}
+
+/// Why an interface cannot be used with AF_XDP like this.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It carries no Ethernet frames.
+    #[error("{0} is no Ethernet interface")]
+    NotEthernet(String),
+    /// It is down.
+    #[error("{0} is down: `ip link set dev {0} up`")]
+    Down(String),
+    /// Its packets belong to another interface.
+    #[error(
+        "{name} is a port of the {kind} {master}, which gets its packets: take it out (`ip link set dev {name} nomaster`), or use --transport udp"
+    )]
+    Port {
+        /// The interface.
+        name: String,
+        /// Whose port it is.
+        master: String,
+        /// What that is: bridge, bond.
+        kind: String,
+    },
+    /// Its packets do not fit into a frame, and the driver does not take several.
+    #[error("the MTU of {name} is {mtu}, and more than {limit} does not fit into a frame: `ip link set dev {name} mtu {limit}`")]
+    Mtu {
+        /// The interface.
+        name: String,
+        /// Its MTU.
+        mtu: u32,
+        /// The largest that fits.
+        limit: u32,
+    },
+    /// The filter was not loaded.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// The filter was not attached.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// There is no memory for frames.
+    #[error(transparent)]
+    Umem(#[from] UmemError),
+    /// A socket was not had.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The kernel bound the socket, and copies.
+    #[error("the driver of {0} says that it copies: use --transport xdp-copy")]
+    Copies(String),
+    /// The next hops cannot be known.
+    #[error(transparent)]
+    Neighbours(#[from] neighbours::OpenError),
+}
+
+/// The port on the interface. The filter is taken off when the last device of it is gone, or the process is.
+#[derive(Debug)]
+pub struct Datapath {
+    pub(super) attachment: Arc<Attachment>,
+    pub(super) shape: Shape,
+}
+
+/// What does not change while a device lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) name: String,
+    pub(super) index: u32,
+    pub(super) node: Option<u32>,
+    pub(super) mode: Mode,
+    pub(super) chunk_bytes: u32,
+    pub(super) is_multi_buffer: bool,
+    pub(super) busy_poll_us: Option<u32>,
+}
+
+impl Datapath {
+    /// Loads the filter for `local`'s port and attaches it to the interface. Where the address of `local` is not specified,
+    /// packets to any address of this host are meant.
+    ///
+    /// # Errors
+    /// [`OpenError`]: then nothing is left on the interface.
+    pub fn open(interface: &Interface, mode: Mode, local: SocketAddr) -> Result<Self, OpenError> {
+        let shape = Shape::of(interface, mode)?;
+        let filter = PortFilter::load(interface.usable_queues().max(1), interface.mtu > SINGLE_BUFFER_MTU)?;
+        let link = filter.attach(interface.index, mode.attach())?;
+        let attachment = Attachment { filter, _link: link, local, addresses: Mutex::default() };
+        Ok(Self { attachment: Arc::new(attachment), shape })
+    }
+
+    /// The way that was asked for.
+    #[must_use]
+    pub const fn mode(&self) -> Mode {
+        self.shape.mode
+    }
+}
+
+impl Shape {
+    fn of(interface: &Interface, mode: Mode) -> Result<Self, OpenError> {
+        let name = interface.name.clone();
+        if !interface.is_ethernet {
+            return Err(OpenError::NotEthernet(name));
+        }
+        if !interface.is_up {
+            return Err(OpenError::Down(name));
+        }
+        if let Some(master) = &interface.master {
+            return Err(OpenError::Port { name, master: master.name.clone(), kind: master.kind.clone() });
+        }
+        let page = 4096;
+        let fits = |chunk: u32| interface.mtu + LINK_BYTES <= chunk;
+        let chunk_bytes = if fits(2048) { 2048 } else { page };
+        let is_multi_buffer = !fits(chunk_bytes);
+        let takes_several = match mode {
+            Mode::ZeroCopy => interface.xdp_features.is_some_and(|xdp| xdp.zero_copy_max_frames.is_some_and(|n| n > 1)),
+            Mode::Copy => interface.xdp_features.is_none_or(|xdp| xdp.multi_buffer_rx),
+            Mode::Generic => true,
+        };
+        if is_multi_buffer && !takes_several {
+            return Err(OpenError::Mtu { name, mtu: interface.mtu, limit: page - LINK_BYTES });
+        }
+        Ok(Self {
+            name,
+            index: interface.index,
+            node: interface.numa_node,
+            mode,
+            chunk_bytes,
+            is_multi_buffer,
+            busy_poll_us: busy_poll_of_environment(),
+        })
+    }
+
+    /// The UMEM for so many queues.
+    pub(super) const fn umem_size(&self, queues: u32) -> UmemSize {
+        UmemSize {
+            chunk_bytes: self.chunk_bytes,
+            receive_frames: ENTRIES * queues,
+            transmit_frames: ENTRIES * queues,
+            chunks_per_transmit: if self.is_multi_buffer { JUMBO_CHUNKS } else { 1 },
+        }
+    }
+
+    pub(super) const fn socket(&self, queue: u32) -> SocketOptions {
+        SocketOptions {
+            interface: self.index,
+            queue,
+            mode: self.mode.bind(),
+            receive_entries: ENTRIES,
+            transmit_entries: ENTRIES,
+            multi_buffer: self.is_multi_buffer,
+            busy_poll_us: self.busy_poll_us,
+        }
+    }
+}
+
+/// The environment variable `WIREHAUL_BUSY_POLL`: microseconds for which the kernel is to poll in each call.
+fn busy_poll_of_environment() -> Option<u32> {
+    std::env::var("WIREHAUL_BUSY_POLL").ok()?.parse().ok().filter(|micros| *micros > 0)
+}
+
+/// The filter while it is attached, shared by the devices of all workers.
+#[derive(Debug)]
+pub(super) struct Attachment {
+    pub(super) filter: PortFilter,
+    _link: FilterLink,
+    local: SocketAddr,
+    /// Those whose packets the filter steers to us.
+    addresses: Mutex<Vec<IpAddr>>,
+}
+
+impl Attachment {
+    pub(super) const fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Has the filter take packets to these addresses of this host, or to the one that was named.
+    pub(super) fn set_addresses(&self, found: &[IpAddr]) -> Result<(), FilterError> {
+        let named = [self.local.ip()];
+        let is_ours = |ip: &&IpAddr| !self.local.is_ipv4() || ip.is_ipv4();
+        let wanted = if self.local.ip().is_unspecified() { found } else { &named[..] };
+        let wanted: Vec<_> = wanted.iter().filter(is_ours).copied().collect();
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in addresses.iter().filter(|address| !wanted.contains(address)) {
+            self.filter.remove(*gone, self.local.port())?;
+        }
+        for new in wanted.iter().filter(|address| !addresses.contains(address)) {
+            self.filter.add(*new, self.local.port())?;
+        }
+        *addresses = wanted;
+        Ok(())
+    }
+}

@@ -1,0 +1,354 @@
+//! The device over AF_XDP sockets: the core's, with sockets that are opened anew when they fail, and the kernel's own
+//! socket beside them.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags};
+use nix::sys::time::TimeSpec;
+use wirehaul_core::device::{Device, Received, Submitted, Transmit};
+use wirehaul_core::time::{Duration, Instant};
+use wirehaul_core::xsk::{Counters, MAX_QUEUES, Queue, Whereabouts, XskDevice};
+
+use super::datapath::{Attachment, Datapath, OpenError, Shape};
+use super::memory::{Memory, PageSize};
+use super::socket::{Socket, SocketStatistics};
+use super::system::System;
+use super::umem::Umem;
+use crate::device::HostDevice;
+use crate::neighbours::NextHops;
+use crate::udp::UdpDevice;
+
+/// How often changes of links, addresses, routes and neighbours are looked for while packets leave no time to sleep.
+const REFRESH_EVERY: Duration = Duration::from_millis(10);
+/// How often it is looked whether completions still come, and next hops in use are kept alive.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// With every frame under way and none completed for so long, completions are lost. A healthy card needs milliseconds; the
+/// kernel keeps what it copied for as long as a queue in front of the wire does.
+const LOST_AFTER: Duration = Duration::from_secs(3);
+/// The kernel's socket is looked at so often while packets leave no time to sleep.
+const KERNEL_EVERY: u32 = 64;
+/// How long to sleep at most while the transmit ring waits for the driver.
+const HELD_BACK: Duration = Duration::from_micros(100);
+/// Descriptors to wait on: all queues, the kernel's socket, the notifications, and what the caller adds.
+const MAX_WAITS: usize = MAX_QUEUES + 3;
+
+type CoreQueues = heapless::Vec<Queue<'static>, MAX_QUEUES>;
+
+/// Some queues of an interface as the core's [`Device`].
+pub struct XdpDevice {
+    // Dropped in this order: frames and queues first (the core's device drops its `System`, and so the sockets, last), then
+    // the memory that they lie in.
+    core: XskDevice<'static, 'static, System>,
+    umem: Umem,
+    attachment: Arc<Attachment>,
+    shape: Shape,
+    queues: Vec<u32>,
+    /// Turns until the kernel's socket is looked at again.
+    kernel_in: u32,
+    refreshed: Instant,
+    watch: Watch,
+    reopened: u64,
+    is_gone: bool,
+}
+
+/// Whether completions still come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Watch {
+    looked: Instant,
+    completed: u64,
+    /// Since when none came while every frame was under way.
+    starved_since: Option<Instant>,
+}
+
+/// What an [`XdpDevice`] did so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// By itself.
+    pub device: Counters,
+    /// By the kernel, on all its sockets.
+    pub sockets: SocketStatistics,
+    /// Where its frames are.
+    pub frames: Whereabouts,
+    /// Addresses that the kernel was not lent, and indices that make no sense.
+    pub faults: (u64, u64),
+    /// Times that its sockets were opened anew.
+    pub reopened: u64,
+}
+
+/// What the frames lie in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryReport {
+    /// How much.
+    pub bytes: usize,
+    /// On what pages.
+    pub pages: PageSize,
+    /// On which NUMA node, where that was asked for and verified.
+    pub node: Option<u32>,
+    /// Whether it is locked.
+    pub is_locked: bool,
+    /// What could not be had.
+    pub steps: Vec<String>,
+}
+
+impl MemoryReport {
+    fn of(memory: &Memory) -> Self {
+        Self {
+            bytes: memory.len(),
+            pages: memory.pages(),
+            node: memory.node(),
+            is_locked: memory.is_locked(),
+            steps: memory.steps().to_vec(),
+        }
+    }
+
+    /// The part of it that lies on huge pages, in percent: all or nothing, since one UMEM lies on pages of one size.
+    #[must_use]
+    pub fn huge_page_percent(&self) -> u32 {
+        if self.pages == PageSize::Small { 0 } else { 100 }
+    }
+}
+
+impl Datapath {
+    /// A device for these receive queues of the interface, with a UMEM of its own. `kernel` is bound to the port that the
+    /// filter was made for.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what cannot be had; the queues that were bound are free again.
+    pub fn device(&self, queues: &[u32], kernel: UdpDevice, now: Instant) -> Result<XdpDevice, OpenError> {
+        let hops = NextHops::open(self.shape.index)?;
+        let count = u32::try_from(queues.len()).unwrap_or(u32::MAX).clamp(1, MAX_QUEUES as u32);
+        let mut umem = Umem::new(self.shape.umem_size(count), self.shape.node)?;
+        // SAFETY: asked for once; the frames go into the device, which drops them before the UMEM beside it.
+        let frames = unsafe { umem.frames() }?;
+        let (sockets, rings) = open_sockets(&umem, &self.shape, queues, &self.attachment)?;
+        self.attachment.set_addresses(hops.local_addresses())?;
+        let system = System { sockets, hops, kernel, kernel_is_dirty: false, now };
+        Ok(XdpDevice {
+            core: XskDevice::new(system, frames, rings, self.attachment.local()),
+            umem,
+            attachment: Arc::clone(&self.attachment),
+            shape: self.shape.clone(),
+            queues: queues.to_vec(),
+            kernel_in: 0,
+            refreshed: now,
+            watch: Watch::default(),
+            reopened: 0,
+            is_gone: false,
+        })
+    }
+}
+
+/// Opens a socket for each queue, over one UMEM, and has the filter steer packets to them.
+fn open_sockets(
+    umem: &Umem,
+    shape: &Shape,
+    queues: &[u32],
+    attachment: &Attachment,
+) -> Result<(Vec<Socket>, CoreQueues), OpenError> {
+    let mut sockets: Vec<Socket> = Vec::new();
+    let mut rings = CoreQueues::new();
+    for queue in queues.iter().take(MAX_QUEUES) {
+        let first = sockets.first().map(AsFd::as_fd);
+        // SAFETY: sockets go into the device's `System`, which is dropped behind its queues and frames and before the UMEM.
+        // Frames of this UMEM are lent through queues that bear its number, and all of those are opened here.
+        let (socket, ring) = unsafe { Socket::open(umem, &shape.socket(*queue), first) }?;
+        if shape.mode == super::datapath::Mode::ZeroCopy && !socket.is_zero_copy() {
+            return Err(OpenError::Copies(shape.name.clone()));
+        }
+        attachment.filter.bind_queue(*queue, socket.as_fd())?;
+        sockets.push(socket);
+        // Room for MAX_QUEUES, and no more are taken.
+        let _ = rings.push(ring);
+    }
+    Ok((sockets, rings))
+}
+
+impl XdpDevice {
+    /// The name of this transport in summaries: `xdp`, `xdp-copy` or `xdp-skb`.
+    #[must_use]
+    pub const fn transport_name(&self) -> &'static str {
+        self.shape.mode.name()
+    }
+
+    /// The interface.
+    #[must_use]
+    pub fn interface(&self) -> &str {
+        &self.shape.name
+    }
+
+    /// Its queues.
+    #[must_use]
+    pub fn queues(&self) -> &[u32] {
+        &self.queues
+    }
+
+    /// The kernel's socket on the same port.
+    pub fn kernel_socket(&mut self) -> &UdpDevice {
+        &self.core.outside().kernel
+    }
+
+    /// The longest datagram that fits into a frame.
+    #[must_use]
+    pub const fn datagram_bytes(&self) -> usize {
+        self.core.datagram_bytes()
+    }
+
+    /// What the frames lie in.
+    #[must_use]
+    pub fn memory(&self) -> MemoryReport {
+        MemoryReport::of(self.umem.memory())
+    }
+
+    /// What it did so far.
+    #[must_use]
+    pub fn statistics(&mut self) -> Statistics {
+        let mut sockets = SocketStatistics::default();
+        for socket in &self.core.outside().sockets {
+            sockets.add(&socket.statistics());
+        }
+        Statistics {
+            device: self.core.counters(),
+            sockets,
+            frames: self.core.whereabouts(),
+            faults: self.core.faults(),
+            reopened: self.reopened,
+        }
+    }
+
+    /// Closes the sockets and opens them anew, over the same memory: every frame that the kernel had is free again. Where
+    /// that fails, packets go through the kernel's socket until it succeeds.
+    fn reopen(&mut self) {
+        self.core.take_down();
+        self.core.outside().sockets.clear();
+        let opened = open_sockets(&self.umem, &self.shape, &self.queues, &self.attachment);
+        let (sockets, rings) = opened.unwrap_or_default();
+        self.core.outside().sockets = sockets;
+        // The sockets before are closed, so the kernel has let go of every frame.
+        self.core.put_up(rings);
+        self.reopened += 1;
+    }
+
+    /// Follows what the kernel says of links, addresses, routes and neighbours.
+    fn refresh(&mut self, now: Instant) {
+        self.refreshed = now;
+        let hops = &mut self.core.outside().hops;
+        // What could not be read now is read the next time.
+        let Ok(changes) = hops.refresh(now) else { return };
+        if changes.addresses {
+            // Packets to an address that cannot be added now come through the kernel's socket.
+            let _ = self.attachment.set_addresses(self.core.outside().hops.local_addresses());
+        }
+        self.is_gone |= changes.gone;
+    }
+
+    /// Opens the sockets anew where they are bound to nothing, or where completions were lost.
+    fn watch(&mut self, now: Instant) {
+        self.watch.looked = now;
+        self.core.outside().hops.keep_alive(now);
+        let completed = self.core.queue_counters().map(|queue| queue.completed).sum();
+        let is_starved = !self.core.has_frames_to_send() && completed == self.watch.completed;
+        self.watch.completed = completed;
+        self.watch.starved_since = is_starved.then(|| self.watch.starved_since.unwrap_or(now));
+        let is_lost = self.watch.starved_since.is_some_and(|since| now.saturating_since(since) > LOST_AFTER);
+        let link = self.core.outside().hops.link();
+        let is_closed = self.core.is_unbound() || self.core.outside().sockets.is_empty();
+        if !self.is_gone && link.is_up && (is_closed || is_lost) {
+            self.reopen();
+            self.watch.starved_since = None;
+        }
+    }
+}
+
+impl Device for XdpDevice {
+    fn receive(&mut self, mut sink: impl FnMut(Received<'_>)) -> usize {
+        let received = self.core.receive(&mut sink);
+        if self.kernel_in > 0 {
+            self.kernel_in -= 1;
+            return received;
+        }
+        let by_kernel = self.core.outside().kernel.receive(&mut sink);
+        // More may wait where some came.
+        self.kernel_in = if by_kernel > 0 { 0 } else { KERNEL_EVERY };
+        received + by_kernel
+    }
+
+    fn transmit_buffer(&mut self) -> Option<&mut [u8]> {
+        self.core.transmit_buffer()
+    }
+
+    fn max_segments(&self) -> usize {
+        self.core.max_segments()
+    }
+
+    fn submit(&mut self, transmit: &Transmit) -> Submitted {
+        self.core.submit(transmit)
+    }
+
+    fn flush(&mut self) {
+        self.core.flush();
+        let system = self.core.outside();
+        if system.kernel_is_dirty || system.kernel.is_holding_back() {
+            system.kernel_is_dirty = false;
+            system.kernel.flush();
+        }
+    }
+}
+
+impl HostDevice for XdpDevice {
+    fn wait(&mut self, extra: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
+        let is_holding_back = self.core.is_holding_back();
+        let timeout = if is_holding_back { Some(timeout.map_or(HELD_BACK, |span| span.min(HELD_BACK))) } else { timeout };
+        let system = self.core.outside();
+        let of_kernel = if system.kernel.is_holding_back() { PollFlags::POLLOUT } else { PollFlags::empty() };
+        let mut polled: heapless::Vec<PollFd<'_>, MAX_WAITS> = heapless::Vec::new();
+        let others = [
+            PollFd::new(extra, PollFlags::POLLIN),
+            PollFd::new(system.kernel.as_fd(), of_kernel | PollFlags::POLLIN),
+            PollFd::new(system.hops.as_fd(), PollFlags::POLLIN),
+        ];
+        polled.extend(others);
+        polled.extend(system.sockets.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
+        let timeout = timeout.map(|span| TimeSpec::from(std::time::Duration::from_nanos(span.as_nanos())));
+        match nix::poll::ppoll(&mut polled, timeout, None) {
+            Ok(_) => {}
+            Err(Errno::EINTR) => return Ok(false),
+            Err(errno) => return Err(errno.into()),
+        }
+        let is_ready = |place: usize| polled.get(place).and_then(PollFd::any).unwrap_or(false);
+        let (kernel, changes) = (is_ready(1), is_ready(2));
+        // A socket whose interface is gone is in error for good: that is for `watch`, and no reason to wake up.
+        let is_readable = |fd: &PollFd<'_>| fd.revents().is_some_and(|events| events.contains(PollFlags::POLLIN));
+        let any = is_ready(0) || kernel || changes || polled.iter().skip(others_len()).any(is_readable);
+        if kernel {
+            self.kernel_in = 0;
+        }
+        if changes {
+            self.refreshed = Instant::ZERO;
+        }
+        Ok(any)
+    }
+
+    fn maintain(&mut self, now: Instant) {
+        self.core.outside().now = now;
+        if now.saturating_since(self.refreshed) >= REFRESH_EVERY {
+            self.refresh(now);
+        }
+        if now.saturating_since(self.watch.looked) >= WATCH_EVERY {
+            self.watch(now);
+        }
+    }
+}
+
+/// Descriptors that are waited on before those of the queues.
+const fn others_len() -> usize {
+    3
+}
+
+impl std::fmt::Debug for XdpDevice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("XdpDevice").field("interface", &self.shape.name).field("queues", &self.queues).finish()
+    }
+}
