@@ -79,7 +79,9 @@ pub enum OpenError {
         kind: String,
     },
     /// Its packets do not fit into a frame, and the driver does not take several.
-    #[error("the MTU of {name} is {mtu}, and more than {limit} does not fit into a frame: `ip link set dev {name} mtu {limit}`")]
+    #[error(
+        "the MTU of {name} is {mtu}, and more than {limit} does not fit into a frame: `ip link set dev {name} mtu {limit}`"
+    )]
     Mtu {
         /// The interface.
         name: String,

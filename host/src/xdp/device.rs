@@ -300,7 +300,8 @@ impl Device for XdpDevice {
 impl HostDevice for XdpDevice {
     fn wait(&mut self, extra: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
         let is_holding_back = self.core.is_holding_back();
-        let timeout = if is_holding_back { Some(timeout.map_or(HELD_BACK, |span| span.min(HELD_BACK))) } else { timeout };
+        let timeout =
+            if is_holding_back { Some(timeout.map_or(HELD_BACK, |span| span.min(HELD_BACK))) } else { timeout };
         let system = self.core.outside();
         let of_kernel = if system.kernel.is_holding_back() { PollFlags::POLLOUT } else { PollFlags::empty() };
         let mut polled: heapless::Vec<PollFd<'_>, MAX_WAITS> = heapless::Vec::new();

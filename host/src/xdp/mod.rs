@@ -17,6 +17,8 @@ pub mod memory;
 pub mod paired;
 mod socket;
 mod system;
+#[cfg(test)]
+mod testing;
 mod umem;
 
 pub use datapath::{Datapath, Mode, OpenError};
