@@ -6,6 +6,8 @@
 pub mod cli;
 pub mod clock;
 pub mod crypto;
+#[cfg(target_os = "linux")]
+pub mod doctor;
 #[cfg(unix)]
 pub mod device;
 #[cfg(unix)]

@@ -1,6 +1,8 @@
 //! The `wirehaul` command.
 
 use wirehaul::cli::args::{Cli, Command};
+#[cfg(target_os = "linux")]
+use wirehaul::cli::doctor;
 use wirehaul::cli::exit::Exit;
 use wirehaul::cli::key;
 #[cfg(unix)]
@@ -24,5 +26,17 @@ fn main() -> Exit {
             Exit::Device
         }
         Command::Key(args) => key::run(args, cli.output, &mut std::io::stdout().lock(), &mut std::io::stderr().lock()),
+        #[cfg(target_os = "linux")]
+        Command::Doctor(args) => {
+            doctor::run(args, cli.output, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())
+        }
+        #[cfg(not(target_os = "linux"))]
+        Command::Doctor(_) => {
+            use std::io::Write as _;
+            // Where nobody listens there is nobody to tell.
+            let _ =
+                writeln!(std::io::stderr(), "wirehaul: AF_XDP is a part of Linux; there is nothing to look at here");
+            Exit::Device
+        }
     }
 }

@@ -57,10 +57,11 @@ const HOST_RULES: Rules = &[
     ("device", &[]),
     ("udp", &["clock", "device", "netlink", "pools"]),
     ("xdp", &["device", "interface", "neighbours", "udp"]),
-    ("transport", &["clock", "device", "interface", "netlink", "udp", "xdp"]),
+    ("transport", &["device", "interface", "netlink", "udp", "xdp"]),
+    ("doctor", &["interface", "netlink"]),
     ("drive", &["clock", "crypto", "device"]),
-    ("transfer", &["crypto", "drive", "io", "pools", "udp"]),
-    ("cli", &["clock", "crypto", "drive", "io", "memory", "pools", "transfer", "transport", "udp"]),
+    ("transfer", &["crypto", "drive", "io", "pools"]),
+    ("cli", &["clock", "crypto", "doctor", "drive", "interface", "io", "memory", "pools", "transfer", "transport", "udp", "xdp"]),
 ];
 
 /// What the core may depend on at all.

@@ -30,8 +30,10 @@ use crate::{
 use accept::Reply;
 use slots::SlotTable;
 
-/// Runs that one session may send in a turn before the next one has its chance.
+/// Runs that one session may send in a turn before the next one has its chance; more where a run holds few datagrams.
 const RUNS_PER_SESSION: usize = 4;
+/// Datagrams that it may send in a turn at least, where a device takes them one by one.
+const DATAGRAMS_PER_SESSION: usize = 64;
 /// Answers without a session that can wait to be sent; more INITs than this in one batch get none.
 const REPLY_CAPACITY: usize = 32;
 
@@ -201,7 +203,7 @@ impl<'a, A: Acceptor> Worker<'a, A> {
         for place in 0..count {
             let Some(session) = self.slots.at_mut((self.rotation + place) % count) else { continue };
             let runs = transmit_session(now, session, device, app);
-            self.has_more |= runs == RUNS_PER_SESSION;
+            self.has_more |= runs == runs_per_session(device.max_segments());
             sent += runs;
             // Closing, or finding the peer unreachable, is an event too.
             drain_events(now, session, &[], app);
@@ -233,7 +235,8 @@ fn transmit_session<H: Handshake, D: Device>(
 ) -> usize {
     let id = SessionId(session.id());
     let max_segments = device.max_segments();
-    for run in 0..RUNS_PER_SESSION {
+    let runs = runs_per_session(max_segments);
+    for run in 0..runs {
         let Some(buffer) = device.transmit_buffer() else { return run };
         let Some(transmit) = session.poll_transmit(now, app.source(id), buffer, max_segments) else { return run };
         match device.submit(&transmit) {
@@ -242,7 +245,12 @@ fn transmit_session<H: Handshake, D: Device>(
             Submitted::Sent | Submitted::Full => {}
         }
     }
-    RUNS_PER_SESSION
+    runs
+}
+
+const fn runs_per_session(max_segments: usize) -> usize {
+    let runs = DATAGRAMS_PER_SESSION / if max_segments == 0 { 1 } else { max_segments };
+    if runs > RUNS_PER_SESSION { runs } else { RUNS_PER_SESSION }
 }
 
 fn drain_events<H: Handshake>(

@@ -8,7 +8,7 @@ use super::frames::{Frame, Frames, Whereabouts};
 use super::queue::{Queue, QueueCounters};
 use crate::device::{Device, Ecn, Received, Submitted, Transmit};
 use crate::hops::{NextHop, Way};
-use crate::pool::Slot;
+use crate::pool::{PoolStats, Slot};
 use crate::sources::SourceAddresses;
 use crate::wire::net::{MacAddress, UdpHeaders, parse_udp};
 
@@ -16,6 +16,8 @@ use crate::wire::net::{MacAddress, UdpHeaders, parse_udp};
 pub const HEADROOM_BYTES: usize = 128;
 /// Most queues of one device.
 pub const MAX_QUEUES: usize = 64;
+/// The queues of a device.
+pub type Queues<'m> = Vec<Queue<'m>, MAX_QUEUES>;
 /// Packets taken out of the rings per call: what a turn of the worker handles before it looks at its timers.
 const RECEIVE_BATCH: usize = 64;
 /// Chunks taken back per call; more than a call can send, so that the completion ring does not fill up.
@@ -89,7 +91,7 @@ pub struct Counters {
 /// A UDP port on the queues of a network interface.
 pub struct XskDevice<'m, 'p, O> {
     // Dropped in this order: what is outside may hold what queues and frames lie in.
-    queues: Vec<Queue<'m>, MAX_QUEUES>,
+    queues: Queues<'m>,
     /// The frame whose bytes the session is writing to.
     writing: Option<Slot<'p>>,
     /// Chunks of a packet that is not whole yet: the frame that they are gathered in, and how many bytes it has.
@@ -109,7 +111,7 @@ pub struct XskDevice<'m, 'p, O> {
 impl<'m, 'p, O: Outside> XskDevice<'m, 'p, O> {
     /// A device for datagrams to `local` (whose address may be unspecified, and whose port is the filter's) on these
     /// queues, all over the UMEM of `frames`.
-    pub fn new(outside: O, frames: Frames<'m, 'p>, queues: Vec<Queue<'m>, MAX_QUEUES>, local: SocketAddr) -> Self {
+    pub fn new(outside: O, frames: Frames<'m, 'p>, queues: Queues<'m>, local: SocketAddr) -> Self {
         let mut device = Self {
             outside,
             frames,
@@ -130,6 +132,18 @@ impl<'m, 'p, O: Outside> XskDevice<'m, 'p, O> {
     /// The system behind it.
     pub fn outside(&mut self) -> &mut O {
         &mut self.outside
+    }
+
+    /// The system behind it, to be looked at.
+    #[must_use]
+    pub const fn outside_ref(&self) -> &O {
+        &self.outside
+    }
+
+    /// How the frames to send from stand.
+    #[must_use]
+    pub fn transmit_stats(&self) -> PoolStats {
+        self.frames.transmit_stats()
     }
 
     /// What it did so far.
@@ -192,7 +206,7 @@ impl<'m, 'p, O: Outside> XskDevice<'m, 'p, O> {
 
     /// Goes on with other queues over the same memory. Call it only when the sockets of those before are closed: then the
     /// kernel has let go of every frame, and all that were lent come back, those of packets that were lost among them.
-    pub fn put_up(&mut self, queues: Vec<Queue<'m>, MAX_QUEUES>) {
+    pub fn put_up(&mut self, queues: Queues<'m>) {
         self.take_down();
         self.counters.reclaimed += u64::from(self.frames.reclaim());
         self.queues = queues;

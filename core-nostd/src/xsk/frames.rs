@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use crate::pool::{Magazine, Pool, Slot};
+use crate::pool::{Magazine, Pool, PoolStats, Slot};
 
 use super::descriptor::Descriptor;
 
@@ -184,6 +184,12 @@ impl<'m, 'p> Frames<'m, 'p> {
             filled: self.filled.count,
             sent: self.sent.count,
         }
+    }
+
+    /// How the frames to send from stand.
+    #[must_use]
+    pub fn transmit_stats(&self) -> PoolStats {
+        self.transmit_pool.stats()
     }
 
     /// Whether a frame to send from is free.

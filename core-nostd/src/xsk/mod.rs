@@ -18,6 +18,6 @@ mod queue;
 pub mod ring;
 
 pub use descriptor::{CONTINUED, Descriptor};
-pub use device::{Counters, HEADROOM_BYTES, Kick, MAX_QUEUES, Outside, XskDevice};
+pub use device::{Counters, HEADROOM_BYTES, Kick, MAX_QUEUES, Outside, Queues, XskDevice};
 pub use frames::{Frame, Frames, Loan, NoFrames, Whereabouts};
 pub use queue::{Queue, QueueCounters, QueueMemory};

@@ -12,6 +12,7 @@ use super::exit::EXIT_CODES;
 use super::units::{parse_rate, parse_size};
 use crate::crypto::PublicKey;
 use crate::transfer::ticket::{Ticket, TicketError};
+use crate::transport::Choice;
 
 mod help;
 #[cfg(test)]
@@ -47,6 +48,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Show or make this host's key, and trust the keys of others
     Key(KeyArgs),
+    /// Say whether packets can bypass the kernel on an interface (AF_XDP), and what to change
+    Doctor(DoctorArgs),
 }
 
 /// How to talk to whoever runs this.
@@ -69,7 +72,10 @@ pub struct OutputArgs {
 pub struct TransferArgs {
     /// How packets travel: auto takes the fastest way that works here, anything else only that way
     #[arg(long, value_name = "WAY", default_value = "auto", value_parser = parse_transport)]
-    pub transport: Transport,
+    pub transport: Choice,
+    /// The network interface for xdp [default: the one that packets to the peer leave through]
+    #[arg(long, value_name = "IF")]
+    pub iface: Option<String>,
     /// How files are read and written: auto takes the fastest way that works here, anything else only that way
     #[arg(long, value_name = "WAY", default_value = "auto", value_parser = parse_file_io)]
     pub io: FileIo,
@@ -92,22 +98,9 @@ impl TransferArgs {
     }
 }
 
-/// How packets travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// The fastest way that works here.
-    Auto,
-    /// UDP sockets.
-    Udp,
-}
-
-fn parse_transport(text: &str) -> Result<Transport, String> {
-    match text {
-        "auto" => Ok(Transport::Auto),
-        "udp" => Ok(Transport::Udp),
-        "xdp" | "xdp-copy" | "xdp-skb" => Err("this build has only udp; use auto or udp".to_owned()),
-        _ => Err("expected auto or udp".to_owned()),
-    }
+pub(super) fn parse_transport(text: &str) -> Result<Choice, String> {
+    let found = Choice::ALL.iter().find(|(name, _)| *name == text);
+    found.map(|(_, choice)| *choice).ok_or_else(|| "expected auto, xdp, xdp-copy, xdp-skb or udp".to_owned())
 }
 
 /// How files are read and written.
@@ -401,6 +394,25 @@ pub enum KeyCommand {
         #[arg(value_name = "KEY")]
         key: PublicKey,
     },
+}
+
+/// Arguments of `wirehaul doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = help::ending(help::DOCTOR))]
+pub struct DoctorArgs {
+    /// Look at this interface [default: that of the default route, or else every one that is up]
+    #[arg(long, value_name = "IF", value_parser = parse_iface)]
+    pub iface: Option<String>,
+}
+
+/// Linux's rule (net/core/dev.c, `dev_valid_name`), for there is nothing to look at elsewhere.
+fn parse_iface(text: &str) -> Result<String, String> {
+    const MAX_BYTES: usize = 15;
+    let is_allowed = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '/' | ':');
+    if (1..=MAX_BYTES).contains(&text.len()) && text != "." && text != ".." && text.chars().all(is_allowed) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("expected the name of an interface, like eth0: 1 to {MAX_BYTES} bytes, no space, slash or colon"))
 }
 
 impl Cli {

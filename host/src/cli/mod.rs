@@ -1,6 +1,8 @@
 //! The command line: what can be asked, and how answers, progress and exit codes look.
 
 pub mod args;
+#[cfg(target_os = "linux")]
+pub mod doctor;
 pub mod exit;
 pub mod key;
 #[cfg(unix)]
@@ -15,4 +17,6 @@ pub mod send;
 pub mod serve;
 #[cfg(unix)]
 mod session;
+#[cfg(unix)]
+mod transport;
 pub mod units;

@@ -16,6 +16,7 @@ use super::args::{Advertised, Listen, OutputArgs};
 use super::exit::Exit;
 use super::output::{Pools, ProgressView, Summary, line, not_started, remark};
 use super::session::stop_flag;
+use super::transport::{announce, remark_on};
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, NoRandomness, NoiseHandshake};
 use crate::drive::{HostWorker, Role, drive};
@@ -30,6 +31,7 @@ use crate::transfer::progress::Progress;
 use crate::transfer::receiver::{Received, Receiver, ReceiverOptions, Replies};
 use crate::transfer::store::{StoreError, Target};
 use crate::transfer::ticket::{NewTicketError, Ticket};
+use crate::transport::{self, Choice, Gauge, NoTransport, Wish};
 use crate::udp::{BindError, Options, UdpDevice};
 
 /// File jobs under way at once.
@@ -55,6 +57,10 @@ pub struct Receiving {
     pub ticket: Option<Vec<Advertised>>,
     /// Settings of the sessions.
     pub config: Config,
+    /// How packets travel.
+    pub transport: Choice,
+    /// The interface for AF_XDP.
+    pub interface: Option<String>,
 }
 
 /// Why receiving did not start.
@@ -69,6 +75,9 @@ pub enum StartError {
     /// No socket.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The way that was forced cannot be gone.
+    #[error(transparent)]
+    Transport(#[from] NoTransport),
     /// No randomness for keys.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
@@ -93,7 +102,9 @@ impl Receiving {
         let identity = Arc::new(store.load_or_create_key()?);
         let known = store.load_known_peers()?;
         let target = self.dir.as_deref().map(Target::open).transpose()?;
-        let mut device = bind(self.listen)?;
+        let clock = Clock::start();
+        let wish = Wish { choice: self.transport, interface: self.interface.clone(), remote: None };
+        let (mut device, steps) = transport::open(&wish, Box::new(bind(self.listen)?), clock.now())?;
         let mut acceptor = HostAcceptor::new(Arc::clone(&identity))?;
         acceptor.accept_known_peers(Arc::new(RwLock::new(known.keys())));
         let options = ReceiverOptions {
@@ -112,21 +123,27 @@ impl Receiving {
         // Before the ticket is out: whoever reads it may stop this receiver at once.
         let stop = stop_flag();
         if let Some(advertise) = &self.ticket {
-            let ticket = Ticket::new(identity.public(), ticket_addresses(advertise, device.local_addr())?)?;
+            let ticket = Ticket::new(identity.public(), ticket_addresses(advertise, device.socket().local_addr())?)?;
             acceptor.accept_ticket(ticket.secret());
-            self.announce_ticket(&ticket, output, &device);
+            self.announce_ticket(&ticket, output, device.socket());
         } else {
-            self.announce_listening(output, &device);
+            self.announce_listening(output, device.socket());
         }
-        let mut worker = Worker::new(self.config, acceptor, true, &mut slots);
+        announce(&device, &steps, output);
+        let mut config = self.config;
+        config.max_datagram_bytes = config.max_datagram_bytes.min(device.datagram_bytes());
+        let mut worker = Worker::new(config, acceptor, true, &mut slots);
         let view = ProgressView::start(output, &progress);
-        let transport = device.transport_name();
-        let packets = device.pool();
+        let way = device.name();
+        let packets = device.gauge();
         let receiver = Receiver::new(options, engine, blocks, progress);
-        let mut reporting = Reporting { receiver, output, transport, io, packets, blocks, last: None };
-        drive(Clock::start(), &mut device, &mut worker, &mut reporting, &stop).map_err(Failure::Wait)?;
+        let mut reporting = Reporting { receiver, output, transport: way, io, packets, blocks, last: None };
+        drive(clock, &mut device, &mut worker, &mut reporting, &stop).map_err(Failure::Wait)?;
         drop(view);
         reporting.report(worker.rejects());
+        if output.verbose > 0 {
+            remark_on(&mut device);
+        }
         let idle = || not_started("recv", "stopped before anything was sent here", Exit::Interrupted, output);
         Ok(reporting.last.unwrap_or_else(idle))
     }
@@ -214,7 +231,7 @@ struct Reporting {
     output: OutputArgs,
     transport: &'static str,
     io: &'static str,
-    packets: LastingPool,
+    packets: Gauge,
     blocks: LastingPool,
     last: Option<Exit>,
 }
@@ -298,7 +315,9 @@ impl StartError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Key(error) => super::key::exit_of(error),
-            Self::Store(_) | Self::Bind(_) | Self::Randomness(_) | Self::Interfaces(_) => Exit::Device,
+            Self::Store(_) | Self::Bind(_) | Self::Transport(_) | Self::Randomness(_) | Self::Interfaces(_) => {
+                Exit::Device
+            }
             Self::Ticket(_) => Exit::Failed,
             Self::Failure(failure) => Exit::of_code(failure.exit_code()),
         }

@@ -15,6 +15,8 @@ pub fn run(args: &RecvArgs, output: OutputArgs) -> Exit {
         once: args.once,
         ticket: Some(args.advertise.clone()),
         config: config_for(&args.transfer),
+        transport: args.transfer.transport,
+        interface: args.transfer.iface.clone(),
     };
     receiving.run(output).unwrap_or_else(|error| not_started("recv", &error.to_string(), error.exit(), output))
 }

@@ -17,6 +17,7 @@ use super::args::{Destination, OutputArgs, SendArgs, SendError, Sending, Source}
 use super::exit::Exit;
 use super::output::{Pools, ProgressView, Summary, not_started, remark};
 use super::session::{config_for, stop_flag};
+use super::transport::{announce, remark_on};
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, NoiseHandshake, Psk, PublicKey, StaticKey};
 use crate::drive::{Precision, drive};
@@ -30,6 +31,7 @@ use crate::transfer::progress::{Progress, Stage};
 use crate::transfer::sender::{Cargo, Sender, Sent};
 use crate::transfer::source::FileSource;
 use crate::transfer::walk::{Skipped, walk};
+use crate::transport::{self, NoTransport, Transport, Wish};
 #[cfg(target_os = "linux")]
 use crate::udp::HORIZON;
 use crate::udp::{Options, UdpDevice};
@@ -52,6 +54,8 @@ enum StartError {
     UnknownHost(String),
     #[error("cannot find the address of `{host}`: {source}")]
     Resolve { host: String, source: std::io::Error },
+    #[error(transparent)]
+    Transport(#[from] NoTransport),
     #[error(transparent)]
     Failure(#[from] Failure),
 }
@@ -86,26 +90,38 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
     let mut config = config_for(&args.transfer);
     let local = if callee.addresses.iter().any(SocketAddr::is_ipv6) { "[::]:0" } else { "0.0.0.0:0" };
     let local = local.parse().map_err(|_| StartError::Failure(Failure::Rule("no local address")))?;
-    let mut device = UdpDevice::bind(local, &Options::default()).map_err(Failure::from)?;
+    let udp = UdpDevice::bind(local, &Options::default()).map_err(Failure::from)?;
     config.rate_cap = args.transfer.rate_cap();
     let clock = Clock::start();
+    let wish = Wish {
+        choice: args.transfer.transport,
+        interface: args.transfer.iface.clone(),
+        remote: callee.addresses.first().copied(),
+    };
+    let (mut device, steps) = transport::open(&wish, Box::new(udp), clock.now())?;
+    announce(&device, &steps, output);
+    config.max_datagram_bytes = config.max_datagram_bytes.min(device.datagram_bytes());
     let pacing = schedule_departures(&mut device, clock, &callee.addresses, &mut config);
     if output.verbose > 0 {
         remark(&format!("pacing: {pacing}"));
     }
+    let packets = device.gauge();
+    let way = device.name();
     let (sent, stray, io) = transfer(&config, clock, cargo, &callee, identity, &mut device, &progress)?;
     drop(view);
-    let pools = Pools {
-        packets: device.pool().stats(),
-        blocks: blocks.map_or_else(PoolStats::default, |blocks| blocks.stats()),
-    };
-    Ok(report(sent, &stray, (device.transport_name(), io), pools, output, args.generate))
+    let pools =
+        Pools { packets: packets.stats(), blocks: blocks.map_or_else(PoolStats::default, |blocks| blocks.stats()) };
+    if output.verbose > 0 {
+        remark_on(&mut device);
+    }
+    Ok(report(sent, &stray, (way, io), pools, output, args.generate))
 }
 
 /// Leaves the departure of packets to the kernel where it can hold them, and says in words what is done.
 #[cfg(target_os = "linux")]
-fn schedule_departures(device: &mut UdpDevice, clock: Clock, remotes: &[SocketAddr], config: &mut Config) -> String {
-    match device.schedule_departures(clock, remotes) {
+fn schedule_departures(device: &mut Transport, clock: Clock, remotes: &[SocketAddr], config: &mut Config) -> String {
+    let Some(udp) = device.as_udp() else { return Precision::of_environment().describe().to_owned() };
+    match udp.schedule_departures(clock, remotes) {
         Ok(()) => {
             config.transmit_horizon = HORIZON;
             "the kernel holds packets until their departure (fq)".to_owned()
@@ -115,7 +131,7 @@ fn schedule_departures(device: &mut UdpDevice, clock: Clock, remotes: &[SocketAd
 }
 
 #[cfg(not(target_os = "linux"))]
-fn schedule_departures(_: &mut UdpDevice, _: Clock, _: &[SocketAddr], _: &mut Config) -> String {
+fn schedule_departures(_: &mut Transport, _: Clock, _: &[SocketAddr], _: &mut Config) -> String {
     Precision::of_environment().describe().to_owned()
 }
 
@@ -125,7 +141,7 @@ fn transfer(
     cargo: Cargo,
     callee: &Callee,
     identity: Arc<StaticKey>,
-    device: &mut UdpDevice,
+    device: &mut Transport,
     progress: &Arc<Progress>,
 ) -> Result<(Sent, RejectCounters, &'static str), Failure> {
     let engine = ThreadEngine::new(default_threads(), ENGINE_JOBS)?;
@@ -140,7 +156,7 @@ fn transfer(
             .map_err(Failure::Handshake)?;
         let mut config = config.clone();
         config.datagram_bytes = default_datagram_bytes(address.ip());
-        config.max_datagram_bytes = largest_datagram_bytes(address.ip());
+        config.max_datagram_bytes = config.max_datagram_bytes.min(largest_datagram_bytes(address.ip()));
         worker
             .connect(clock.now(), handshake, callee.psk.id(), *address, config)
             .map_err(|_| Failure::Handshake(HandshakeError::Library))?;
@@ -231,6 +247,7 @@ impl StartError {
             Self::Key(error) => super::key::exit_of(error),
             Self::UnknownHost(_) => Exit::Refused,
             Self::Resolve { .. } => Exit::Failed,
+            Self::Transport(_) => Exit::Device,
             Self::Failure(failure) => Exit::of_code(failure.exit_code()),
         }
     }

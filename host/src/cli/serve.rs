@@ -7,11 +7,12 @@ use thiserror::Error;
 use wirehaul_core::limits::MAX_DATAGRAM_BYTES;
 use wirehaul_core::session::Config;
 
-use super::args::{Listen, OutputArgs, ServeArgs, parse_listen};
+use super::args::{Listen, OutputArgs, ServeArgs, parse_listen, parse_transport};
 use super::exit::Exit;
 use super::output::not_started;
 use super::receiving::{Receiving, StartError};
 use crate::crypto::local_suites;
+use crate::transport::Choice;
 
 /// The file behind `--config`. Unknown keys are mistakes.
 #[derive(Debug, Deserialize)]
@@ -24,6 +25,10 @@ struct ServeConfig {
     /// Replace files that differ.
     #[serde(default)]
     overwrite: bool,
+    /// How packets travel; auto where it is left out.
+    transport: Option<String>,
+    /// The network interface for xdp.
+    iface: Option<String>,
 }
 
 /// Why serving did not start.
@@ -66,8 +71,14 @@ fn load(path: &Path) -> Result<Receiving, ServeError> {
             Listen { address, or_any_port: false }
         }
     };
+    let transport = match &config.transport {
+        None => Choice::Auto,
+        Some(text) => parse_transport(text).map_err(|error| malformed(format!("transport: {error}")))?,
+    };
     Ok(Receiving {
         listen,
+        transport,
+        interface: config.iface,
         dir: Some(config.dir),
         overwrite: config.overwrite,
         once: false,
@@ -105,6 +116,7 @@ mod tests {
             ("dir = 5", "dir"),
             ("dir = \".\"\nlisten = \"nowhere\"", "listen"),
             ("dir = \".\"\noverwite = true", "overwite"),
+            ("dir = \".\"\ntransport = \"ftp\"", "transport"),
         ] {
             let error = load_text(text).err().unwrap().to_string();
             assert!(error.contains(said), "{text}: {error}");

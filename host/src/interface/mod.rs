@@ -50,6 +50,8 @@ pub struct Interface {
     pub master: Option<Master>,
     /// Its VLAN id, and the index of the interface that carries it (which may be in another namespace).
     pub vlan: Option<(u16, u32)>,
+    /// The queueing discipline that packets leave through, by its name; several queues have `mq`, and one each below it.
+    pub qdisc: Option<String>,
     /// The XDP programs that are attached: at most one of each mode.
     pub xdp: Vec<AttachedProgram>,
     /// The name of its driver.
@@ -151,7 +153,7 @@ impl Interface {
     /// [`InterfaceError::BadName`] and [`InterfaceError::NoSuchName`], which list those that exist;
     /// [`InterfaceError::Kernel`].
     pub fn by_name(name: &str) -> Result<Self, InterfaceError> {
-        if !can_be_a_name(name) {
+        if !is_name(name) {
             return Err(InterfaceError::BadName { name: name.to_owned(), existing: names()? });
         }
         match link::one(&Which::Name(name))? {
@@ -208,6 +210,7 @@ impl Interface {
             is_loopback: link.is_loopback,
             is_ethernet: link.is_ethernet,
             kind: link.kind,
+            qdisc: link.qdisc,
             xdp: link.xdp,
         }
     }
@@ -239,8 +242,9 @@ impl Interface {
     }
 }
 
-/// As the kernel checks it (net/core/dev.c, `dev_valid_name`).
-fn can_be_a_name(name: &str) -> bool {
+/// Whether an interface can be called so, as the kernel checks it (net/core/dev.c, `dev_valid_name`).
+#[must_use]
+pub fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte != b'/' && byte != b':' && byte != 0 && !byte.is_ascii_whitespace() && byte != 0x0b;
     (1..=MAX_NAME_BYTES).contains(&name.len()) && name != "." && name != ".." && name.bytes().all(allowed)
 }

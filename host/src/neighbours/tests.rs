@@ -206,9 +206,16 @@ fn a_neighbour_on_the_link_is_resolved_by_the_kernel_s_own_packet() {
 #[test]
 fn a_link_local_neighbour_is_looked_for_on_our_interface() {
     on_a_host(|peer| {
-        let text = output("ip", &["-n", &peer.name, "-6", "-br", "address", "show", "dev", "wire", "scope", "link"]);
-        let link_local = text.split_whitespace().find_map(|word| word.strip_suffix("/64")).unwrap();
-        let hop = Scene::open("wire").hop_to(link_local);
+        // It comes some time after the link.
+        let link_local = loop {
+            let text =
+                output("ip", &["-n", &peer.name, "-6", "-br", "address", "show", "dev", "wire", "scope", "link"]);
+            match text.split_whitespace().find_map(|word| word.strip_suffix("/64")) {
+                Some(link_local) => break link_local.to_owned(),
+                None => sleep(time::Duration::from_millis(10)),
+            }
+        };
+        let hop = Scene::open("wire").hop_to(&link_local);
         assert_eq!(hop.ether_destination, peer.mac("wire"));
         assert!(matches!(hop.source, IpAddr::V6(v6) if v6.is_unicast_link_local()), "{hop:?}");
     });

@@ -19,7 +19,7 @@ const ANYWHERE: [IpAddr; 2] =
 ///
 /// # Errors
 /// [`NoTransport`]: the way that was forced cannot be gone. Nothing is left behind.
-pub fn open(wish: &Wish, udp: UdpDevice, now: Instant) -> Result<(Transport, Vec<Step>), NoTransport> {
+pub fn open(wish: &Wish, udp: Box<UdpDevice>, now: Instant) -> Result<(Transport, Vec<Step>), NoTransport> {
     let choice = wish.choice;
     let mode = match choice {
         Choice::Udp => return Ok((Transport::Udp(udp), vec![chosen("udp", "as asked for")])),
@@ -41,7 +41,7 @@ pub fn open(wish: &Wish, udp: UdpDevice, now: Instant) -> Result<(Transport, Vec
 
 /// Zero-copy AF_XDP where the driver has it, and otherwise UDP sockets: with segmentation they are faster than AF_XDP with
 /// copies (docs/performance.md).
-fn open_fastest(wish: &Wish, udp: UdpDevice, now: Instant) -> (Transport, Vec<Step>) {
+fn open_fastest(wish: &Wish, udp: Box<UdpDevice>, now: Instant) -> (Transport, Vec<Step>) {
     let mut steps = Vec::new();
     let mut refuse = |way, reason: String| steps.push(Step { way, reason });
     let udp = match interface_of(wish, udp.local_addr()) {
@@ -90,9 +90,9 @@ fn no_zero_copy(interface: &Interface) -> Option<String> {
 fn open_xdp(
     interface: &Interface,
     mode: Mode,
-    udp: UdpDevice,
+    udp: Box<UdpDevice>,
     now: Instant,
-) -> Result<Transport, (OpenError, UdpDevice)> {
+) -> Result<Transport, (OpenError, Box<UdpDevice>)> {
     let queues: Vec<u32> = (0..interface.usable_queues()).collect();
     match Datapath::open(interface, mode, udp.local_addr()) {
         Ok(datapath) => match datapath.device(&queues, udp, now) {

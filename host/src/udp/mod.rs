@@ -128,7 +128,7 @@ struct Carrier {
     state: UdpSocketState,
     /// Whether addresses of IPv4 are written as IPv6 (RFC 4291, section 2.5.5.2): on every IPv6 socket.
     mapped: bool,
-    sources: SourceAddresses,
+    sources: Box<SourceAddresses>,
     counters: Counters,
     /// Where the kernel holds each run until its departure.
     #[cfg(target_os = "linux")]
@@ -217,7 +217,7 @@ impl UdpDevice {
             socket,
             state,
             mapped: local.is_ipv6(),
-            sources: SourceAddresses::for_socket(local),
+            sources: Box::new(SourceAddresses::for_socket(local)),
             counters: Counters::default(),
             #[cfg(target_os = "linux")]
             departures: None,

@@ -43,7 +43,7 @@ fn receive(device: &mut UdpDevice, count: usize) -> Vec<Arrived> {
     let idle = EventFd::new().unwrap();
     let mut arrived = Vec::new();
     while arrived.len() < count {
-        if !device.wait(idle.as_fd(), Some(SECOND)).unwrap().readable {
+        if !device.wait_for(idle.as_fd(), Some(SECOND)).unwrap().readable {
             break;
         }
         let before = arrived.len();
@@ -301,7 +301,7 @@ fn what_the_kernel_has_no_room_for_is_held_back() {
         }
         assert!(one.is_holding_back());
         let idle = EventFd::new().unwrap();
-        assert!(one.wait(idle.as_fd(), Some(SECOND)).unwrap().writable, "room was not waited for");
+        assert!(one.wait_for(idle.as_fd(), Some(SECOND)).unwrap().writable, "room was not waited for");
         assert!(one.transmit_buffer().is_some(), "what was held back was not sent again");
         assert!(!one.is_holding_back());
         assert_eq!(receive(&mut two, 40).len(), 40);
@@ -344,10 +344,10 @@ fn a_wait_ends_by_the_other_descriptor_and_by_time() {
     let one = device("127.0.0.1:0", true);
     let event = EventFd::new().unwrap();
     let clock = Clock::start();
-    assert_eq!(one.wait(event.as_fd(), Some(Duration::from_micros(1500))).unwrap(), Ready::default());
+    assert_eq!(one.wait_for(event.as_fd(), Some(Duration::from_micros(1500))).unwrap(), Ready::default());
     assert!(clock.now().as_nanos() >= 1_500_000);
     event.write(1).unwrap();
-    let ready = one.wait(event.as_fd(), None).unwrap();
+    let ready = one.wait_for(event.as_fd(), None).unwrap();
     assert_eq!(ready, Ready { extra: true, ..Ready::default() });
 }
 

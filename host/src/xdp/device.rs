@@ -4,15 +4,17 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::time::TimeSpec;
 use wirehaul_core::device::{Device, Received, Submitted, Transmit};
+use wirehaul_core::pool::PoolStats;
 use wirehaul_core::time::{Duration, Instant};
-use wirehaul_core::xsk::{Counters, MAX_QUEUES, Queue, Whereabouts, XskDevice};
+use wirehaul_core::xsk::{Counters, Frames, MAX_QUEUES, Queues, Whereabouts, XskDevice};
 
-use super::datapath::{Attachment, Datapath, OpenError, Shape};
+use super::datapath::{Attachment, Datapath, Mode, OpenError, Shape};
 use super::memory::{Memory, PageSize};
 use super::socket::{Socket, SocketStatistics};
 use super::system::System;
@@ -35,8 +37,6 @@ const HELD_BACK: Duration = Duration::from_micros(100);
 /// Descriptors to wait on: all queues, the kernel's socket, the notifications, and what the caller adds.
 const MAX_WAITS: usize = MAX_QUEUES + 3;
 
-type CoreQueues = heapless::Vec<Queue<'static>, MAX_QUEUES>;
-
 /// Some queues of an interface as the core's [`Device`].
 pub struct XdpDevice {
     // Dropped in this order: frames and queues first (the core's device drops its `System`, and so the sockets, last), then
@@ -52,6 +52,7 @@ pub struct XdpDevice {
     watch: Watch,
     reopened: u64,
     is_gone: bool,
+    gauge: Arc<FrameGauge>,
 }
 
 /// Whether completions still come.
@@ -116,15 +117,23 @@ impl Datapath {
     /// filter was made for.
     ///
     /// # Errors
-    /// [`OpenError`] says what cannot be had; the queues that were bound are free again.
-    pub fn device(&self, queues: &[u32], kernel: UdpDevice, now: Instant) -> Result<XdpDevice, OpenError> {
-        let hops = NextHops::open(self.shape.index)?;
-        let count = u32::try_from(queues.len()).unwrap_or(u32::MAX).clamp(1, MAX_QUEUES as u32);
-        let mut umem = Umem::new(self.shape.umem_size(count), self.shape.node)?;
-        // SAFETY: asked for once; the frames go into the device, which drops them before the UMEM beside it.
-        let frames = unsafe { umem.frames() }?;
-        let (sockets, rings) = open_sockets(&umem, &self.shape, queues, &self.attachment)?;
-        self.attachment.set_addresses(hops.local_addresses())?;
+    /// [`OpenError`] says what cannot be had, and the socket comes back; the queues that were bound are free again.
+    pub fn device(
+        &self,
+        queues: &[u32],
+        kernel: Box<UdpDevice>,
+        now: Instant,
+    ) -> Result<XdpDevice, (OpenError, Box<UdpDevice>)> {
+        let hops = match NextHops::open(self.shape.index) {
+            Ok(hops) => hops,
+            Err(error) => return Err((error.into(), kernel)),
+        };
+        let parts = match Parts::open(self, queues, &hops) {
+            Ok(parts) => parts,
+            Err(error) => return Err((error, kernel)),
+        };
+        let Parts { sockets, rings, frames, umem } = parts;
+        let gauge = Arc::new(FrameGauge::default());
         let system = System { sockets, hops, kernel, kernel_is_dirty: false, now };
         Ok(XdpDevice {
             core: XskDevice::new(system, frames, rings, self.attachment.local()),
@@ -137,7 +146,62 @@ impl Datapath {
             watch: Watch::default(),
             reopened: 0,
             is_gone: false,
+            gauge,
         })
+    }
+}
+
+/// What a device is made of, in the order in which it has to be dropped.
+struct Parts {
+    rings: Queues<'static>,
+    frames: Frames<'static, 'static>,
+    sockets: Vec<Socket>,
+    umem: Umem,
+}
+
+impl Parts {
+    fn open(datapath: &Datapath, queues: &[u32], hops: &NextHops) -> Result<Self, OpenError> {
+        let (shape, attachment) = (&datapath.shape, &datapath.attachment);
+        let count = u32::try_from(queues.len()).unwrap_or(u32::MAX).clamp(1, MAX_QUEUES as u32);
+        let mut umem = Umem::new(shape.umem_size(count), shape.node)?;
+        // SAFETY: asked for once; whoever has the frames, this or the device, drops them before the UMEM beside them.
+        let frames = unsafe { umem.frames() }?;
+        let (sockets, rings) = open_sockets(&umem, shape, queues, attachment)?;
+        let parts = Self { rings, frames, sockets, umem };
+        attachment.set_addresses(hops.local_addresses())?;
+        Ok(parts)
+    }
+}
+
+/// How the frames to send from stand, for whoever asks while the device is in use.
+#[derive(Debug, Default)]
+pub struct FrameGauge {
+    slots: AtomicU32,
+    slot_bytes: AtomicU32,
+    free: AtomicU32,
+    lowest_free: AtomicU32,
+    exhausted: AtomicU64,
+}
+
+impl FrameGauge {
+    fn set(&self, stats: &PoolStats) {
+        self.slots.store(stats.slots, Ordering::Relaxed);
+        self.slot_bytes.store(stats.slot_bytes as u32, Ordering::Relaxed);
+        self.free.store(stats.free, Ordering::Relaxed);
+        self.lowest_free.store(stats.lowest_free, Ordering::Relaxed);
+        self.exhausted.store(stats.exhausted, Ordering::Relaxed);
+    }
+
+    /// How they stood a moment ago.
+    #[must_use]
+    pub fn stats(&self) -> PoolStats {
+        PoolStats {
+            slots: self.slots.load(Ordering::Relaxed),
+            slot_bytes: self.slot_bytes.load(Ordering::Relaxed) as usize,
+            free: self.free.load(Ordering::Relaxed),
+            lowest_free: self.lowest_free.load(Ordering::Relaxed),
+            exhausted: self.exhausted.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -147,15 +211,16 @@ fn open_sockets(
     shape: &Shape,
     queues: &[u32],
     attachment: &Attachment,
-) -> Result<(Vec<Socket>, CoreQueues), OpenError> {
+) -> Result<(Vec<Socket>, Queues<'static>), OpenError> {
     let mut sockets: Vec<Socket> = Vec::new();
-    let mut rings = CoreQueues::new();
+    let mut rings = Queues::new();
+    let count = u32::try_from(queues.len()).unwrap_or(u32::MAX);
     for queue in queues.iter().take(MAX_QUEUES) {
         let first = sockets.first().map(AsFd::as_fd);
         // SAFETY: sockets go into the device's `System`, which is dropped behind its queues and frames and before the UMEM.
         // Frames of this UMEM are lent through queues that bear its number, and all of those are opened here.
-        let (socket, ring) = unsafe { Socket::open(umem, &shape.socket(*queue), first) }?;
-        if shape.mode == super::datapath::Mode::ZeroCopy && !socket.is_zero_copy() {
+        let (socket, ring) = unsafe { Socket::open(umem, &shape.socket(*queue, count), first) }?;
+        if shape.mode == Mode::ZeroCopy && !socket.is_zero_copy() {
             return Err(OpenError::Copies(shape.name.clone()));
         }
         attachment.filter.bind_queue(*queue, socket.as_fd())?;
@@ -186,14 +251,20 @@ impl XdpDevice {
     }
 
     /// The kernel's socket on the same port.
-    pub fn kernel_socket(&mut self) -> &UdpDevice {
-        &self.core.outside().kernel
+    pub const fn kernel_socket(&self) -> &UdpDevice {
+        &self.core.outside_ref().kernel
     }
 
     /// The longest datagram that fits into a frame.
     #[must_use]
     pub const fn datagram_bytes(&self) -> usize {
         self.core.datagram_bytes()
+    }
+
+    /// How its frames to send from stand, also while it is in use.
+    #[must_use]
+    pub fn gauge(&self) -> Arc<FrameGauge> {
+        Arc::clone(&self.gauge)
     }
 
     /// What the frames lie in.
@@ -334,6 +405,7 @@ impl HostDevice for XdpDevice {
 
     fn maintain(&mut self, now: Instant) {
         self.core.outside().now = now;
+        self.gauge.set(&self.core.transmit_stats());
         if now.saturating_since(self.refreshed) >= REFRESH_EVERY {
             self.refresh(now);
         }

@@ -141,7 +141,10 @@ impl Memory {
         for place in places {
             for pages in sizes.clone().filter(|pages| *pages == PageSize::Small || bytes >= pages.bytes() / 2) {
                 match Self::on(bytes.next_multiple_of(pages.bytes()), pages, *place) {
-                    Ok(memory) => return Ok(Self { steps, ..memory }),
+                    Ok(mut memory) => {
+                        memory.steps = steps;
+                        return Ok(memory);
+                    }
                     Err(error) => {
                         steps.push(error.to_string());
                         failure = Some(error);

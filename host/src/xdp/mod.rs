@@ -3,6 +3,7 @@
 //! ```text
 //! datapath  the filter on the interface (bpf, attach), and how frames and sockets have to be for it
 //! device    sockets and UMEM under the core's device; opened anew when they fail; the kernel's own socket beside them
+//! port      whole frames of one queue, without sessions
 //! socket    system calls of one queue        umem, memory   frames on huge pages, on the card's node
 //! paired    rings without a socket, for tests and benches
 //! ```
@@ -15,6 +16,7 @@ mod datapath;
 mod device;
 pub mod memory;
 pub mod paired;
+mod port;
 mod socket;
 mod system;
 #[cfg(test)]
@@ -22,6 +24,7 @@ mod testing;
 mod umem;
 
 pub use datapath::{Datapath, Mode, OpenError};
-pub use device::{MemoryReport, Statistics, XdpDevice};
+pub use device::{FrameGauge, MemoryReport, Statistics, XdpDevice};
+pub use port::Port;
 pub use socket::{BindMode, SocketError, SocketOptions, SocketStatistics};
 pub use umem::{UmemError, UmemSize};

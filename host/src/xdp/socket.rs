@@ -416,17 +416,17 @@ impl Mapping {
     /// # Safety
     /// What is returned is gone before this mapping is.
     unsafe fn ring(&self, offset: &libc::xdp_ring_offset) -> Option<RingMemory<'static>> {
-        let word = |at: u64| {
+        let inside = |at: u64, align: usize| {
             let at = usize::try_from(at).ok()?;
-            (at.is_multiple_of(align_of::<AtomicU64>()) && at < self.len).then_some(at)
+            (at.is_multiple_of(align) && at.checked_add(align)? <= self.len).then_some(at)
         };
         let index = |at: u64| {
-            let at = word(at).filter(|at| at + size_of::<AtomicU32>() <= self.len)?;
+            let at = inside(at, align_of::<AtomicU32>())?;
             // SAFETY: inside of the mapping, aligned, and mapped for as long as the result lives; the kernel and we use these
             // four bytes as an atomic number only.
             Some(unsafe { &*self.start.as_ptr().add(at).cast::<AtomicU32>() })
         };
-        let begin = word(offset.desc)?;
+        let begin = inside(offset.desc, align_of::<AtomicU64>())?;
         let words = (self.len - begin) / size_of::<AtomicU64>();
         // SAFETY: from `begin` to the end of the mapping there are so many aligned words; as above.
         let words = unsafe { std::slice::from_raw_parts(self.start.as_ptr().add(begin).cast::<AtomicU64>(), words) };

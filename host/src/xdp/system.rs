@@ -19,7 +19,7 @@ pub(super) struct System {
     pub(super) hops: NextHops,
     /// Holds the port, so that nobody else takes it, and carries what does not go through the queues: fragments, packets to
     /// and from other interfaces, and those to neighbours that the kernel has to find first.
-    pub(super) kernel: UdpDevice,
+    pub(super) kernel: Box<UdpDevice>,
     /// Datagrams were given to `kernel` since it was flushed.
     pub(super) kernel_is_dirty: bool,
     /// The time of this turn.

@@ -13,6 +13,7 @@ mod conduct;
 mod conflicts;
 mod damage;
 mod disk;
+mod doctor;
 mod greeting;
 mod hostile;
 mod interrupt;

@@ -32,6 +32,13 @@ pub(super) const KEY: &str =
   wirehaul key trust backup.example whk1...     from now on, the host of that name has this key
   wirehaul key new --force                      a new key, after the old one became known";
 
+pub(super) const DOCTOR: &str = "  wirehaul doctor                         the interface of the default route
+  wirehaul doctor --iface eth0            this one
+  wirehaul doctor --iface eth0 --json     a JSON line for each point that is looked at
+
+It only looks, and changes nothing. It exits with 0 where AF_XDP will work on at least one of the
+interfaces that were looked at, and with 4 where it will on none.";
+
 /// The end of a command's help.
 pub(super) fn ending(examples: &str) -> String {
     format!("Examples:\n{examples}\n\n{EXIT_CODES}")

@@ -126,7 +126,7 @@ fn what_this_build_lacks_is_said() {
     assert!(refusal(recv(&["--io", "tape"])).contains("expected auto or sync"));
     assert!(refusal(recv(&["--cc", "vegas"])).contains("cubic"));
     let args = recv(&["--transport", "udp", "--io", "sync", "--cc", "cubic", "--seed", "7"]).unwrap().transfer;
-    assert_eq!((args.transport, args.io, args.seed), (Transport::Udp, FileIo::Sync, 7));
+    assert_eq!((args.transport, args.io, args.seed), (Choice::Udp, FileIo::Sync, 7));
 }
 
 #[test]
@@ -184,6 +184,25 @@ fn contradictions_are_refused() {
 }
 
 #[test]
+fn interfaces_have_names_that_the_kernel_takes() {
+    let iface = |line: &[&str]| {
+        parse(&[&["doctor"], line].concat()).map(|cli| match cli.command {
+            Command::Doctor(doctor) => doctor.iface,
+            other => panic!("{other:?}"),
+        })
+    };
+    assert_eq!(iface(&[]).unwrap(), None);
+    for good in ["lo", "eth0.5", "fifteen-bytes-x"] {
+        assert_eq!(iface(&["--iface", good]).unwrap().as_deref(), Some(good));
+    }
+    for bad in ["", ".", "..", "sixteen-bytes-xx", "a b", "a/b", "eth0:1", "a\n"] {
+        assert!(refusal(iface(&["--iface", bad])).contains("like eth0"), "{bad:?}");
+    }
+    refusal(iface(&["eth0"]));
+    refusal(iface(&["--iface", "eth0", "--iface", "eth1"]));
+}
+
+#[test]
 fn keys_are_checked_before_anything_is_done() {
     let key = PublicKey::from_bytes([5; 32]);
     let Command::Key(args) = parse(&["key", "trust", "beta", &key.to_string()]).unwrap().command else {
@@ -197,7 +216,7 @@ fn keys_are_checked_before_anything_is_done() {
 
 #[test]
 fn every_command_has_help_with_examples_and_exit_codes() {
-    for line in [&["--help"][..], &["send", "--help"], &["recv", "--help"], &["key", "--help"]] {
+    for line in [&["--help"][..], &["send", "--help"], &["recv", "--help"], &["key", "--help"], &["doctor", "--help"]] {
         let help = parse(line).err().unwrap();
         assert_eq!(help.exit_code(), 0);
         let help = help.to_string();
