@@ -147,10 +147,10 @@ fn variants(frame: &Frame) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     .into_iter()
 }
 
-/// [`cases`] as text, one a line: verdict, name, bytes.
+/// [`cases`] as text, one a line: verdict, name, bytes; behind what the filter is to be open for.
 #[must_use]
 pub fn cases_as_text() -> String {
-    let mut text = String::new();
+    let mut text: String = OPEN.iter().map(|address| format!("open {address}\n")).collect();
     for (name, bytes) in cases() {
         let verdict = if is_ours(&bytes) { "redirect" } else { "pass" };
         let hex: String = bytes.iter().fold(String::new(), |mut hex, byte| {

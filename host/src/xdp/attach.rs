@@ -1,5 +1,8 @@
 //! The port filter on an interface.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 

@@ -1,6 +1,8 @@
 //! The port filter in the kernel: its program, its maps, and what can be asked of them.
 
 mod call;
+#[cfg(test)]
+pub(super) mod tests;
 
 use std::ffi::CString;
 use std::io;

@@ -124,14 +124,11 @@ pub(super) fn shape_of(map: BorrowedFd<'_>) -> io::Result<MapShape> {
         info: u64,
     }
     let mut info = Info::default();
-    let mut attribute =
-        Attribute { descriptor: raw(map), info_bytes: size_of::<Info>() as u32, info: (&raw mut info).addr() as u64 };
-    (&raw mut info).expose_provenance();
+    let place = (&raw mut info).expose_provenance() as u64;
+    let mut attribute = Attribute { descriptor: raw(map), info_bytes: size_of::<Info>() as u32, info: place };
     // SAFETY: the kernel writes at most `info_bytes` to `info`, which is so long, takes any bytes, and outlives the call.
     // It refuses descriptors that are not its own.
     unsafe { bpf(OBJ_GET_INFO_BY_FD, &mut attribute) }?;
-    // SAFETY: `info` lives, is aligned, and any bytes are a value of it. Read as volatile: it was written through an address.
-    let info = unsafe { (&raw const info).read_volatile() };
     Ok(MapShape { kind: info.kind, key_bytes: info.key_bytes, value_bytes: info.value_bytes, entries: info.entries })
 }
 
