@@ -6,10 +6,10 @@
 pub mod cli;
 pub mod clock;
 pub mod crypto;
-#[cfg(target_os = "linux")]
-pub mod doctor;
 #[cfg(unix)]
 pub mod device;
+#[cfg(target_os = "linux")]
+pub mod doctor;
 #[cfg(unix)]
 pub mod drive;
 #[cfg(target_os = "linux")]

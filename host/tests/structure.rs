@@ -60,8 +60,24 @@ const HOST_RULES: Rules = &[
     ("transport", &["device", "interface", "netlink", "udp", "xdp"]),
     ("doctor", &["interface", "netlink"]),
     ("drive", &["clock", "crypto", "device"]),
-    ("transfer", &["crypto", "drive", "io", "pools"]),
-    ("cli", &["clock", "crypto", "doctor", "drive", "interface", "io", "memory", "pools", "transfer", "transport", "udp", "xdp"]),
+    ("transfer", &["crypto", "drive", "io", "pools", "udp"]),
+    (
+        "cli",
+        &[
+            "clock",
+            "crypto",
+            "doctor",
+            "drive",
+            "interface",
+            "io",
+            "memory",
+            "pools",
+            "transfer",
+            "transport",
+            "udp",
+            "xdp",
+        ],
+    ),
 ];
 
 /// What the core may depend on at all.
