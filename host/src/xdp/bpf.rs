@@ -2,7 +2,7 @@
 
 mod call;
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;
 
 use std::ffi::CString;
 use std::io;
@@ -15,8 +15,8 @@ use thiserror::Error;
 use wirehaul_core::filter::asm::AsmError;
 use wirehaul_core::filter::{Maps, PortKey, Verdict, port_filter};
 
-pub(super) use call::attach;
 use call::{MapKind, MapShape};
+pub(super) use call::{attach, detach};
 
 /// How many pairs of address and port a filter can be open for.
 pub const PORTS_CAPACITY: u32 = 1024;

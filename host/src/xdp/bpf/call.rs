@@ -18,6 +18,7 @@ const OBJ_GET: c_int = 7;
 const PROG_TEST_RUN: c_int = 10;
 const OBJ_GET_INFO_BY_FD: c_int = 15;
 const LINK_CREATE: c_int = 28;
+const LINK_DETACH: c_int = 34;
 
 const PROG_TYPE_XDP: u32 = 6;
 /// BPF_XDP of `enum bpf_attach_type`.
@@ -248,6 +249,13 @@ pub(in crate::xdp) fn attach(program: BorrowedFd<'_>, interface: u32, flags: u32
     // SAFETY: the attribute is the start of the union for LINK_CREATE and holds no pointers; what comes back is a new
     // descriptor.
     unsafe { descriptor(bpf(LINK_CREATE, &mut attribute)?) }
+}
+
+/// Detaches the program of a link, which has to be closed as well.
+pub(in crate::xdp) fn detach(link: BorrowedFd<'_>) -> io::Result<()> {
+    let mut link = raw(link);
+    // SAFETY: the attribute is the start of the union for LINK_DETACH and holds no pointers.
+    unsafe { bpf(LINK_DETACH, &mut link) }.map(drop)
 }
 
 /// The system call.

@@ -189,7 +189,7 @@ fn pin(map: BorrowedFd<'_>, place: &Path) {
 }
 
 /// Takes all capabilities from this thread.
-pub(in crate::xdp) fn drop_capabilities() {
+fn drop_capabilities() {
     let none = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none }).unwrap();
 }
