@@ -159,7 +159,7 @@ impl<'m, 'p> Frames<'m, 'p> {
     }
 
     /// Takes a frame back that is not needed any more.
-    #[inline]
+    #[inline(always)]
     pub fn put(&mut self, slot: Slot<'p>) {
         if core::ptr::eq(slot.pool(), self.receive_pool) {
             self.receive_free.put(slot);

@@ -89,7 +89,7 @@ impl<'m> Queue<'m> {
 
     /// Gives the kernel a frame again to receive into, not published before [`Queue::release`]; puts it back among the free ones
     /// where the kernel has its share, or the frame is one to send from.
-    #[inline]
+    #[inline(always)]
     pub fn recycle<'p>(&mut self, frames: &mut Frames<'_, 'p>, frame: Frame<'p>) {
         let slot = frame.into_slot();
         if self.filled >= self.share || !self.is_over(frames) || self.fill.free(1) == 0 {
@@ -106,7 +106,7 @@ impl<'m> Queue<'m> {
 
     /// The next packet that came, or the next chunk of one (then `true`: it goes on). The places of what was taken out are
     /// the kernel's again with [`Queue::release`].
-    #[inline]
+    #[inline(always)]
     pub fn next_received<'p>(&mut self, frames: &mut Frames<'_, 'p>) -> Option<(Frame<'p>, bool)> {
         if !self.is_over(frames) {
             return None;
@@ -147,7 +147,7 @@ impl<'m> Queue<'m> {
     ///
     /// # Errors
     /// The frame itself, where the ring has no room for it or it belongs to another UMEM.
-    #[inline]
+    #[inline(always)]
     pub fn transmit<'p>(&mut self, frames: &mut Frames<'_, 'p>, frame: Frame<'p>) -> Result<(), Frame<'p>> {
         let descriptors = frames.descriptors(&frame);
         if !self.is_over(frames) || self.transmit.free(descriptors) < descriptors {
