@@ -15,6 +15,9 @@ use crate::netns::{NamespacePair, NetnsError, Side};
 
 /// Before a rate is taken: every process is at work by then.
 const WARM_UP: Duration = Duration::from_millis(1500);
+/// Where all packets go that nobody is to receive: xdpsock's own choice. The other host's stack drops them at its door, whoever
+/// sent them; packets to itself it would answer.
+const NOBODY: &str = "3c:fd:fe:9e:7f:71";
 /// What the processes run on for afterwards.
 const COOL_DOWN: u64 = 1;
 
@@ -117,7 +120,16 @@ impl Lab {
     /// # Errors
     /// [`VethError`].
     pub fn new(is_skb: bool, seconds: u64) -> Result<Self, VethError> {
-        Ok(Self { pair: NamespacePair::create()?, is_skb, seconds, own_program: std::env::current_exe()? })
+        let lab = Self { pair: NamespacePair::create()?, is_skb, seconds, own_program: std::env::current_exe()? };
+        // Sockets send to the hardware address that their host takes for the other's.
+        let other = lab.pair.address(Side::Destination).to_string();
+        let neighbour = ["neighbour", "replace", &other, "lladdr", NOBODY, "dev", "veth0", "nud", "permanent"];
+        let output = lab.inside(Side::Source, "ip").args(neighbour).output()?;
+        if output.status.success() {
+            return Ok(lab);
+        }
+        let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(VethError::Failed { who: "ip neighbour", output })
     }
 
     /// Packets per second.
@@ -181,7 +193,7 @@ impl Lab {
             command.args(peer::arguments(doing, self.is_skb, seconds));
         } else {
             let seconds = if doing == Doing::Drop { self.seconds } else { seconds };
-            command.arg(&self.own_program).args(self.role(side, who, doing)?).arg("--seconds").arg(seconds.to_string());
+            command.arg(&self.own_program).args(self.role(side, who, doing)).arg("--seconds").arg(seconds.to_string());
             if self.is_skb {
                 command.arg("--skb");
             }
@@ -189,7 +201,7 @@ impl Lab {
         Ok(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
     }
 
-    fn role(&self, side: Side, who: Contestant, doing: Doing) -> Result<Vec<String>, VethError> {
+    fn role(&self, side: Side, who: Contestant, doing: Doing) -> Vec<String> {
         let role = match (who, doing) {
             (Contestant::Sendmmsg, _) => "sendmmsg",
             (Contestant::Gso, _) => "gso",
@@ -198,12 +210,10 @@ impl Lab {
             (_, Doing::Forward) => "forward",
         };
         let other = if side == Side::Source { Side::Destination } else { Side::Source };
-        let output = self.inside(other, "cat").arg("/sys/class/net/veth0/address").output()?;
-        let mac = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         let (own, other) = (self.pair.address(side).to_string(), self.pair.address(other).to_string());
         let arguments =
-            ["role", "--role", role, "--iface", "veth0", "--own", &own, "--other", &other, "--other-mac", &mac];
-        Ok(arguments.map(str::to_owned).to_vec())
+            ["role", "--role", role, "--iface", "veth0", "--own", &own, "--other", &other, "--other-mac", NOBODY];
+        arguments.map(str::to_owned).to_vec()
     }
 
     fn inside(&self, side: Side, program: &str) -> Command {
