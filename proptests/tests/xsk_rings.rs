@@ -139,6 +139,7 @@ enum Step {
     Complete(u8),
     Reap,
     Drop,
+    Recycle,
     LoseFilled,
     LoseCompletion,
     ClaimReceived(u64, u32, u32),
@@ -159,6 +160,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => any::<u8>().prop_map(Step::Complete),
         4 => Just(Step::Reap),
         2 => Just(Step::Drop),
+        3 => Just(Step::Recycle),
         1 => Just(Step::LoseFilled),
         1 => Just(Step::LoseCompletion),
         1 => (address.clone(), 0_u32..5000, 0_u32..4).prop_map(|(a, len, options)| Step::ClaimReceived(a, len, options)),
@@ -222,6 +224,12 @@ impl Play<'_, '_> {
             Step::Drop => {
                 if let Some(frame) = self.held.pop() {
                     self.frames.put(frame.into_slot());
+                }
+            }
+            Step::Recycle => {
+                if let Some(frame) = self.held.pop() {
+                    self.queue.recycle(&mut self.frames, frame);
+                    self.queue.release();
                 }
             }
             Step::LoseFilled => drop(self.kernel.lose_filled()),

@@ -246,7 +246,9 @@ impl<'m, 'p, O: Outside> XskDevice<'m, 'p, O> {
                 continue;
             }
             datagrams += usize::from(self.hand_over(frame.bytes_mut(), sink));
-            self.frames.put(frame.into_slot());
+            if let Some(queue) = self.queues.get_mut(index) {
+                queue.recycle(&mut self.frames, frame);
+            }
         }
         if let Some(queue) = self.queues.get_mut(index).filter(|_| taken > 0) {
             queue.release();
