@@ -78,7 +78,8 @@ proptest! {
             }
             let waiting = consumer.waiting() as usize;
             // It looks at the other end's index only where it knows of none.
-            prop_assert!(waiting <= shown.len() && (waiting > 0) == !shown.is_empty());
+            prop_assert!(waiting <= shown.len());
+            prop_assert_eq!(waiting == 0, shown.is_empty());
             prop_assert_eq!(producer.outstanding() as usize, hidden.len() + shown.len() + taken);
             prop_assert_eq!(producer.is_drained(), shown.is_empty() && taken == 0);
         }
