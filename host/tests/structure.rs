@@ -55,6 +55,7 @@ const HOST_RULES: Rules = &[
     ("neighbours", &["netlink"]),
     ("netlink", &[]),
     ("pools", &[]),
+    ("privileges", &[]),
     ("device", &[]),
     ("udp", &["clock", "device", "netlink", "pools"]),
     ("xdp", &["device", "interface", "neighbours", "udp"]),
