@@ -1,5 +1,6 @@
 //! `./x bench xdp`: this end of AF_XDP rings alone, and packets per second over a veth pair next to xdpsock and UDP sockets.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -7,6 +8,7 @@ use serde_json::json;
 use wirehaul_benches::stats::{median, range};
 use wirehaul_benches::xdp::cost::{WORKS, Work, measure, run};
 use wirehaul_benches::xdp::role::{RoleArgs, play};
+use wirehaul_benches::xdp::transfer::{Transfers, WAYS};
 use wirehaul_benches::xdp::veth::{Contestant, Lab, Scenario};
 
 /// What a packet may cost, in nanoseconds, in each direction.
@@ -29,6 +31,12 @@ struct Arguments {
     /// Only the costs, without any network
     #[arg(long)]
     costs: bool,
+    /// The program whose transfers are compared by transport; without it they are left out
+    #[arg(long)]
+    wirehaul: Option<PathBuf>,
+    /// Bytes of each transfer
+    #[arg(long, default_value_t = 2 << 30)]
+    bytes: u64,
     /// The kernel runs the filter behind the driver, not in it
     #[arg(long)]
     skb: bool,
@@ -70,10 +78,37 @@ fn main() -> ExitCode {
     if arguments.costs {
         return print_json(&arguments, &json!({ "costs": costs }));
     }
-    match rates(&arguments) {
-        Ok(rates) => print_json(&arguments, &json!({ "costs": costs, "rates": rates })),
+    match rates(&arguments).and_then(|rates| Ok((rates, transfers(&arguments)?))) {
+        Ok((rates, transfers)) => {
+            print_json(&arguments, &json!({ "costs": costs, "rates": rates, "transfers": transfers }))
+        }
         Err(message) => fail(&message),
     }
+}
+
+/// A transfer by each way in turn, so often.
+fn transfers(arguments: &Arguments) -> Result<serde_json::Value, String> {
+    let Some(wirehaul) = &arguments.wirehaul else { return Ok(json!([])) };
+    let lab = Transfers::new(wirehaul).map_err(|error| error.to_string())?;
+    let mut rates = vec![Vec::new(); WAYS.len()];
+    for _ in 0..arguments.rounds.max(1) {
+        for (way, rates) in WAYS.iter().zip(&mut rates) {
+            rates.push(lab.run(way, arguments.bytes).map_err(|error| error.to_string())?);
+        }
+    }
+    let by_sockets = rates.first().and_then(|rates| median(rates)).unwrap_or_default();
+    let mut found = Vec::new();
+    for (way, rates) in WAYS.iter().zip(&rates) {
+        let (Some(rate), Some((low, high))) = (median(rates), range(rates)) else { continue };
+        if !arguments.json {
+            println!(
+                "transfer           {way:<10} {rate:>9.2} Gbit/s    ({low:.2} to {high:.2})   {:.2}x of sockets",
+                rate / by_sockets
+            );
+        }
+        found.push(json!({ "way": way, "gbit_per_s": rate, "of_sockets": rate / by_sockets }));
+    }
+    Ok(json!(found))
 }
 
 /// Every contestant of every scenario in turn, so often; prints medians, ranges, and ours beside the others.

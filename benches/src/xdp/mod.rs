@@ -3,6 +3,7 @@
 pub mod cost;
 pub mod peer;
 pub mod role;
+pub mod transfer;
 pub mod veth;
 
 use std::net::{Ipv4Addr, SocketAddr};
