@@ -60,7 +60,7 @@ const HOST_RULES: Rules = &[
     ("udp", &["clock", "device", "netlink", "pools"]),
     ("xdp", &["device", "interface", "neighbours", "udp"]),
     ("transport", &["device", "interface", "netlink", "udp", "xdp"]),
-    ("doctor", &["interface", "netlink"]),
+    ("doctor", &["interface", "netlink", "xdp"]),
     ("drive", &["clock", "crypto", "device"]),
     ("transfer", &["crypto", "drive", "io", "pools", "udp"]),
     (

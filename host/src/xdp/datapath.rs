@@ -13,6 +13,8 @@ use crate::neighbours;
 
 /// Ethernet, two VLAN tags and the kernel's headroom beside the IP packet in a chunk.
 const LINK_BYTES: u32 = 14 + 2 * 4 + 256;
+/// A page: no chunk is larger, also on huge pages.
+const MAX_CHUNK_BYTES: u32 = 4096;
 /// Chunks of a frame to send from where packets do not fit into one: 9000 bytes and their headers.
 const JUMBO_CHUNKS: u32 = 3;
 /// Above this MTU some drivers take only programs that know packets in several buffers: veth has 3.5 KB of room in one.
@@ -165,17 +167,14 @@ impl Shape {
         if let Some(master) = &interface.master {
             return Err(OpenError::Port { name, master: master.name.clone(), kind: master.kind.clone() });
         }
-        let page = 4096;
-        let fits = |chunk: u32| interface.mtu + LINK_BYTES <= chunk;
-        let chunk_bytes = if fits(2048) { 2048 } else { page };
-        let is_multi_buffer = !fits(chunk_bytes);
+        let (chunk_bytes, is_multi_buffer) = chunks_for(interface.mtu);
         let takes_several = match mode {
             Mode::ZeroCopy => interface.xdp_features.is_some_and(|xdp| xdp.zero_copy_max_frames.is_some_and(|n| n > 1)),
             Mode::Copy => interface.xdp_features.is_none_or(|xdp| xdp.multi_buffer_rx),
             Mode::Generic => true,
         };
         if is_multi_buffer && !takes_several {
-            return Err(OpenError::Mtu { name, mtu: interface.mtu, limit: page - LINK_BYTES });
+            return Err(OpenError::Mtu { name, mtu: interface.mtu, limit: MAX_CHUNK_BYTES - LINK_BYTES });
         }
         Ok(Self {
             name,
@@ -188,14 +187,9 @@ impl Shape {
         })
     }
 
-    /// The UMEM for so many queues of one device. What it sends, one thread sends: that does not grow with the queues.
+    /// The UMEM for so many queues of one device.
     pub(super) fn umem_size(&self, queues: u32) -> UmemSize {
-        UmemSize {
-            chunk_bytes: self.chunk_bytes,
-            receive_frames: receive_entries(queues) * queues,
-            transmit_frames: if self.is_multi_buffer { ENTRIES / 2 } else { ENTRIES },
-            chunks_per_transmit: if self.is_multi_buffer { JUMBO_CHUNKS } else { 1 },
-        }
+        umem_size(self.chunk_bytes, self.is_multi_buffer, queues)
     }
 
     /// The socket of one of so many queues of a device.
@@ -210,6 +204,28 @@ impl Shape {
             busy_poll_us: self.busy_poll_us,
         }
     }
+}
+
+/// Bytes of a chunk for packets of this MTU, and whether one packet may take several.
+const fn chunks_for(mtu: u32) -> (u32, bool) {
+    if mtu + LINK_BYTES <= 2048 { (2048, false) } else { (MAX_CHUNK_BYTES, mtu + LINK_BYTES > MAX_CHUNK_BYTES) }
+}
+
+/// What a device sends, one thread sends: that part does not grow with the queues.
+fn umem_size(chunk_bytes: u32, is_multi_buffer: bool, queues: u32) -> UmemSize {
+    UmemSize {
+        chunk_bytes,
+        receive_frames: receive_entries(queues) * queues,
+        transmit_frames: if is_multi_buffer { ENTRIES / 2 } else { ENTRIES },
+        chunks_per_transmit: if is_multi_buffer { JUMBO_CHUNKS } else { 1 },
+    }
+}
+
+/// Bytes of frames that a worker with one queue of this MTU takes.
+#[must_use]
+pub fn queue_bytes(mtu: u32) -> u64 {
+    let (chunk_bytes, is_multi_buffer) = chunks_for(mtu.min(u32::MAX / 2));
+    umem_size(chunk_bytes, is_multi_buffer, 1).bytes() as u64
 }
 
 /// Entries of each queue's receive ring: a power of two.

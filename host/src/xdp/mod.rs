@@ -23,7 +23,7 @@ mod system;
 mod testing;
 mod umem;
 
-pub use datapath::{Datapath, Mode, OpenError};
+pub use datapath::{Datapath, Mode, OpenError, queue_bytes};
 pub use device::{FrameGauge, MemoryReport, Statistics, XdpDevice};
 pub use port::Port;
 pub use socket::{BindMode, SocketError, SocketOptions, SocketStatistics};

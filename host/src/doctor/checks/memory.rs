@@ -3,9 +3,7 @@
 use super::{count, ranges};
 use crate::doctor::Check;
 use crate::doctor::facts::{Capabilities, Card, Host, HugePages};
-
-/// What the frames of one queue take: 4096 frames of 4096 bytes.
-pub(super) const QUEUE_BYTES: u64 = 4096 * 4096;
+use crate::xdp::queue_bytes;
 
 const MIB: u64 = 1 << 20;
 
@@ -26,9 +24,14 @@ pub(super) fn numa_node(card: &Card, host: &Host) -> Check {
         .change(format!("numactl --cpunodebind={node} --membind={node} wirehaul ..."))
 }
 
+/// What the frames of all queues take, each with a worker of its own.
+pub(super) fn frames_bytes(card: &Card) -> u64 {
+    u64::from(card.interface.usable_queues()).saturating_mul(queue_bytes(card.interface.mtu))
+}
+
 pub(super) fn huge_pages(card: &Card, host: &Host) -> Check {
     const POINT: &str = "huge-pages";
-    let needed_bytes = u64::from(card.interface.usable_queues()).saturating_mul(QUEUE_BYTES);
+    let needed_bytes = frames_bytes(card);
     let fits = |pages: &&HugePages| pages.free.saturating_mul(pages.page_bytes) >= needed_bytes;
     let of_node = |node: Option<u32>| {
         let nodes = host.nodes.iter().filter(move |other| node.is_none_or(|node| other.id == node));
@@ -93,11 +96,11 @@ fn reserve(host: &Host, node: Option<u32>, needed_bytes: u64) -> Option<String> 
     })
 }
 
-/// Frames count against the limit (net/xdp/xdp_umem.c, `xdp_umem_account_pages`), and beyond it there are `ENOBUFS`.
+/// Frames count against the hard limit, to which the soft one is raised (net/xdp/xdp_umem.c, `xdp_umem_account_pages`), and beyond it there are `ENOBUFS`.
 pub(super) fn memlock(card: &Card, host: &Host) -> Check {
     const POINT: &str = "memlock";
     let queues = u64::from(card.interface.usable_queues());
-    let needed_bytes = queues.saturating_mul(QUEUE_BYTES);
+    let needed_bytes = frames_bytes(card);
     let Some(limit) = host.memlock_bytes else { return Check::ok(POINT, "no limit") };
     let limit_text = if limit < MIB { format!("{} KiB", limit / 1024) } else { format!("{} MiB", limit / MIB) };
     if host.may(Capabilities::IPC_LOCK) {

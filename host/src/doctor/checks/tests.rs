@@ -1,6 +1,5 @@
 //! Machines that are made up, and what is said of them (XDP-11).
 
-use super::memory::QUEUE_BYTES;
 use super::xdp::{FRAME_MTU, SINGLE_BUFFER_MTU};
 use super::*;
 use crate::doctor::facts::{AfXdp, Capabilities, HugePages, Interrupt, Node};
@@ -9,6 +8,7 @@ use crate::interface::{
     AttachedProgram, ChannelCount, Channels, HashedFields, Interface, Master, Offload, Offloads, Rss, VirtioNet,
     XdpFeatures, XdpMode,
 };
+use crate::xdp::queue_bytes;
 
 const ON: Offload = Offload { on: true, fixed: false };
 const FIXED: Offload = Offload { on: true, fixed: true };
@@ -388,13 +388,13 @@ fn huge_pages_on_the_card_s_node() {
             .for_each(|pages| (pages.total, pages.free) = (0, 0));
     });
     assert!(none.0.why.as_deref().unwrap().contains("pages of 4 KiB"));
-    let path = "echo 32 | sudo tee /sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages";
+    let path = "echo 16 | sudo tee /sys/devices/system/node/node1/hugepages/hugepages-2048kB/nr_hugepages";
     assert_limits(none, Mode::ZeroCopy, path);
     let elsewhere = spoilt("huge-pages", |_, host| {
         host.nodes[1].huge_pages[0] = HugePages { page_bytes: 2 << 20, total: 4, free: 1 }
     });
     assert!(elsewhere.0.why.as_deref().unwrap().contains("on node 1"));
-    assert_limits(elsewhere, Mode::ZeroCopy, "echo 35 |");
+    assert_limits(elsewhere, Mode::ZeroCopy, "echo 19 |");
     let (check, _) = spoilt("huge-pages", |_, host| {
         host.nodes[1].huge_pages[0].free = 0;
         host.nodes[1].huge_pages[1] = HugePages { page_bytes: 1 << 30, total: 1, free: 1 };
@@ -408,7 +408,7 @@ fn huge_pages_on_the_card_s_node() {
             id: 0,
         }];
     });
-    assert_limits(one_node, Mode::ZeroCopy, "sudo sysctl vm.nr_hugepages=39");
+    assert_limits(one_node, Mode::ZeroCopy, "sudo sysctl vm.nr_hugepages=23");
 }
 
 #[test]
@@ -424,8 +424,8 @@ fn a_container_may_lock_little_memory() {
     let container = limited(Some(64 << 10), false);
     assert!(container.0.why.as_deref().unwrap().contains("the limit is 64 KiB"));
     assert_fails(container, "ulimit -l unlimited");
-    assert_fails(limited(Some(4 * QUEUE_BYTES - 1), false), "ulimit");
-    for (bytes, has_ipc_lock) in [(Some(4 * QUEUE_BYTES), false), (None, false), (Some(0), true)] {
+    assert_fails(limited(Some(4 * queue_bytes(1500) - 1), false), "ulimit");
+    for (bytes, has_ipc_lock) in [(Some(4 * queue_bytes(1500)), false), (None, false), (Some(0), true)] {
         assert_eq!(limited(bytes, has_ipc_lock).0.verdict, Verdict::Ok);
     }
 }

@@ -14,7 +14,7 @@ use crate::doctor::facts::{AfXdp, Capabilities, Host, HugePages, Node};
 pub fn host() -> Host {
     Host {
         af_xdp: af_xdp_of(Socket::new(Domain::from(libc::AF_XDP), Type::from(libc::SOCK_RAW), None).map(drop)),
-        memlock_bytes: getrlimit(Resource::Memlock).current,
+        memlock_bytes: getrlimit(Resource::Memlock).maximum,
         ..of_files(&Files::of_machine())
     }
 }
