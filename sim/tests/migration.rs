@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use common::{MIB, Pair, link, listener, ms, secs, sender};
 use wirehaul_core::{
     device::Ecn,
+    session::INDEX_PLACE_MASK,
     time::Duration,
     wire::{HeaderView, PacketKind},
 };
@@ -115,7 +116,7 @@ fn a_new_path_has_new_indexes() {
     pair.run.for_span(ms(200));
     for (host, before) in [(a, ours), (b, theirs)] {
         let session = pair.run.only_session(host);
-        assert!(session.local_index() != before && session.local_index() & 0xff == before & 0xff);
+        assert!(session.local_index() != before && (session.local_index() ^ before) & INDEX_PLACE_MASK == 0);
         assert!(session.is_addressed_by(before), "what is on its way still finds it");
         assert_eq!(session.id(), before, "its owner's name for it stays");
     }
