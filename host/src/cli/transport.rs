@@ -21,8 +21,11 @@ pub(super) fn announce(workers: &[Seen<'_>], steps: &[Step], output: OutputArgs)
         line(&to_json(workers, steps).to_string());
     } else if output.verbose > 0 {
         steps.iter().for_each(|step| remark(&format!("transport {}: {}", step.way, step.reason)));
+        workers.iter().enumerate().filter_map(in_words).for_each(|words| remark(&words));
         #[cfg(target_os = "linux")]
-        in_words(workers).iter().for_each(|words| remark(words));
+        if let Some(memory) = MemoryReport::of_all(devices(workers).map(XdpDevice::memory)) {
+            remark(&frames_in_words(&memory));
+        }
     }
 }
 
@@ -30,16 +33,18 @@ fn to_json(workers: &[Seen<'_>], steps: &[Step]) -> Value {
     let steps: Vec<_> = steps.iter().map(|step| json!({ "way": step.way, "reason": step.reason })).collect();
     let name = workers.first().map_or("none", |worker| worker.transport.name());
     let mut value = json!({ "type": "transport", "transport": name, "steps": steps });
+    if workers.iter().any(|worker| !worker.transport.queues().is_empty()) {
+        let worker = |worker: &Seen<'_>| json!({ "cpu": worker.cpu, "queues": worker.transport.queues() });
+        value["workers"] = workers.iter().map(worker).collect();
+    }
     #[cfg(target_os = "linux")]
     if let Some(device) = devices(workers).next()
         && let Some(memory) = MemoryReport::of_all(devices(workers).map(XdpDevice::memory))
     {
         let mut queues: Vec<u32> = devices(workers).flat_map(XdpDevice::queues).copied().collect();
         queues.sort_unstable();
-        let worker = |worker: &Seen<'_>| json!({ "cpu": worker.cpu, "queues": worker.transport.queues() });
         value["iface"] = json!(device.interface());
         value["queues"] = json!(queues);
-        value["workers"] = workers.iter().map(worker).collect();
         value["frames"] = json!({
             "bytes": memory.bytes,
             "page_bytes": memory.pages.bytes(),
@@ -60,16 +65,11 @@ fn devices<'a>(workers: &'a [Seen<'a>]) -> impl Iterator<Item = &'a XdpDevice> {
     })
 }
 
-/// Each worker with its place and its queues, and what all frames lie in.
-#[cfg(target_os = "linux")]
-fn in_words(workers: &[Seen<'_>]) -> Vec<String> {
-    let worker = |(number, Seen { transport, cpu }): (usize, &Seen<'_>)| {
-        let queues: Vec<_> = transport.queues().iter().map(u32::to_string).collect();
-        let place = cpu.map_or_else(String::new, |cpu| format!(" on CPU {cpu}"));
-        (!queues.is_empty()).then(|| format!("worker {number}{place}: queues {}", queues.join(", ")))
-    };
-    let memory = MemoryReport::of_all(devices(workers).map(XdpDevice::memory));
-    workers.iter().enumerate().filter_map(worker).chain(memory.as_ref().map(frames_in_words)).collect()
+/// A worker with its place and its queues, where it has queues of its own.
+fn in_words((number, Seen { transport, cpu }): (usize, &Seen<'_>)) -> Option<String> {
+    let queues: Vec<_> = transport.queues().iter().map(u32::to_string).collect();
+    let place = cpu.map_or_else(String::new, |cpu| format!(" on CPU {cpu}"));
+    (!queues.is_empty()).then(|| format!("worker {number}{place}: queues {}", queues.join(", ")))
 }
 
 #[cfg(target_os = "linux")]

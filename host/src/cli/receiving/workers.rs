@@ -4,7 +4,7 @@ use std::iter;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use wirehaul_core::session::Config;
 use wirehaul_core::worker::{Worker, WorkerNumber};
@@ -90,6 +90,8 @@ impl Crew<'_> {
         let exchange = Exchange::new(places.len())?;
         // Here, where no thread is kept on a CPU yet: the threads of an engine are to use all of them.
         let engines = engines(places.len()).map_err(Failure::from)?;
+        let mut manned = places.into_iter().zip(engines);
+        let Some((first, engine)) = manned.next() else { return Ok(()) };
         let devices: Vec<_> = thread::scope(|scope| {
             let start = |(place, engine): (Place, ThreadEngine<TaggedJob>)| {
                 let name = format!("worker-{}", place.number.get());
@@ -99,10 +101,11 @@ impl Crew<'_> {
                     StartError::Thread(error)
                 })
             };
-            let started: Vec<_> = places.into_iter().zip(engines).map(start).collect();
-            let join =
-                |thread: thread::ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
-            started.into_iter().map(|thread| join(thread?)).collect::<Result<_, StartError>>()
+            let others: Vec<_> = manned.map(start).collect();
+            // This thread is the one that signals interrupt.
+            let first = self.work_or_stop(first, engine, &exchange);
+            let join = |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+            iter::once(first).chain(others.into_iter().map(|thread| join(thread?))).collect::<Result<_, StartError>>()
         })?;
         if self.shared.output.verbose > 0 {
             devices.into_iter().for_each(|device| summarise(&exchange, device));
