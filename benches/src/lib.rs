@@ -23,3 +23,5 @@ pub mod targets;
 pub mod testbed;
 pub mod udp;
 pub mod validation;
+#[cfg(target_os = "linux")]
+pub mod xdp;

@@ -25,6 +25,8 @@ pub mod neighbours;
 #[cfg(target_os = "linux")]
 pub mod netlink;
 pub mod pools;
+#[cfg(target_os = "linux")]
+pub mod privileges;
 pub mod transfer;
 #[cfg(unix)]
 pub mod transport;

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use wirehaul::cli::exit::EXIT_CODES;
 use wirehaul_core::wire::Reject;
+use wirehaul_core::wire::net::NetReject;
 
 #[path = "structure/tokens.rs"]
 mod tokens;
@@ -55,6 +56,7 @@ const HOST_RULES: Rules = &[
     ("neighbours", &["netlink"]),
     ("netlink", &[]),
     ("pools", &[]),
+    ("privileges", &[]),
     ("device", &[]),
     ("udp", &["clock", "device", "netlink", "pools"]),
     ("xdp", &["device", "interface", "neighbours", "udp"]),
@@ -275,6 +277,14 @@ fn the_table_of_rules_is_the_code_s() {
         assert!(told.is_subset(&places), "{}: says {told:?}, and it is in {places:?}", reject.name());
         assert_eq!(told.is_empty(), places.is_empty(), "{}: is it checked or not? {places:?}", reject.name());
     }
+}
+
+/// FRAME-3, for what comes from a network card.
+#[test]
+fn the_table_of_rules_for_frames_is_the_code_s() {
+    let page = read("docs/rejects.md");
+    let rows: Vec<_> = page.lines().filter(|line| line.starts_with('`') && line.contains("` | ")).collect();
+    assert_eq!(rows, NetReject::ALL.map(|reject| format!("`{}` | {}", reject.name(), reject.rule())));
 }
 
 #[test]

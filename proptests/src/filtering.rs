@@ -7,8 +7,9 @@ use crate::choices::Choices;
 use crate::frames::{Frame, Reader};
 use crate::mutate::mutate;
 
-/// What the filter lets in, in tests.
-pub const OPEN: [&str; 3] = ["10.74.0.2:7421", "[fd74::2]:7421", "10.74.0.2:9"];
+/// What the filter lets in, in tests. The last is what an IPv4 header of four words would have for its port: the end of the
+/// address.
+pub const OPEN: [&str; 3] = ["10.74.0.2:7421", "[fd74::2]:7421", "10.74.0.2:2"];
 
 /// Whether the filter, open for [`OPEN`], has to redirect this frame.
 #[must_use]
@@ -124,7 +125,7 @@ fn variants(frame: &Frame) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
         ("port-before", with(&|frame| frame.ports.1 = 7420)),
         ("port-swapped", with(&|frame| frame.ports.1 = 7421_u16.swap_bytes())),
         ("port-of-source", with(&|frame| frame.ports = (7421, 40000))),
-        ("port-9", with(&|frame| frame.ports.1 = 9)),
+        ("port-2", with(&|frame| frame.ports.1 = 2)),
         ("other-address", with(&|frame| frame.destination = near(frame.destination))),
         ("ends-swapped", with(&|frame| (frame.source, frame.destination) = (frame.destination, frame.source))),
         ("icmp", with(&|frame| frame.protocol = 1)),
@@ -147,10 +148,10 @@ fn variants(frame: &Frame) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     .into_iter()
 }
 
-/// [`cases`] as text, one a line: verdict, name, bytes.
+/// [`cases`] as text, one a line: verdict, name, bytes; behind what the filter is to be open for.
 #[must_use]
 pub fn cases_as_text() -> String {
-    let mut text = String::new();
+    let mut text: String = OPEN.iter().map(|address| format!("open {address}\n")).collect();
     for (name, bytes) in cases() {
         let verdict = if is_ours(&bytes) { "redirect" } else { "pass" };
         let hex: String = bytes.iter().fold(String::new(), |mut hex, byte| {

@@ -78,7 +78,8 @@ proptest! {
             }
             let waiting = consumer.waiting() as usize;
             // It looks at the other end's index only where it knows of none.
-            prop_assert!(waiting <= shown.len() && (waiting > 0) == !shown.is_empty());
+            prop_assert!(waiting <= shown.len());
+            prop_assert_eq!(waiting == 0, shown.is_empty());
             prop_assert_eq!(producer.outstanding() as usize, hidden.len() + shown.len() + taken);
             prop_assert_eq!(producer.is_drained(), shown.is_empty() && taken == 0);
         }
@@ -139,6 +140,7 @@ enum Step {
     Complete(u8),
     Reap,
     Drop,
+    Recycle,
     LoseFilled,
     LoseCompletion,
     ClaimReceived(u64, u32, u32),
@@ -159,6 +161,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => any::<u8>().prop_map(Step::Complete),
         4 => Just(Step::Reap),
         2 => Just(Step::Drop),
+        3 => Just(Step::Recycle),
         1 => Just(Step::LoseFilled),
         1 => Just(Step::LoseCompletion),
         1 => (address.clone(), 0_u32..5000, 0_u32..4).prop_map(|(a, len, options)| Step::ClaimReceived(a, len, options)),
@@ -222,6 +225,12 @@ impl Play<'_, '_> {
             Step::Drop => {
                 if let Some(frame) = self.held.pop() {
                     self.frames.put(frame.into_slot());
+                }
+            }
+            Step::Recycle => {
+                if let Some(frame) = self.held.pop() {
+                    self.queue.recycle(&mut self.frames, frame);
+                    self.queue.release();
                 }
             }
             Step::LoseFilled => drop(self.kernel.lose_filled()),

@@ -10,7 +10,7 @@ use crate::device::{Device, Ecn, Received, Submitted, Transmit};
 use crate::hops::{NextHop, Way};
 use crate::pool::{PoolStats, Slot};
 use crate::sources::SourceAddresses;
-use crate::wire::net::{MacAddress, UdpHeaders, parse_udp};
+use crate::wire::net::{MacAddress, NetReject, UdpHeaders, parse_udp};
 
 /// Room for headers in front of a datagram that is to be sent: Ethernet, a VLAN tag, IPv6 and UDP, and on to a cache line.
 pub const HEADROOM_BYTES: usize = 128;
@@ -66,7 +66,7 @@ pub struct Counters {
     pub datagrams_sent: u64,
     /// Datagrams sent through the kernel's socket instead.
     pub by_kernel: u64,
-    /// Packets that were no UDP datagram to this device's port.
+    /// Packets that were no UDP datagram to this device's port; [`XskDevice::rejects`] says why.
     pub strange: u64,
     /// Datagrams larger than the way's first link carries.
     pub too_big: u64,
@@ -105,6 +105,7 @@ pub struct XskDevice<'m, 'p, O> {
     rotation: usize,
     is_unbound: bool,
     counters: Counters,
+    rejects: [u64; NetReject::COUNT],
     outside: O,
 }
 
@@ -124,6 +125,7 @@ impl<'m, 'p, O: Outside> XskDevice<'m, 'p, O> {
             rotation: 0,
             is_unbound: false,
             counters: Counters::default(),
+            rejects: [0; NetReject::COUNT],
         };
         device.refill_all();
         device
@@ -150,6 +152,11 @@ impl<'m, 'p, O: Outside> XskDevice<'m, 'p, O> {
     #[must_use]
     pub const fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Packets whose headers break a rule: each rule that was broken, and how often.
+    pub fn rejects(&self) -> impl Iterator<Item = (NetReject, u64)> + '_ {
+        NetReject::ALL.into_iter().zip(self.rejects).filter(|(_, count)| *count > 0)
     }
 
     /// What each queue did so far.
@@ -246,7 +253,9 @@ impl<'m, 'p, O: Outside> XskDevice<'m, 'p, O> {
                 continue;
             }
             datagrams += usize::from(self.hand_over(frame.bytes_mut(), sink));
-            self.frames.put(frame.into_slot());
+            if let Some(queue) = self.queues.get_mut(index) {
+                queue.recycle(&mut self.frames, frame);
+            }
         }
         if let Some(queue) = self.queues.get_mut(index).filter(|_| taken > 0) {
             queue.release();
@@ -257,7 +266,7 @@ impl<'m, 'p, O: Outside> XskDevice<'m, 'p, O> {
 
     /// Shows the datagram in this packet to `sink`; `false` where there is none for us.
     fn hand_over(&mut self, packet: &mut [u8], sink: &mut impl FnMut(Received<'_>)) -> bool {
-        let parsed = parse_udp(packet).ok();
+        let parsed = parse_udp(packet).map_err(|reject| self.count(reject)).ok();
         let ours = parsed.filter(|udp| {
             let is_at_address = self.local.ip().is_unspecified() || udp.destination.ip() == self.local.ip();
             udp.destination.port() == self.local.port() && is_at_address
@@ -271,6 +280,12 @@ impl<'m, 'p, O: Outside> XskDevice<'m, 'p, O> {
         self.counters.datagrams_received += 1;
         sink(Received { remote: udp.source, ecn: ecn_of(udp.ecn), stride: bytes.len(), bytes });
         true
+    }
+
+    fn count(&mut self, reject: NetReject) {
+        if let Some(count) = self.rejects.get_mut(reject as usize) {
+            *count += 1;
+        }
     }
 
     /// Puts a chunk of a long packet behind those before it. The one copy that is made: a session opens packets in one piece.

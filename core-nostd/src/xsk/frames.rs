@@ -159,7 +159,7 @@ impl<'m, 'p> Frames<'m, 'p> {
     }
 
     /// Takes a frame back that is not needed any more.
-    #[inline]
+    #[inline(always)]
     pub fn put(&mut self, slot: Slot<'p>) {
         if core::ptr::eq(slot.pool(), self.receive_pool) {
             self.receive_free.put(slot);
@@ -234,6 +234,18 @@ impl<'m, 'p> Frames<'m, 'p> {
         let chunk = slot.index();
         self.filled.lend(chunk as usize, slot);
         Some(u64::from(chunk) << self.chunk_bits)
+    }
+
+    /// Lends the kernel this frame again to receive into, and says at which address it lies; gives it back where it is one to
+    /// send from.
+    #[inline]
+    pub(super) fn refill(&mut self, slot: Slot<'p>) -> Result<u64, Slot<'p>> {
+        if !core::ptr::eq(slot.pool(), self.receive_pool) {
+            return Err(slot);
+        }
+        let chunk = slot.index();
+        self.filled.lend(chunk as usize, slot);
+        Ok(u64::from(chunk) << self.chunk_bits)
     }
 
     /// The packet that the kernel says it has put into a frame that was lent for one.

@@ -87,9 +87,26 @@ impl<'m> Queue<'m> {
         self.fill.publish()
     }
 
+    /// Gives the kernel a frame again to receive into, not published before [`Queue::release`]; puts it back among the free ones
+    /// where the kernel has its share, or the frame is one to send from.
+    #[inline(always)]
+    pub fn recycle<'p>(&mut self, frames: &mut Frames<'_, 'p>, frame: Frame<'p>) {
+        let slot = frame.into_slot();
+        if self.filled >= self.share || !self.is_over(frames) || self.fill.free(1) == 0 {
+            return frames.put(slot);
+        }
+        match frames.refill(slot) {
+            Ok(address) => {
+                self.fill.push(address);
+                self.filled += 1;
+            }
+            Err(slot) => frames.put(slot),
+        }
+    }
+
     /// The next packet that came, or the next chunk of one (then `true`: it goes on). The places of what was taken out are
     /// the kernel's again with [`Queue::release`].
-    #[inline]
+    #[inline(always)]
     pub fn next_received<'p>(&mut self, frames: &mut Frames<'_, 'p>) -> Option<(Frame<'p>, bool)> {
         if !self.is_over(frames) {
             return None;
@@ -107,9 +124,11 @@ impl<'m> Queue<'m> {
         }
     }
 
-    /// Gives the receive ring's places back to the kernel; returns how many were taken out since.
+    /// Gives the receive ring's places back to the kernel, and the frames that were recycled; returns how many packets were
+    /// taken out since.
     #[inline]
     pub fn release(&mut self) -> u32 {
+        self.fill.publish();
         self.receive.release()
     }
 
@@ -128,7 +147,7 @@ impl<'m> Queue<'m> {
     ///
     /// # Errors
     /// The frame itself, where the ring has no room for it or it belongs to another UMEM.
-    #[inline]
+    #[inline(always)]
     pub fn transmit<'p>(&mut self, frames: &mut Frames<'_, 'p>, frame: Frame<'p>) -> Result<(), Frame<'p>> {
         let descriptors = frames.descriptors(&frame);
         if !self.is_over(frames) || self.transmit.free(descriptors) < descriptors {

@@ -405,14 +405,16 @@ pub struct DoctorArgs {
     pub iface: Option<String>,
 }
 
-/// Linux's rule (net/core/dev.c, `dev_valid_name`), for there is nothing to look at elsewhere.
 fn parse_iface(text: &str) -> Result<String, String> {
-    const MAX_BYTES: usize = 15;
-    let is_allowed = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '/' | ':');
-    if (1..=MAX_BYTES).contains(&text.len()) && text != "." && text != ".." && text.chars().all(is_allowed) {
+    #[cfg(target_os = "linux")]
+    let is_name = crate::interface::is_name(text);
+    // Elsewhere there is nothing to look at.
+    #[cfg(not(target_os = "linux"))]
+    let is_name = !text.is_empty();
+    if is_name {
         return Ok(text.to_owned());
     }
-    Err(format!("expected the name of an interface, like eth0: 1 to {MAX_BYTES} bytes, no space, slash or colon"))
+    Err("expected the name of an interface, like eth0: 1 to 15 bytes, no space, slash or colon".to_owned())
 }
 
 impl Cli {

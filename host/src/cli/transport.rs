@@ -89,6 +89,9 @@ fn frames_in_words(memory: &MemoryReport) -> String {
 pub(super) fn remark_on(transport: &mut Transport) {
     #[cfg(target_os = "linux")]
     if let Transport::Xdp(device) = transport {
+        for (reject, count) in device.rejects() {
+            remark(&format!("{count} packets left aside: {} ({})", reject.name(), reject.rule()));
+        }
         let found = device.statistics();
         let (device, sockets, frames) = (found.device, found.sockets, found.frames);
         remark(&format!(

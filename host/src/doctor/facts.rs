@@ -47,6 +47,12 @@ impl Host {
         self.kernel().is_some_and(|kernel| kernel < version)
     }
 
+    /// Whether this process has a capability that the whole system respects, and not only a user namespace.
+    #[must_use]
+    pub const fn may(&self, capability: Capabilities) -> bool {
+        self.capabilities.have(capability) && !self.is_in_user_namespace
+    }
+
     /// The node that a CPU belongs to.
     #[must_use]
     pub fn node_of(&self, cpu: u32) -> Option<u32> {

@@ -1,5 +1,8 @@
 //! The port filter on an interface.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -117,8 +120,7 @@ impl AttachError {
 #[derive(Debug)]
 #[must_use = "the filter is taken off at once when this is dropped"]
 pub struct FilterLink {
-    /// Closing it detaches.
-    _descriptor: OwnedFd,
+    descriptor: OwnedFd,
     mode: AttachMode,
 }
 
@@ -130,22 +132,32 @@ impl FilterLink {
     }
 }
 
+impl Drop for FilterLink {
+    fn drop(&mut self) {
+        // Closing does it too, but not before a child that another thread is starting has let go of its copy. Where this
+        // fails, as on an interface that is gone, closing is enough.
+        let _ = bpf::detach(self.descriptor.as_fd());
+    }
+}
+
 impl PortFilter {
     /// Puts the filter on the interface with this index, in this thread's network namespace.
     ///
-    /// Drivers may take the link down and up for it.
+    /// Drivers may take the link down and up for it. The kernel asks whoever loads a program for privileges, and then (6.18)
+    /// nobody who holds the loaded one: a service can load the filter and pass it on.
     ///
     /// # Errors
     /// [`AttachError`]
     pub fn attach(&self, interface: u32, mode: AttachMode) -> Result<FilterLink, AttachError> {
-        let name =
-            nix::net::if_::if_indextoname(interface).map_err(|_| AttachError::NoInterface { index: interface })?;
+        // The wrapper gives no error where the index is unknown, but an empty name.
+        let name = nix::net::if_::if_indextoname(interface).ok().filter(|name| !name.is_empty());
+        let name = name.ok_or(AttachError::NoInterface { index: interface })?;
         let flags = match mode {
             AttachMode::Native => NATIVE,
             AttachMode::Generic => GENERIC,
         };
         match bpf::attach(self.program.as_fd(), interface, flags) {
-            Ok(descriptor) => Ok(FilterLink { _descriptor: descriptor, mode }),
+            Ok(descriptor) => Ok(FilterLink { descriptor, mode }),
             Err(error) => Err(AttachError::new(name.to_string_lossy().into_owned(), mode, error)),
         }
     }

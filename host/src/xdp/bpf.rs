@@ -1,6 +1,8 @@
 //! The port filter in the kernel: its program, its maps, and what can be asked of them.
 
 mod call;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::CString;
 use std::io;
@@ -13,8 +15,8 @@ use thiserror::Error;
 use wirehaul_core::filter::asm::AsmError;
 use wirehaul_core::filter::{Maps, PortKey, Verdict, port_filter};
 
-pub(super) use call::attach;
 use call::{MapKind, MapShape};
+pub(super) use call::{attach, detach};
 
 /// How many pairs of address and port a filter can be open for.
 pub const PORTS_CAPACITY: u32 = 1024;

@@ -12,6 +12,7 @@ use nix::sys::time::TimeSpec;
 use wirehaul_core::device::{Device, Received, Submitted, Transmit};
 use wirehaul_core::pool::PoolStats;
 use wirehaul_core::time::{Duration, Instant};
+use wirehaul_core::wire::net::NetReject;
 use wirehaul_core::xsk::{Counters, Frames, MAX_QUEUES, Queues, Whereabouts, XskDevice};
 
 use super::datapath::{Attachment, Datapath, Mode, OpenError, Shape};
@@ -298,6 +299,11 @@ impl XdpDevice {
             faults: self.core.faults(),
             reopened: self.reopened,
         }
+    }
+
+    /// Packets whose headers break a rule: each rule that was broken, and how often.
+    pub fn rejects(&self) -> impl Iterator<Item = (NetReject, u64)> + '_ {
+        self.core.rejects()
     }
 
     /// Closes the sockets and opens them anew, over the same memory: every frame that the kernel had is free again. Where

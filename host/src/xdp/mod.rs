@@ -19,6 +19,8 @@ pub mod paired;
 mod port;
 mod socket;
 mod system;
+#[cfg(test)]
+mod testing;
 mod umem;
 
 pub use datapath::{Datapath, Mode, OpenError};

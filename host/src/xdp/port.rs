@@ -114,7 +114,7 @@ impl Port {
         while count < limit {
             let Some((mut frame, _)) = self.queue.next_received(&mut self.frames) else { break };
             each(frame.bytes_mut());
-            self.frames.put(frame.into_slot());
+            self.queue.recycle(&mut self.frames, frame);
             count += 1;
         }
         self.give_back(count);

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
 use libc::{c_int, c_void, socklen_t};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use wirehaul_core::xsk::ring::{NoRing, RingMemory};
 use wirehaul_core::xsk::{Kick, Queue, QueueMemory};
 
@@ -270,10 +271,23 @@ fn register(socket: &OwnedFd, umem: &Umem) -> Result<(), SocketError> {
         flags: 0,
         tx_metadata_len: 0,
     };
-    // SAFETY: what the kernel reads of the option is plain numbers; that it may use the memory from now on is what `open`'s
-    // contract is about.
-    unsafe { set_option(socket, libc::XDP_UMEM_REG, &registration) }
-        .map_err(|source| SocketError::Register { bytes: size.bytes(), source })
+    let attempt = || {
+        // SAFETY: what the kernel reads of the option is plain numbers; that it may use the memory from now on is what
+        // `open`'s contract is about.
+        unsafe { set_option(socket, libc::XDP_UMEM_REG, &registration) }
+    };
+    let mut registered = attempt();
+    // The limit of locked memory counts where CAP_IPC_LOCK is missing (net/xdp/xdp_umem.c, `xdp_umem_account_pages`).
+    if registered.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ENOBUFS)) && raise_locked_limit() {
+        registered = attempt();
+    }
+    registered.map_err(|source| SocketError::Register { bytes: size.bytes(), source })
+}
+
+/// Raises this process's limit of locked memory to what it may have; whether that is more than before.
+fn raise_locked_limit() -> bool {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_MEMLOCK) else { return false };
+    soft < hard && setrlimit(Resource::RLIMIT_MEMLOCK, hard, hard).is_ok()
 }
 
 fn bind(socket: &OwnedFd, options: &SocketOptions, share: Option<BorrowedFd<'_>>) -> Result<(), SocketError> {

@@ -26,19 +26,22 @@ impl Checksum {
     #[inline]
     pub fn over(self, bytes: &[u8]) -> Self {
         let (blocks, rest) = bytes.as_chunks::<BLOCK_BYTES>();
-        let mut lanes = [0_u64; BLOCK_BYTES / WORD_BYTES];
-        for block in blocks {
-            let (words, _) = block.as_chunks::<WORD_BYTES>();
-            for (lane, word) in lanes.iter_mut().zip(words) {
-                // 32 bits at a time into 64: no carry is lost before 2^32 blocks.
-                *lane = lane.wrapping_add(u64::from(u32::from_ne_bytes(*word)));
-            }
-        }
+        let sum = if blocks.is_empty() { self.0 } else { add_folded(self.0, sum_of_blocks(blocks)) };
         let (words, tail) = rest.as_chunks::<WORD_BYTES>();
         let mut last = [0; WORD_BYTES];
         last.iter_mut().zip(tail).for_each(|(to, byte)| *to = *byte);
-        let sum = lanes.into_iter().fold(self.0, add_folded);
-        Self(words.iter().chain([&last]).fold(sum, |sum, word| add_folded(sum, u64::from(u32::from_ne_bytes(*word)))))
+        // At most eight of 32 bits.
+        let rest = words.iter().chain([&last]).fold(0, |sum, word| sum + u64::from(u32::from_ne_bytes(*word)));
+        Self(add_folded(sum, rest))
+    }
+
+    /// Goes on over a header, whose length is known when this is compiled, and a multiple of four.
+    #[must_use]
+    #[inline]
+    pub fn over_header<const N: usize>(self, header: &[u8; N]) -> Self {
+        const { assert!(N.is_multiple_of(WORD_BYTES)) };
+        let (words, _) = header.as_chunks::<WORD_BYTES>();
+        Self(add_folded(self.0, words.iter().fold(0, |sum, word| sum + u64::from(u32::from_ne_bytes(*word)))))
     }
 
     /// The checksum: the complement of the sum, as the number whose big-endian bytes go into the packet.
@@ -53,6 +56,19 @@ impl Checksum {
         let sum = (sum & 0xffff) + (sum >> 16);
         u16::from_be(!(sum as u16))
     }
+}
+
+#[inline]
+fn sum_of_blocks(blocks: &[[u8; BLOCK_BYTES]]) -> u64 {
+    let mut lanes = [0_u64; BLOCK_BYTES / WORD_BYTES];
+    for block in blocks {
+        let (words, _) = block.as_chunks::<WORD_BYTES>();
+        for (lane, word) in lanes.iter_mut().zip(words) {
+            // 32 bits at a time into 64: no carry is lost before 2^32 blocks.
+            *lane = lane.wrapping_add(u64::from(u32::from_ne_bytes(*word)));
+        }
+    }
+    lanes.into_iter().fold(0, add_folded)
 }
 
 /// Adds with the carry brought around, so that no amount of parts overflows.
@@ -100,6 +116,14 @@ mod tests {
                 assert_eq!(Checksum::new().over(part).finish(), naive(part), "{start} {length}");
             }
         }
+    }
+
+    #[test]
+    fn headers_are_summed_as_any_bytes() {
+        let bytes = noise();
+        let header: &[u8; 40] = bytes.first_chunk().unwrap();
+        assert_eq!(Checksum(9).over_header(header).finish(), Checksum(9).over(header).finish());
+        assert_eq!(Checksum(u64::MAX).over_header(&[0xff; 8]).finish(), Checksum(u64::MAX).over(&[0xff; 8]).finish());
     }
 
     #[test]

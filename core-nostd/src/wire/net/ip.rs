@@ -53,15 +53,6 @@ struct Ipv6Header {
 
 const _: () = assert!(size_of::<Ipv4Header>() == IPV4_BYTES && size_of::<Ipv6Header>() == IPV6_BYTES);
 
-/// What the pseudo headers of a datagram's checksum have in common: the addresses come before (RFC 768, RFC 8200 8.1).
-#[derive(IntoBytes, Immutable)]
-#[repr(C)]
-struct PseudoHeaderEnd {
-    length: U32,
-    zero: [u8; 3],
-    protocol: u8,
-}
-
 /// What a packet's header says.
 pub(super) struct Ip {
     pub(super) source: IpAddr,
@@ -96,8 +87,11 @@ fn parse_ipv4(packet: &[u8]) -> Result<(Ip, &[u8]), NetReject> {
     if header_length < IPV4_BYTES {
         return Err(NetReject::Ipv4HeaderLength);
     }
-    let with_options = packet.get(..header_length).ok_or(NetReject::Ipv4Truncated)?;
-    if Checksum::new().over(with_options).finish() != 0 {
+    let (plain, options) = packet.split_first_chunk::<IPV4_BYTES>().ok_or(NetReject::Ipv4Truncated)?;
+    let options = options.get(..header_length - IPV4_BYTES).ok_or(NetReject::Ipv4Truncated)?;
+    let sum = Checksum::new().over_header(plain);
+    let sum = if options.is_empty() { sum } else { sum.over(options) };
+    if sum.finish() != 0 {
         return Err(NetReject::Ipv4Checksum);
     }
     let total_length = usize::from(header.total_length.get());
@@ -178,15 +172,19 @@ impl Ends {
         }
     }
 
-    /// The sum over the pseudo header of a datagram of `length` bytes.
+    /// The sum over the pseudo header of a datagram of `length` bytes (RFC 768, RFC 8200 8.1).
     #[inline]
     pub(super) fn pseudo_header(self, length: u16) -> Checksum {
         let sum = match self {
-            Self::V4(source, destination) => Checksum::new().over(&source.octets()).over(&destination.octets()),
-            Self::V6(source, destination) => Checksum::new().over(&source.octets()).over(&destination.octets()),
+            Self::V4(source, destination) => {
+                Checksum::new().over_header(&source.octets()).over_header(&destination.octets())
+            }
+            Self::V6(source, destination) => {
+                Checksum::new().over_header(&source.octets()).over_header(&destination.octets())
+            }
         };
-        let end = PseudoHeaderEnd { length: U32::new(u32::from(length)), zero: [0; 3], protocol: PROTOCOL_UDP };
-        sum.over(end.as_bytes())
+        let [high, low] = length.to_be_bytes();
+        sum.over_header(&[0, 0, high, low, 0, 0, 0, PROTOCOL_UDP])
     }
 
     /// Writes a header over all of `out`, which has [`Ends::bytes`]; `None` where it has not, or the payload is too long.
@@ -207,7 +205,8 @@ impl Ends {
                     source: source.octets(),
                     destination: destination.octets(),
                 };
-                header.checksum = U16::new(Checksum::new().over(header.as_bytes()).finish());
+                let bytes: &[u8; IPV4_BYTES] = zerocopy::transmute_ref!(&header);
+                header.checksum = U16::new(Checksum::new().over_header(bytes).finish());
                 header.write_to(out).ok()
             }
             Self::V6(source, destination) => Ipv6Header {

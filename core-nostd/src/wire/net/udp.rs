@@ -125,7 +125,8 @@ impl UdpHeaders {
             length: U16::new(length),
             checksum: U16::ZERO,
         };
-        let sum = ends.pseudo_header(length).over(header.as_bytes()).over(segment.get(UDP_BYTES..)?);
+        let bytes: &[u8; UDP_BYTES] = zerocopy::transmute_ref!(&header);
+        let sum = ends.pseudo_header(length).over_header(bytes).over(segment.get(UDP_BYTES..)?);
         header.checksum = U16::new(match sum.finish() {
             // Zero says that there is no checksum; all ones is the same number in ones' complement (RFC 768).
             0 => u16::MAX,

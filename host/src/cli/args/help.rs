@@ -10,6 +10,7 @@ pub(super) const SEND: &str =
     "  wirehaul send report.pdf photos/ wh1...           with the ticket that `wirehaul recv` printed
   wirehaul send --rate 800mbit backup.tar wh1...    leaving room for others
   wirehaul send logs/ backup.example                to a host whose key you trust
+  wirehaul send --transport xdp big.tar wh1...      past the kernel's network stack; see `wirehaul doctor`
   wirehaul send --generate 10gib wh1...             how fast is it? to `wirehaul recv --discard`";
 
 pub(super) const RECV: &str = "  wirehaul recv                                 into this directory, until interrupted
@@ -24,6 +25,8 @@ A configuration:
   dir = \"/srv/inbox\"
   listen = \"[::]:7420\"       # left out: every address, port 7420
   overwrite = false            # left out: false
+  transport = \"auto\"         # left out: auto; or xdp, xdp-copy, xdp-skb, udp
+  iface = \"eth0\"             # for xdp; left out: that of the default route
 
 Hosts are let in by their keys: `wirehaul key trust NAME KEY` on this host.";
 

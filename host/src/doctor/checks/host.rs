@@ -111,7 +111,7 @@ pub(super) fn io_uring(host: &Host) -> Check {
     }
     match host.io_uring_disabled {
         Some(2..) => Check::warn(POINT, "kernel.io_uring_disabled=2: for nobody", slower).change(enable),
-        Some(1) if !host.capabilities.have(Capabilities::SYS_ADMIN) => {
+        Some(1) if !host.may(Capabilities::SYS_ADMIN) => {
             Check::warn(POINT, "kernel.io_uring_disabled=1: for the privileged only", slower).change(enable)
         }
         Some(value) => Check::ok(POINT, format!("allowed (kernel.io_uring_disabled={value})")),

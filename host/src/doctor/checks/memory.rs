@@ -100,7 +100,7 @@ pub(super) fn memlock(card: &Card, host: &Host) -> Check {
     let needed_bytes = queues.saturating_mul(QUEUE_BYTES);
     let Some(limit) = host.memlock_bytes else { return Check::ok(POINT, "no limit") };
     let limit_text = if limit < MIB { format!("{} KiB", limit / 1024) } else { format!("{} MiB", limit / MIB) };
-    if host.capabilities.have(Capabilities::IPC_LOCK) {
+    if host.may(Capabilities::IPC_LOCK) {
         return Check::ok(POINT, format!("a limit of {limit_text}, which CAP_IPC_LOCK lifts"));
     }
     let read = format!("a limit of {limit_text}");

@@ -8,6 +8,8 @@ mod link;
 mod memory;
 mod queues;
 #[cfg(test)]
+mod random_tests;
+#[cfg(test)]
 mod tests;
 mod xdp;
 

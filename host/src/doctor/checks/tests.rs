@@ -445,10 +445,15 @@ fn privileges() {
     assert_fails(with(&[Capabilities::NET_RAW, Capabilities::BPF]), "setcap");
     let of_root = [Capabilities::NET_RAW, Capabilities::NET_ADMIN, Capabilities::SYS_ADMIN];
     assert_eq!(with(&of_root).0.verdict, Verdict::Ok);
-    assert_fails(
-        spoilt("capabilities", |_, host| host.is_in_user_namespace = true),
-        "outside of the rootless container",
-    );
+    let rootless = |host: &mut Host, memlock_bytes| {
+        host.is_in_user_namespace = true;
+        host.memlock_bytes = memlock_bytes;
+    };
+    assert_fails(spoilt("capabilities", |_, host| rootless(host, None)), "outside of the rootless container");
+    let (card, mut host) = (good_card(), good_host());
+    rootless(&mut host, Some(64 << 10));
+    let expected = [("capabilities", Verdict::Fail), ("memlock", Verdict::Fail)];
+    assert_eq!(complaints(&diagnose(&card, &host).1), expected, "CAP_IPC_LOCK of a user namespace lifts no limit");
 }
 
 #[test]

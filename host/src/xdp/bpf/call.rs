@@ -18,6 +18,7 @@ const OBJ_GET: c_int = 7;
 const PROG_TEST_RUN: c_int = 10;
 const OBJ_GET_INFO_BY_FD: c_int = 15;
 const LINK_CREATE: c_int = 28;
+const LINK_DETACH: c_int = 34;
 
 const PROG_TYPE_XDP: u32 = 6;
 /// BPF_XDP of `enum bpf_attach_type`.
@@ -124,14 +125,11 @@ pub(super) fn shape_of(map: BorrowedFd<'_>) -> io::Result<MapShape> {
         info: u64,
     }
     let mut info = Info::default();
-    let mut attribute =
-        Attribute { descriptor: raw(map), info_bytes: size_of::<Info>() as u32, info: (&raw mut info).addr() as u64 };
-    (&raw mut info).expose_provenance();
+    let place = (&raw mut info).expose_provenance() as u64;
+    let mut attribute = Attribute { descriptor: raw(map), info_bytes: size_of::<Info>() as u32, info: place };
     // SAFETY: the kernel writes at most `info_bytes` to `info`, which is so long, takes any bytes, and outlives the call.
     // It refuses descriptors that are not its own.
     unsafe { bpf(OBJ_GET_INFO_BY_FD, &mut attribute) }?;
-    // SAFETY: `info` lives, is aligned, and any bytes are a value of it. Read as volatile: it was written through an address.
-    let info = unsafe { (&raw const info).read_volatile() };
     Ok(MapShape { kind: info.kind, key_bytes: info.key_bytes, value_bytes: info.value_bytes, entries: info.entries })
 }
 
@@ -251,6 +249,13 @@ pub(in crate::xdp) fn attach(program: BorrowedFd<'_>, interface: u32, flags: u32
     // SAFETY: the attribute is the start of the union for LINK_CREATE and holds no pointers; what comes back is a new
     // descriptor.
     unsafe { descriptor(bpf(LINK_CREATE, &mut attribute)?) }
+}
+
+/// Detaches the program of a link, which has to be closed as well.
+pub(in crate::xdp) fn detach(link: BorrowedFd<'_>) -> io::Result<()> {
+    let mut link = raw(link);
+    // SAFETY: the attribute is the start of the union for LINK_DETACH and holds no pointers.
+    unsafe { bpf(LINK_DETACH, &mut link) }.map(drop)
 }
 
 /// The system call.
