@@ -8,12 +8,12 @@ use wirehaul_core::time::{Duration, Instant};
 
 /// A device of the host.
 pub trait HostDevice: Device {
-    /// Waits until datagrams arrive, `extra` becomes readable, room appears for what was held back, or `timeout` passes
+    /// Waits until datagrams arrive, one of `extra` becomes readable, room appears for what was held back, or `timeout` passes
     /// (`None`: for as long as it takes). Returns whether there is anything; a signal ends the wait early, with nothing.
     ///
     /// # Errors
     /// What the system refuses to wait with, which is not to be expected.
-    fn wait(&mut self, extra: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool>;
+    fn wait(&mut self, extra: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<bool>;
 
     /// Whether the kernel holds each run until its departure, so that this process need not be in time.
     fn keeps_departures(&self) -> bool {

@@ -149,12 +149,12 @@ fn sleep(
     let to_watch = departure.filter(|at| deadline.is_none_or(|deadline| *at <= deadline));
     let until = to_watch.map(|at| at - SPIN).or(deadline);
     let span = until.map_or(MAX_SLEEP, |at| at.saturating_since(clock.now()).min(MAX_SLEEP));
-    if span > Duration::ZERO && device.wait(wake, Some(span))? {
+    if span > Duration::ZERO && device.wait(&[wake], Some(span))? {
         return Ok(());
     }
     let Some(at) = to_watch.filter(|at| at.saturating_since(clock.now()) <= SPIN) else { return Ok(()) };
     while clock.now() < at {
-        if device.wait(wake, Some(Duration::ZERO))? {
+        if device.wait(&[wake], Some(Duration::ZERO))? {
             return Ok(());
         }
     }

@@ -5,6 +5,8 @@
 
 pub mod cli;
 pub mod clock;
+#[cfg(target_os = "linux")]
+pub mod cpu;
 pub mod crypto;
 #[cfg(unix)]
 pub mod device;
@@ -12,6 +14,8 @@ pub mod device;
 pub mod doctor;
 #[cfg(unix)]
 pub mod drive;
+#[cfg(unix)]
+pub mod handover;
 #[cfg(target_os = "linux")]
 pub mod interface;
 pub mod io;

@@ -48,6 +48,7 @@ const CRYPTO_ON_THE_WIRE: &[&str] = &["PSK_ID_BYTES", "PUBLIC_KEY_BYTES", "Suite
 /// The host: sockets, files and keys know nothing of transfers, and nothing knows the command line.
 const HOST_RULES: Rules = &[
     ("clock", &[]),
+    ("cpu", &[]),
     ("crypto", &[]),
     ("interface", &["netlink"]),
     ("io", &[]),
@@ -61,19 +62,23 @@ const HOST_RULES: Rules = &[
     ("xdp", &["device", "interface", "neighbours", "udp"]),
     ("transport", &["device", "interface", "netlink", "udp", "xdp"]),
     ("doctor", &["interface", "netlink", "xdp"]),
+    ("handover", &["device", "io", "pools"]),
     ("drive", &["clock", "crypto", "device"]),
     ("transfer", &["crypto", "drive", "io", "pools", "udp"]),
     (
         "cli",
         &[
             "clock",
+            "cpu",
             "crypto",
             "doctor",
             "drive",
+            "handover",
             "interface",
             "io",
             "memory",
             "pools",
+            "privileges",
             "transfer",
             "transport",
             "udp",

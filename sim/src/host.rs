@@ -11,7 +11,7 @@ use wirehaul_core::{
     session::{CloseReason, Config, SentPacket, Session, Stats, Storage, StreamSlot, StreamStorage},
     time::{Duration, Instant},
     wire::{Reject, RejectCounters, StreamId},
-    worker::{Application, NoRoom, SessionId, SessionSlot, Worker},
+    worker::{Application, NoRoom, SessionId, SessionSlot, Worker, WorkerNumber},
 };
 
 use crate::{
@@ -47,6 +47,8 @@ pub struct HostConfig {
     pub session: Config,
     /// Whether it lets peers in.
     pub listening: bool,
+    /// Which worker it stands for, of those that a real host may have.
+    pub worker: WorkerNumber,
     /// How many sessions it has room for.
     pub sessions: usize,
     /// How much room each session has.
@@ -98,6 +100,7 @@ impl HostConfig {
             address: address(number),
             session: Config { suites, ..Config::default() },
             listening: false,
+            worker: WorkerNumber::FIRST,
             sessions: 4,
             room: Room::default(),
             max_segments: 44,
@@ -163,7 +166,7 @@ impl<'a> Host<'a> {
         let slots = arena.0.alloc_slice_fill_with(config.sessions, |_| SessionSlot::Free(storage(arena, config.room)));
         let work = acceptor.work();
         Self {
-            worker: Worker::new(config.session.clone(), acceptor, config.listening, slots),
+            worker: Worker::new(config.session.clone(), acceptor, config.listening, slots).numbered(config.worker),
             initiators,
             work,
             app: Bulk::new(config.plan.clone(), Content::of(u64::from(config.address.port()))),

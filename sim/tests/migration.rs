@@ -10,11 +10,13 @@ use std::net::SocketAddr;
 use common::{MIB, Pair, link, listener, ms, secs, sender};
 use wirehaul_core::{
     device::Ecn,
+    session::INDEX_PLACE_MASK,
     time::Duration,
     wire::{HeaderView, PacketKind},
+    worker::{WorkerNumber, owner_of},
 };
 use wirehaul_sim::{
-    host::Arena,
+    host::{Arena, HostConfig},
     link::LinkConfig,
     network::Datagram,
     run::{HostId, Run},
@@ -115,7 +117,7 @@ fn a_new_path_has_new_indexes() {
     pair.run.for_span(ms(200));
     for (host, before) in [(a, ours), (b, theirs)] {
         let session = pair.run.only_session(host);
-        assert!(session.local_index() != before && session.local_index() & 0xff == before & 0xff);
+        assert!(session.local_index() != before && (session.local_index() ^ before) & INDEX_PLACE_MASK == 0);
         assert!(session.is_addressed_by(before), "what is on its way still finds it");
         assert_eq!(session.id(), before, "its owner's name for it stays");
     }
@@ -256,4 +258,37 @@ fn the_rate_comes_back_within_a_second() {
     pair.run.for_span(secs(2));
     let rate = common::bits_per_sec(received(&mut pair) - before, Duration::from_secs(2));
     assert!(rate > 45_000_000, "{rate}");
+}
+
+/// XDP-7: whichever worker a session belongs to, every packet but INIT says so, and goes on saying so on a new path.
+#[test]
+fn every_packet_names_the_worker_that_its_session_belongs_to() {
+    for (ours, theirs) in [(0, 0), (5, 63), (62, 1)] {
+        let arena = Arena::new();
+        let [ours, theirs] = [ours, theirs].map(|number| WorkerNumber::new(number).unwrap());
+        let caller = HostConfig { worker: ours, ..sender(1, &[2 * MIB]) };
+        let called = HostConfig { worker: theirs, ..listener(2) };
+        let mut pair = Pair::new(&arena, 11, caller, called, link(50, ms(10)), link(50, ms(10)));
+        pair.run.network().record();
+        pair.run.for_span(ms(150));
+        let new = elsewhere(&mut pair.run, pair.a, 9);
+        pair.run.move_host(pair.a, new);
+        pair.complete(secs(5));
+        let there = pair.run.host(pair.b).address();
+        let (mut named, mut first) = (0, 0);
+        for datagram in pair.run.network().recorded() {
+            let owner = if datagram.to == there { theirs } else { ours };
+            match owner_of(&datagram.bytes) {
+                Some(said) => {
+                    assert_eq!(said, owner);
+                    named += 1;
+                }
+                None => {
+                    assert_eq!(HeaderView::parse(&datagram.bytes).unwrap().kind(), PacketKind::Init);
+                    first += 1;
+                }
+            }
+        }
+        assert!(named > 1000 && first == 1, "{named} packets, and {first} INIT");
+    }
 }

@@ -2,6 +2,10 @@
 //!
 //! A new path gets new ones, so that an onlooker who sees both paths cannot link them by the index (CONTROL MIGRATE).
 
+/// The bits of an index by which its owner finds the session: the slot in the low byte, and above it six for the worker. They
+/// never change while the session lives; the others are not to be guessed.
+pub const INDEX_PLACE_MASK: u32 = 0x3fff;
+
 /// The indexes of both ends, and how often each was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Indexes {
@@ -29,17 +33,18 @@ impl Indexes {
         index == self.local || index == self.previous
     }
 
-    /// Another index for this end: the slot in the low byte stays, by which a worker finds the session, and the top bit that
-    /// keeps it from zero. `migration` counts the changes; an old one changes nothing.
+    /// Another index for this end: the place stays ([`INDEX_PLACE_MASK`]), and the top bit that keeps it from zero.
+    /// `migration` counts the changes; an old one changes nothing.
     pub(super) fn renew(&mut self, random: [u8; 8], migration: u32) {
         if migration <= self.migrations {
             return;
         }
         let [high, middle, low, ..] = random;
-        let drawn = u32::from_be_bytes([high | 0x80, middle, low, 0]) | (self.local & 0xff);
+        let drawn = u32::from_be_bytes([high | 0x80, middle, low, 0]) & !INDEX_PLACE_MASK;
+        let drawn = drawn | (self.local & INDEX_PLACE_MASK);
         self.previous = self.local;
         // The one value that would not be a change: one bit further is.
-        self.local = if drawn == self.local { drawn ^ 0x100 } else { drawn };
+        self.local = if drawn == self.local { drawn ^ (INDEX_PLACE_MASK + 1) } else { drawn };
         self.migrations = migration;
     }
 
@@ -59,17 +64,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_index_keeps_the_slot_and_the_old_one_still_works() {
+    fn a_new_index_keeps_the_place_and_the_old_one_still_works() {
         let mut indexes = Indexes::new(0x8123_4507);
         indexes.renew([0; 8], 1);
-        assert_eq!((indexes.local, indexes.first), (0x8000_0007, 0x8123_4507));
-        assert!(indexes.is_local(0x8000_0007) && indexes.is_local(0x8123_4507));
+        assert_eq!((indexes.local, indexes.first), (0x8000_0507, 0x8123_4507));
+        assert!(indexes.is_local(0x8000_0507) && indexes.is_local(0x8123_4507));
         indexes.renew([0xff; 8], 1);
-        assert_eq!(indexes.local, 0x8000_0007, "the same change again");
+        assert_eq!(indexes.local, 0x8000_0507, "the same change again");
         indexes.renew([0xff; 8], 2);
-        assert!(indexes.is_local(0xffff_ff07) && indexes.is_local(0x8000_0007) && !indexes.is_local(0x8123_4507));
+        assert!(indexes.is_local(0xffff_c507) && indexes.is_local(0x8000_0507) && !indexes.is_local(0x8123_4507));
         indexes.renew([0xff; 8], 3);
-        assert_eq!(indexes.local, 0xffff_fe07, "what is drawn again is changed all the same");
+        assert_eq!(indexes.local, 0xffff_8507, "what is drawn again is changed all the same");
     }
 
     #[test]

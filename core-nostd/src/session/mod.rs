@@ -47,6 +47,7 @@ pub use config::Config;
 pub use connect::Incoming;
 pub use event::Event;
 pub use flow::ReceiveWindow;
+pub use index::INDEX_PLACE_MASK;
 pub use replay::{Freshness, ReplayWindow, WINDOW_PACKETS};
 pub use rtt::Rtt;
 pub use stats::Stats;

@@ -11,19 +11,21 @@
 //! (a finished disk job), or [`Turn::next_timeout`] is reached.
 
 mod accept;
+mod number;
 mod slots;
 
 use core::net::SocketAddr;
 
 use heapless::Deque;
 
+pub use number::{MAX_WORKERS, WorkerNumber, owner_of};
 pub use slots::{MAX_SESSIONS, SessionSlot};
 
 use crate::{
     crypto::{Acceptor, Handshake, PSK_ID_BYTES},
     device::{Device, Ecn, Received, Submitted},
     limits::PACKET_HEADER_BYTES,
-    session::{Config, Event, Session, Source},
+    session::{Config, Event, INDEX_PLACE_MASK, Session, Source},
     time::Instant,
     wire::{HeaderView, PacketKind, Reject, RejectCounters},
 };
@@ -37,7 +39,7 @@ const DATAGRAMS_PER_SESSION: usize = 64;
 /// Answers without a session that can wait to be sent; more INITs than this in one batch get none.
 const REPLY_CAPACITY: usize = 32;
 
-/// Names a session of one worker; never used twice in a row.
+/// Names a session; never used twice in a row. No two workers of a process have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(u32);
 
@@ -71,6 +73,7 @@ pub struct Worker<'a, A: Acceptor> {
     config: Config,
     acceptor: A,
     listening: bool,
+    number: WorkerNumber,
     slots: SlotTable<'a, A::Handshake>,
     replies: Deque<Reply, REPLY_CAPACITY>,
     /// Which session sends first in the next turn.
@@ -92,6 +95,7 @@ impl<'a, A: Acceptor> Worker<'a, A> {
             config,
             acceptor,
             listening,
+            number: WorkerNumber::FIRST,
             slots: SlotTable::new(slots),
             replies: Deque::new(),
             rotation: 0,
@@ -99,6 +103,19 @@ impl<'a, A: Acceptor> Worker<'a, A> {
             drawn: 0,
             rejects: RejectCounters::default(),
         }
+    }
+
+    /// The same worker as one of several. To be called before it has sessions: their peers address them by it.
+    #[must_use]
+    pub const fn numbered(mut self, number: WorkerNumber) -> Self {
+        self.number = number;
+        self
+    }
+
+    /// Which of several workers it is.
+    #[must_use]
+    pub const fn number(&self) -> WorkerNumber {
+        self.number
     }
 
     /// Starts a session with `remote`.
@@ -216,14 +233,16 @@ impl<'a, A: Acceptor> Worker<'a, A> {
         self.slots.iter_mut().filter_map(|session| session.poll_timeout()).min()
     }
 
-    /// A session index: the slot in the low byte, the rest not to be guessed from outside.
+    /// A session index: this worker and the slot in its place, the rest not to be guessed from outside.
     fn draw_index(&mut self) -> Option<u32> {
         let slot = self.slots.free_slot()?;
         self.drawn += 1;
-        let random = self.acceptor.cookie(&self.drawn.to_be_bytes());
-        let high = u32::from_be_bytes([random[0], random[1], random[2], 0]);
-        // Never zero: the wire keeps that for INIT.
-        Some((high | (1 << 31)) | u32::from(slot))
+        // Workers of one process share the key of the cookies: what they draw is to differ all the same.
+        let drawn = (u64::from(self.number.get()) << 56) | self.drawn;
+        let [high, middle, low, ..] = self.acceptor.cookie(&drawn.to_be_bytes());
+        // The top bit, so that none is zero: the wire keeps that for INIT.
+        let random = u32::from_be_bytes([high | 0x80, middle, low, 0]) & !INDEX_PLACE_MASK;
+        Some(random | self.number.place(slot))
     }
 }
 

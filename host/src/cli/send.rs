@@ -17,7 +17,7 @@ use super::args::{Destination, OutputArgs, SendArgs, SendError, Sending, Source}
 use super::exit::Exit;
 use super::output::{Pools, ProgressView, Summary, not_started, remark};
 use super::session::{config_for, stop_flag};
-use super::transport::{announce, remark_on};
+use super::transport::{Seen, announce, remark_on};
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, NoiseHandshake, Psk, PublicKey, StaticKey};
 use crate::drive::{Precision, drive};
@@ -31,7 +31,7 @@ use crate::transfer::progress::{Progress, Stage};
 use crate::transfer::sender::{Cargo, Sender, Sent};
 use crate::transfer::source::FileSource;
 use crate::transfer::walk::{Skipped, walk};
-use crate::transport::{self, NoTransport, Transport, Wish};
+use crate::transport::{self, NoTransport, Opened, Transport, Wish};
 #[cfg(target_os = "linux")]
 use crate::udp::HORIZON;
 use crate::udp::{Options, UdpDevice};
@@ -97,9 +97,11 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
         choice: args.transfer.transport,
         interface: args.transfer.iface.clone(),
         remote: callee.addresses.first().copied(),
+        // One session goes through, whichever queues its packets come by.
+        workers: 1,
     };
-    let (mut device, steps) = transport::open(&wish, Box::new(udp), clock.now())?;
-    announce(&device, &steps, output);
+    let Opened { first: mut device, steps, .. } = transport::open(&wish, Box::new(udp), clock.now())?;
+    announce(&[Seen { transport: &device, cpu: None }], &steps, output);
     config.max_datagram_bytes = config.max_datagram_bytes.min(device.datagram_bytes());
     let pacing = schedule_departures(&mut device, clock, &callee.addresses, &mut config);
     if output.verbose > 0 {

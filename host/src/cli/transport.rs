@@ -5,28 +5,46 @@ use serde_json::{Value, json};
 use super::args::OutputArgs;
 use super::output::{line, remark};
 use crate::transport::{Step, Transport};
+#[cfg(target_os = "linux")]
+use crate::xdp::{MemoryReport, XdpDevice};
+
+/// A worker's part of the way, to be shown.
+pub(super) struct Seen<'a> {
+    pub(super) transport: &'a Transport,
+    /// The CPU that it stays on.
+    pub(super) cpu: Option<usize>,
+}
 
 /// Says which way was taken. With `-v` each step of the ladder is said with its reason; with `--json` it is a line of its own.
-pub(super) fn announce(transport: &Transport, steps: &[Step], output: OutputArgs) {
+pub(super) fn announce(workers: &[Seen<'_>], steps: &[Step], output: OutputArgs) {
     if output.json {
-        line(&to_json(transport, steps).to_string());
+        line(&to_json(workers, steps).to_string());
     } else if output.verbose > 0 {
         steps.iter().for_each(|step| remark(&format!("transport {}: {}", step.way, step.reason)));
+        workers.iter().enumerate().filter_map(in_words).for_each(|words| remark(&words));
         #[cfg(target_os = "linux")]
-        if let Transport::Xdp(device) = transport {
-            remark(&frames_in_words(&device.memory()));
+        if let Some(memory) = MemoryReport::of_all(devices(workers).map(XdpDevice::memory)) {
+            remark(&frames_in_words(&memory));
         }
     }
 }
 
-fn to_json(transport: &Transport, steps: &[Step]) -> Value {
+fn to_json(workers: &[Seen<'_>], steps: &[Step]) -> Value {
     let steps: Vec<_> = steps.iter().map(|step| json!({ "way": step.way, "reason": step.reason })).collect();
-    let mut value = json!({ "type": "transport", "transport": transport.name(), "steps": steps });
+    let name = workers.first().map_or("none", |worker| worker.transport.name());
+    let mut value = json!({ "type": "transport", "transport": name, "steps": steps });
+    if workers.iter().any(|worker| !worker.transport.queues().is_empty()) {
+        let worker = |worker: &Seen<'_>| json!({ "cpu": worker.cpu, "queues": worker.transport.queues() });
+        value["workers"] = workers.iter().map(worker).collect();
+    }
     #[cfg(target_os = "linux")]
-    if let Transport::Xdp(device) = transport {
-        let memory = device.memory();
+    if let Some(device) = devices(workers).next()
+        && let Some(memory) = MemoryReport::of_all(devices(workers).map(XdpDevice::memory))
+    {
+        let mut queues: Vec<u32> = devices(workers).flat_map(XdpDevice::queues).copied().collect();
+        queues.sort_unstable();
         value["iface"] = json!(device.interface());
-        value["queues"] = json!(device.queues());
+        value["queues"] = json!(queues);
         value["frames"] = json!({
             "bytes": memory.bytes,
             "page_bytes": memory.pages.bytes(),
@@ -40,7 +58,22 @@ fn to_json(transport: &Transport, steps: &[Step]) -> Value {
 }
 
 #[cfg(target_os = "linux")]
-fn frames_in_words(memory: &crate::xdp::MemoryReport) -> String {
+fn devices<'a>(workers: &'a [Seen<'a>]) -> impl Iterator<Item = &'a XdpDevice> {
+    workers.iter().filter_map(|worker| match worker.transport {
+        Transport::Xdp(device) => Some(&**device),
+        Transport::Udp(_) => None,
+    })
+}
+
+/// A worker with its place and its queues, where it has queues of its own.
+fn in_words((number, Seen { transport, cpu }): (usize, &Seen<'_>)) -> Option<String> {
+    let queues: Vec<_> = transport.queues().iter().map(u32::to_string).collect();
+    let place = cpu.map_or_else(String::new, |cpu| format!(" on CPU {cpu}"));
+    (!queues.is_empty()).then(|| format!("worker {number}{place}: queues {}", queues.join(", ")))
+}
+
+#[cfg(target_os = "linux")]
+fn frames_in_words(memory: &MemoryReport) -> String {
     let node = memory.node.map_or_else(String::new, |node| format!(" of NUMA node {node}, every page verified"));
     let locked = if memory.is_locked { "locked" } else { "not locked (limit of locked memory)" };
     let missing: String = memory.steps.iter().map(|step| format!("; {step}")).collect();

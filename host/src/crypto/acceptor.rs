@@ -10,6 +10,9 @@ use super::noise::{KnownKeys, NoiseHandshake, PeerPolicy};
 use super::{NoRandomness, random_bytes};
 
 /// Answers first messages made with one of this end's tickets, or by a known peer.
+///
+/// A clone is for another worker of the same process: it has the same keys, and takes the other's cookies.
+#[derive(Clone)]
 pub struct HostAcceptor {
     identity: Arc<StaticKey>,
     /// A handful at most: a linear search is the fastest map.
@@ -18,6 +21,7 @@ pub struct HostAcceptor {
 }
 
 /// A pre-shared key that this end answers to, and who may come with it.
+#[derive(Clone)]
 struct Offer {
     psk: Psk,
     policy: PeerPolicy,

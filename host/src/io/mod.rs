@@ -7,7 +7,7 @@ pub mod buffer;
 #[cfg(unix)]
 pub mod threads;
 #[cfg(unix)]
-mod wake;
+pub mod wake;
 
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;

@@ -3,13 +3,12 @@
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use thiserror::Error;
 
-use super::wake::Signal;
+use super::wake::Alarm;
 use super::{FileEngine, Job};
 
 /// Why the engine could not start.
@@ -28,28 +27,10 @@ pub struct ThreadEngine<J: Job> {
     /// `None` only while the engine is dropped.
     jobs: Option<Sender<J>>,
     done: Receiver<J::Done>,
-    wake: Arc<Wake>,
+    wake: Arc<Alarm>,
     in_flight: usize,
     capacity: usize,
     threads: Vec<JoinHandle<()>>,
-}
-
-/// The sleeping consumer's alarm.
-struct Wake {
-    signal: Signal,
-    /// The consumer sleeps or is about to; whoever clears it raises the signal.
-    armed: AtomicBool,
-}
-
-impl Wake {
-    fn notify(&self) {
-        // Orders the finished job before the look at `armed`; the consumer orders its `armed` before its look at the
-        // queue. So at least one of the two sees the other.
-        fence(Ordering::SeqCst);
-        if self.armed.load(Ordering::Relaxed) && self.armed.swap(false, Ordering::Relaxed) {
-            self.signal.raise();
-        }
-    }
 }
 
 /// How many threads serve this machine: as many as it has CPUs, 2 to 4. File work mostly waits, or hashes.
@@ -64,8 +45,7 @@ impl<J: Job> ThreadEngine<J> {
     /// The system refuses a descriptor or a thread.
     pub fn new(threads: usize, capacity: usize) -> Result<Self, ThreadsError> {
         let capacity = capacity.max(1);
-        let signal = Signal::new().map_err(ThreadsError::Wake)?;
-        let wake = Arc::new(Wake { signal, armed: AtomicBool::new(false) });
+        let wake = Arc::new(Alarm::new().map_err(ThreadsError::Wake)?);
         let (jobs, job_queue) = bounded(capacity);
         let (done_queue, done) = bounded(capacity);
         let mut engine = Self { jobs: Some(jobs), done, wake, in_flight: 0, capacity, threads: Vec::new() };
@@ -81,7 +61,7 @@ impl<J: Job> ThreadEngine<J> {
     }
 }
 
-fn work<J: Job>(jobs: &Receiver<J>, done: &Sender<J::Done>, wake: &Wake) {
+fn work<J: Job>(jobs: &Receiver<J>, done: &Sender<J::Done>, wake: &Alarm) {
     while let Ok(mut job) = jobs.recv() {
         // A job is dropped after a panic, apart from what `abandon` takes out: nothing half-changed is used again.
         let outcome = catch_unwind(AssertUnwindSafe(|| job.run())).unwrap_or_else(|_| job.abandon());
@@ -120,15 +100,12 @@ impl<J: Job> FileEngine<J> for ThreadEngine<J> {
     }
 
     fn prepare_wait(&mut self) -> bool {
-        self.wake.armed.store(true, Ordering::Relaxed);
-        // Take away what woke the caller last. If this swallows a newer signal, its job is in the queue already.
-        self.wake.signal.clear();
-        fence(Ordering::SeqCst);
+        self.wake.arm();
         !self.done.is_empty()
     }
 
     fn wake_fd(&self) -> BorrowedFd<'_> {
-        self.wake.signal.fd()
+        self.wake.fd()
     }
 
     fn name(&self) -> &'static str {

@@ -1,4 +1,8 @@
-//! The alarm of a consumer that sleeps in `poll`: a descriptor that becomes readable.
+//! The alarm of a consumer that sleeps in `poll`: a descriptor that becomes readable, and costs nothing while nobody sleeps.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 #[cfg(target_os = "linux")]
 mod eventfd;
@@ -6,14 +10,61 @@ mod eventfd;
 mod pair;
 
 #[cfg(target_os = "linux")]
-pub(super) use eventfd::Signal;
+use eventfd::Signal;
 #[cfg(not(target_os = "linux"))]
-pub(super) use pair::Signal;
+use pair::Signal;
+
+/// Wakes the one consumer of a queue from `poll`. A consumer that is awake costs its producers no system call.
+///
+/// The consumer: [`Alarm::arm`], then a look at the queue, and only if that is empty, sleep on [`Alarm::fd`]. A producer: first
+/// the item into the queue, then [`Alarm::notify`].
+pub struct Alarm {
+    signal: Signal,
+    /// The consumer sleeps or is about to; whoever clears it raises the signal.
+    armed: AtomicBool,
+}
+
+impl Alarm {
+    /// An alarm that is not armed.
+    ///
+    /// # Errors
+    /// The system has no descriptor left.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { signal: Signal::new()?, armed: AtomicBool::new(false) })
+    }
+
+    /// Wakes the consumer, if it sleeps or is about to.
+    pub fn notify(&self) {
+        // Orders the item before the look at `armed`; the consumer orders its `armed` before its look at the queue. So at
+        // least one of the two sees the other.
+        fence(Ordering::SeqCst);
+        if self.armed.load(Ordering::Relaxed) && self.armed.swap(false, Ordering::Relaxed) {
+            self.signal.raise();
+        }
+    }
+
+    /// From now on the next item wakes the consumer, who is to look at its queue once more before it sleeps.
+    pub fn arm(&self) {
+        self.armed.store(true, Ordering::Relaxed);
+        // Take away what woke the caller last. If this swallows a newer signal, its item is in the queue already.
+        self.signal.clear();
+        fence(Ordering::SeqCst);
+    }
+
+    /// Readable once the consumer was woken, until it arms the alarm again; for `poll` or `epoll` only.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.signal.fd()
+    }
+}
+
+impl std::fmt::Debug for Alarm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Alarm").field("armed", &self.armed).finish_non_exhaustive()
+    }
+}
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::BorrowedFd;
-
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
     use super::*;
@@ -46,6 +97,19 @@ mod tests {
     #[test]
     fn a_raised_signal_is_readable_until_it_is_cleared() {
         raised_and_cleared!(Signal::new().unwrap());
+    }
+
+    #[test]
+    fn only_who_sleeps_or_is_about_to_is_woken() {
+        let alarm = Alarm::new().unwrap();
+        alarm.notify();
+        assert!(!is_readable(alarm.fd()));
+        alarm.arm();
+        assert!(!is_readable(alarm.fd()));
+        alarm.notify();
+        assert!(is_readable(alarm.fd()));
+        alarm.arm();
+        assert!(!is_readable(alarm.fd()), "what woke it is over");
     }
 
     #[test]

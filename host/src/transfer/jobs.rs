@@ -2,7 +2,7 @@
 //!
 //! A transfer's look at the target directory must not meet a write or a rename of a transfer that has ended: a sender
 //! that was killed and started again would find its own files as conflicts. So examinations wait until every job of
-//! ended transfers is done.
+//! ended transfers is done, and until those of other workers that were overtaken have let go of the files.
 
 use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use wirehaul_core::worker::SessionId;
 
+use super::claims::Claim;
 use super::job::{TransferDone, TransferJob};
 use super::manifest::Manifest;
 use super::store::{Store, StoreError, StoreOptions, Target};
@@ -75,12 +76,14 @@ pub struct JobQueue {
     examinations: Vec<TaggedJob>,
     /// Jobs in the engine, by transfer; few transfers, so a linear search finds them fastest.
     running: Vec<(SessionId, usize)>,
+    /// What is claimed, until the last job of the transfer is done.
+    claims: Vec<(SessionId, Claim)>,
 }
 
 impl JobQueue {
     /// A queue in front of `engine`.
     pub fn new(engine: ThreadEngine<TaggedJob>) -> Self {
-        Self { engine, held_up: VecDeque::new(), examinations: Vec::new(), running: Vec::new() }
+        Self { engine, held_up: VecDeque::new(), examinations: Vec::new(), running: Vec::new(), claims: Vec::new() }
     }
 
     /// Queues a job of a store.
@@ -88,7 +91,7 @@ impl JobQueue {
         self.held_up.push_back(TaggedJob { transfer, work: Work::File(job) });
     }
 
-    /// Queues the look at the target directory that a transfer begins with.
+    /// Claims the files of a transfer, and queues the look at the target directory that it begins with.
     pub fn push_examination(
         &mut self,
         transfer: SessionId,
@@ -96,7 +99,13 @@ impl JobQueue {
         manifest: Arc<Manifest>,
         options: StoreOptions,
     ) {
+        self.claims.push((transfer, target.claims().claim(Arc::clone(&manifest))));
         self.examinations.push(TaggedJob { transfer, work: Work::Examine { target, manifest, options } });
+    }
+
+    /// Transfers whose files a newer one wants, also those that have ended and have jobs to come back.
+    pub fn overtaken(&self) -> Vec<SessionId> {
+        self.claims.iter().filter(|(_, claim)| claim.is_overtaken()).map(|(transfer, _)| *transfer).collect()
     }
 
     /// Forgets the jobs of a transfer that did not begin; those that did come back.
@@ -107,8 +116,11 @@ impl JobQueue {
 
     /// Starts what can be started; `is_live` tells whether a transfer still goes on. Returns whether there was anything.
     pub fn submit(&mut self, is_live: impl Fn(SessionId) -> bool) -> bool {
-        if self.running.iter().all(|(transfer, _)| is_live(*transfer)) {
-            self.held_up.extend(self.examinations.drain(..));
+        let Self { running, claims, examinations, held_up, .. } = self;
+        claims.retain(|(id, _)| is_live(*id) || running.iter().any(|(running, _)| running == id));
+        if running.iter().all(|(transfer, _)| is_live(*transfer)) {
+            let is_clear = |id: SessionId| claims.iter().all(|(claiming, claim)| *claiming != id || claim.is_clear());
+            held_up.extend(examinations.extract_if(.., |examination| is_clear(examination.transfer)));
         }
         let mut worked = false;
         while let Some(job) = self.held_up.pop_front() {

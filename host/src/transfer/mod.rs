@@ -7,6 +7,8 @@
 
 pub mod blocks;
 #[cfg(unix)]
+pub mod claims;
+#[cfg(unix)]
 mod dirs;
 #[cfg(unix)]
 pub mod failure;

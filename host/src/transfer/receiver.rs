@@ -113,7 +113,7 @@ enum TransferStage {
     /// The manifest is coming.
     Listing(Box<Intake>),
     /// The target directory is being looked at; data cannot come yet.
-    Examining(Arc<Manifest>),
+    Examining,
     /// Rounds of data.
     Storing(Box<Storing>),
     /// The last word was said.
@@ -183,6 +183,12 @@ impl Receiver {
     /// The transfers that ended since the last call.
     pub fn take_finished(&mut self) -> Vec<Received> {
         std::mem::take(&mut self.finished)
+    }
+
+    /// Transfers that have begun and not ended.
+    #[must_use]
+    pub fn transfers(&self) -> usize {
+        self.transfers.len()
     }
 
     fn place_of(&self, id: SessionId) -> Option<usize> {
@@ -261,7 +267,7 @@ impl Receiver {
                     })
                     .map_err(|_| Failure::Rule("it sent more data than was asked for"))
             }
-            TransferStage::Listing(_) | TransferStage::Examining(_) => {
+            TransferStage::Listing(_) | TransferStage::Examining => {
                 Err(Failure::Rule("it sent data before it was asked for"))
             }
         }
@@ -366,28 +372,24 @@ impl Receiver {
     fn examine(&mut self, place: usize, manifest: Manifest) {
         let Some(target) = self.options.target.clone() else { return };
         let manifest = Arc::new(manifest);
-        self.overtake(&manifest);
         let transfer = &mut self.transfers[place];
-        transfer.stage = TransferStage::Examining(Arc::clone(&manifest));
+        transfer.stage = TransferStage::Examining;
         let options = StoreOptions { overwrite: self.options.overwrite };
         self.jobs.push_examination(transfer.id, target, manifest, options);
     }
 
-    /// Ends the transfers that are storing a file of `manifest`: their sender was most likely killed, and is back before
-    /// it was missed. Two that write to the same partial files would only get into each other's way.
-    fn overtake(&mut self, manifest: &Manifest) {
-        for transfer in &mut self.transfers {
-            let theirs = match &transfer.stage {
-                TransferStage::Examining(theirs) => theirs,
-                TransferStage::Storing(storing) => storing.store.manifest(),
-                _ => continue,
-            };
-            if manifest.shares_a_file_with(theirs) {
-                transfer.stage = TransferStage::Ended;
-                self.jobs.forget(transfer.id);
-                self.overtaken.push(transfer.id);
-            }
+    /// Ends the transfers whose files a newer one wants, of this worker or of another ([`super::claims`]).
+    fn end_overtaken(&mut self) -> bool {
+        let is_overtaken: Vec<_> = self.jobs.overtaken();
+        let Self { transfers, overtaken, jobs, .. } = self;
+        let goes_on = |transfer: &&mut Transfer| !matches!(transfer.stage, TransferStage::Ended);
+        let before = overtaken.len();
+        for transfer in transfers.iter_mut().filter(goes_on).filter(|transfer| is_overtaken.contains(&transfer.id)) {
+            transfer.stage = TransferStage::Ended;
+            jobs.forget(transfer.id);
+            overtaken.push(transfer.id);
         }
+        overtaken.len() > before
     }
 
     fn on_examined(
@@ -397,7 +399,7 @@ impl Receiver {
         session: Peer<'_, '_>,
         examined: Result<(Store, Want), StoreError>,
     ) {
-        if !matches!(self.transfers[place].stage, TransferStage::Examining(_)) {
+        if !matches!(self.transfers[place].stage, TransferStage::Examining) {
             return;
         }
         match examined {
@@ -642,7 +644,8 @@ impl Application<NoiseHandshake> for Receiver {
 
 impl Role for Receiver {
     fn pump(&mut self, now: Instant, worker: &mut HostWorker<'_>) -> bool {
-        let mut worked = self.collect(now, worker);
+        let mut worked = self.end_overtaken();
+        worked |= self.collect(now, worker);
         for place in 0..self.transfers.len() {
             if let Some(session) = worker.session(self.transfers[place].id) {
                 worked |= self.advance(now, place, session);

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use wirehaul_core::time::Instant;
+use wirehaul_core::worker::MAX_WORKERS;
 
-use super::{Choice, NoTransport, Step, Transport, Wish};
+use super::{Choice, NoTransport, Opened, Step, Transport, Wish};
 use crate::interface::Interface;
 use crate::netlink::RouteSocket;
 use crate::udp::UdpDevice;
@@ -19,10 +20,10 @@ const ANYWHERE: [IpAddr; 2] =
 ///
 /// # Errors
 /// [`NoTransport`]: the way that was forced cannot be gone. Nothing is left behind.
-pub fn open(wish: &Wish, udp: Box<UdpDevice>, now: Instant) -> Result<(Transport, Vec<Step>), NoTransport> {
+pub fn open(wish: &Wish, udp: Box<UdpDevice>, now: Instant) -> Result<Opened, NoTransport> {
     let choice = wish.choice;
     let mode = match choice {
-        Choice::Udp => return Ok((Transport::Udp(udp), vec![chosen("udp", "as asked for")])),
+        Choice::Udp => return Ok(Opened::one(Transport::Udp(udp), vec![chosen("udp", "as asked for")])),
         Choice::Auto => return Ok(open_fastest(wish, udp, now)),
         Choice::Xdp => Mode::ZeroCopy,
         Choice::XdpCopy => Mode::Copy,
@@ -33,15 +34,18 @@ pub fn open(wish: &Wish, udp: Box<UdpDevice>, now: Instant) -> Result<(Transport
     if let Some(reason) = no_zero_copy(&interface).filter(|_| mode == Mode::ZeroCopy) {
         return Err(refuse(format!("{reason}: use --transport xdp-copy, or udp")));
     }
-    match open_xdp(&interface, mode, udp, now) {
-        Ok(transport) => Ok((transport, vec![chosen(mode.name(), &format!("on {}, as asked for", interface.name))])),
+    match open_xdp(&interface, mode, wish.workers, udp, now) {
+        Ok((first, others)) => {
+            let steps = vec![chosen(mode.name(), &format!("on {}, as asked for", interface.name))];
+            Ok(Opened { first, others, steps })
+        }
         Err((error, _)) => Err(refuse(error.to_string())),
     }
 }
 
 /// Zero-copy AF_XDP where the driver has it, and otherwise UDP sockets: with segmentation they are faster than AF_XDP with
 /// copies (docs/performance.md).
-fn open_fastest(wish: &Wish, udp: Box<UdpDevice>, now: Instant) -> (Transport, Vec<Step>) {
+fn open_fastest(wish: &Wish, udp: Box<UdpDevice>, now: Instant) -> Opened {
     let mut steps = Vec::new();
     let mut refuse = |way, reason: String| steps.push(Step { way, reason });
     let udp = match interface_of(wish, udp.local_addr()) {
@@ -54,10 +58,10 @@ fn open_fastest(wish: &Wish, udp: Box<UdpDevice>, now: Instant) -> (Transport, V
                 refuse("xdp", reason);
                 udp
             }
-            None => match open_xdp(&interface, Mode::ZeroCopy, udp, now) {
-                Ok(transport) => {
+            None => match open_xdp(&interface, Mode::ZeroCopy, wish.workers, udp, now) {
+                Ok((first, others)) => {
                     steps.push(chosen("xdp", &format!("the driver of {} has zero-copy", interface.name)));
-                    return (transport, steps);
+                    return Opened { first, others, steps };
                 }
                 Err((error, udp)) => {
                     refuse("xdp", error.to_string());
@@ -68,7 +72,7 @@ fn open_fastest(wish: &Wish, udp: Box<UdpDevice>, now: Instant) -> (Transport, V
     };
     steps.push(Step { way: "xdp-copy", reason: "not tried: UDP sockets with segmentation are faster".to_owned() });
     steps.push(chosen(udp.transport_name(), "works everywhere"));
-    (Transport::Udp(udp), steps)
+    Opened::one(Transport::Udp(udp), steps)
 }
 
 fn chosen(way: &'static str, reason: &str) -> Step {
@@ -86,21 +90,43 @@ fn no_zero_copy(interface: &Interface) -> Option<String> {
     }
 }
 
-/// All queues of the interface; gives the socket back where that fails.
+/// All queues of the interface, shared out among so many workers at most; gives the socket back where that fails.
 fn open_xdp(
     interface: &Interface,
     mode: Mode,
+    workers: usize,
     udp: Box<UdpDevice>,
     now: Instant,
-) -> Result<Transport, (OpenError, Box<UdpDevice>)> {
-    let queues: Vec<u32> = (0..interface.usable_queues()).collect();
-    match Datapath::open(interface, mode, udp.local_addr()) {
-        Ok(datapath) => match datapath.device(&queues, udp, now) {
-            Ok(device) => Ok(Transport::Xdp(Box::new(device))),
-            Err(failed) => Err(failed),
-        },
-        Err(error) => Err((error, udp)),
-    }
+) -> Result<(Transport, Vec<Transport>), (OpenError, Box<UdpDevice>)> {
+    let datapath = match Datapath::open(interface, mode, udp.local_addr()) {
+        Ok(datapath) => datapath,
+        Err(error) => return Err((error, udp)),
+    };
+    let queues = interface.usable_queues().max(1);
+    let count = worker_count(queues, workers);
+    let open_beside = |number| {
+        let socket = udp.for_sending().map_err(OpenError::Kernel)?;
+        let device =
+            datapath.device(&share(queues, count, number), Box::new(socket), now).map_err(|(error, _)| error)?;
+        Ok(Transport::Xdp(Box::new(device)))
+    };
+    let others = match (1..count).map(open_beside).collect() {
+        Ok(others) => others,
+        Err(error) => return Err((error, udp)),
+    };
+    // The first has the socket itself, and whatever comes through the kernel.
+    let first = datapath.device(&share(queues, count, 0), udp, now)?;
+    Ok((Transport::Xdp(Box::new(first)), others))
+}
+
+/// How many workers so many queues get, where there may be `workers`.
+fn worker_count(queues: u32, workers: usize) -> usize {
+    workers.clamp(1, MAX_WORKERS).min(queues as usize)
+}
+
+/// The queues of one of `count` workers.
+fn share(queues: u32, count: usize, number: usize) -> Vec<u32> {
+    (0..queues).skip(number).step_by(count).collect()
 }
 
 /// The interface that is named, or else the one that packets to the peer leave through, or to anywhere.
@@ -133,4 +159,32 @@ fn interface_with(address: IpAddr) -> Result<Interface, String> {
     });
     let Some(found) = found else { return Err(format!("no interface has the address {address}")) };
     Interface::by_name(&found.interface_name).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// XDP-7: every queue has one worker, every worker a queue, and none has two more than another.
+    #[test]
+    fn queues_are_shared_out_evenly() {
+        let share_out = |queues, workers| -> Vec<Vec<u32>> {
+            let count = worker_count(queues, workers);
+            (0..count).map(|number| share(queues, count, number)).collect()
+        };
+        assert_eq!(share_out(1, 8), [[0]]);
+        assert_eq!(share_out(4, 0), [[0, 1, 2, 3]]);
+        assert_eq!(share_out(4, 2), [[0, 2], [1, 3]]);
+        for queues in 1..200 {
+            for workers in 1..100 {
+                let shares = share_out(queues, workers);
+                assert_eq!(shares.len(), workers.min(queues as usize).min(MAX_WORKERS));
+                let mut all: Vec<u32> = shares.concat();
+                all.sort_unstable();
+                assert!(all.into_iter().eq(0..queues));
+                let lengths = shares.iter().map(Vec::len);
+                assert!(lengths.clone().max().unwrap() - lengths.min().unwrap() <= 1);
+            }
+        }
+    }
 }

@@ -12,4 +12,4 @@ pub use ladder::open;
 #[cfg(all(unix, not(target_os = "linux")))]
 pub use way::open;
 #[cfg(unix)]
-pub use way::{Gauge, NoTransport, Step, Transport, Wish};
+pub use way::{Gauge, NoTransport, Opened, Step, Transport, Wish};

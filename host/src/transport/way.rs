@@ -16,7 +16,7 @@ use crate::udp::UdpDevice;
 use crate::xdp::XdpDevice;
 
 /// What is asked for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Wish {
     /// Which way.
     pub choice: Choice,
@@ -24,6 +24,26 @@ pub struct Wish {
     pub interface: Option<String>,
     /// The peer; `None` for any.
     pub remote: Option<SocketAddr>,
+    /// Workers that packets may be spread over, at most; where the way has queues, each gets some of them.
+    pub workers: usize,
+}
+
+/// A way that is open: the device of each worker.
+#[derive(Debug)]
+pub struct Opened {
+    /// The first worker's.
+    pub first: Transport,
+    /// Those of the others; none where the way has no queues of its own.
+    pub others: Vec<Transport>,
+    /// What led there.
+    pub steps: Vec<Step>,
+}
+
+impl Opened {
+    /// A way with one device.
+    pub(super) const fn one(first: Transport, steps: Vec<Step>) -> Self {
+        Self { first, others: Vec::new(), steps }
+    }
 }
 
 /// A way was forced, and cannot be gone.
@@ -80,6 +100,16 @@ impl Transport {
             Self::Udp(device) => device,
             #[cfg(target_os = "linux")]
             Self::Xdp(device) => device.kernel_socket(),
+        }
+    }
+
+    /// The queues that it has, where it has any.
+    #[must_use]
+    pub fn queues(&self) -> &[u32] {
+        match self {
+            Self::Udp(_) => &[],
+            #[cfg(target_os = "linux")]
+            Self::Xdp(device) => device.queues(),
         }
     }
 
@@ -156,7 +186,7 @@ impl Device for Transport {
 }
 
 impl HostDevice for Transport {
-    fn wait(&mut self, extra: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
+    fn wait(&mut self, extra: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<bool> {
         with_device!(self, device => device.wait(extra, timeout))
     }
 
@@ -174,9 +204,9 @@ impl HostDevice for Transport {
 /// # Errors
 /// [`NoTransport`]: another one was forced.
 #[cfg(not(target_os = "linux"))]
-pub fn open(wish: &Wish, udp: Box<UdpDevice>, _: Instant) -> Result<(Transport, Vec<Step>), NoTransport> {
+pub fn open(wish: &Wish, udp: Box<UdpDevice>, _: Instant) -> Result<Opened, NoTransport> {
     match wish.choice {
-        Choice::Auto | Choice::Udp => Ok((Transport::Udp(udp), Vec::new())),
+        Choice::Auto | Choice::Udp => Ok(Opened::one(Transport::Udp(udp), Vec::new())),
         choice => Err(NoTransport { choice, reason: "AF_XDP is Linux's: use --transport udp".to_owned() }),
     }
 }

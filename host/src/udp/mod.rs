@@ -28,6 +28,8 @@ use std::net::{SocketAddr, UdpSocket};
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
 
+#[cfg(unix)]
+use nix::poll::PollFlags;
 use quinn_udp::{EcnCodepoint, RecvMeta, UdpSocketState};
 use wirehaul_core::device::{Device, Ecn, Received, Submitted, Transmit};
 use wirehaul_core::pool::{Magazine, Slot};
@@ -119,6 +121,8 @@ pub struct UdpDevice {
     pool: LastingPool,
     buffer_bytes: BufferBytes,
     local: SocketAddr,
+    /// Whether it receives: another device may do that with the same socket.
+    is_listening: bool,
 }
 
 /// The socket with all that sending needs beside the bytes.
@@ -205,6 +209,26 @@ impl UdpDevice {
     pub fn bind(local: SocketAddr, options: &Options) -> Result<Self, BindError> {
         let socket = socket::bind(local)?;
         let buffer_bytes = socket::set_buffers(&socket, options);
+        Self::of(socket, buffer_bytes, options, true)
+    }
+
+    /// A device that sends from this one's socket, and receives nothing: for another thread.
+    ///
+    /// # Errors
+    /// [`BindError`] says which step failed.
+    pub fn for_sending(&self) -> Result<Self, BindError> {
+        let socket = self.carrier.socket.try_clone().map_err(|source| BindError::Configure { source })?;
+        let segmentation = matches!(self.path, TransmitPath::Segmented(_));
+        let options = Options { segmentation, buffers: Some(self.pool), ..Options::default() };
+        Self::of(socket, self.buffer_bytes, &options, false)
+    }
+
+    fn of(
+        socket: UdpSocket,
+        buffer_bytes: BufferBytes,
+        options: &Options,
+        is_listening: bool,
+    ) -> Result<Self, BindError> {
         let local = socket.local_addr().map_err(|source| BindError::Configure { source })?;
         let state = UdpSocketState::new((&socket).into()).map_err(|source| BindError::Configure { source })?;
         socket::no_timestamps(&socket);
@@ -224,7 +248,7 @@ impl UdpDevice {
         };
         let pool = options.buffers.or_else(shared_pool).filter(|pool| pool.slot_bytes() >= buffers::RUN_SLOT_BYTES);
         let pool = pool.ok_or(BindError::Buffers)?;
-        Ok(Self { carrier, path, buffers: buffers::magazine(pool), pool, buffer_bytes, local })
+        Ok(Self { carrier, path, buffers: buffers::magazine(pool), pool, buffer_bytes, local, is_listening })
     }
 
     /// The address that the socket is bound to.
@@ -295,8 +319,16 @@ impl UdpDevice {
     /// # Errors
     /// What `ppoll(2)` fails with, which is not to be expected.
     #[cfg(unix)]
-    pub fn wait_for(&self, extra: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<Ready> {
-        wait::wait(&self.carrier.socket, self.is_holding_back(), extra, timeout)
+    pub fn wait_for(&self, extra: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<Ready> {
+        wait::wait(&self.carrier.socket, self.interest(), extra, timeout)
+    }
+
+    /// What to wait for on the socket, as things are; empty where only the errors of others would end the wait.
+    #[cfg(unix)]
+    pub(crate) fn interest(&self) -> PollFlags {
+        let for_datagrams = if self.is_listening { PollFlags::POLLIN } else { PollFlags::empty() };
+        let for_room = if self.is_holding_back() { PollFlags::POLLOUT } else { PollFlags::empty() };
+        for_datagrams | for_room
     }
 
     /// Goes over to single datagrams, with the run that could not be segmented as the first of them.
@@ -314,7 +346,7 @@ impl UdpDevice {
 
 #[cfg(unix)]
 impl HostDevice for UdpDevice {
-    fn wait(&mut self, extra: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
+    fn wait(&mut self, extra: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<bool> {
         self.wait_for(extra, timeout).map(Ready::is_any)
     }
 
@@ -332,6 +364,9 @@ impl AsFd for UdpDevice {
 
 impl Device for UdpDevice {
     fn receive(&mut self, mut sink: impl FnMut(Received<'_>)) -> usize {
+        if !self.is_listening {
+            return 0;
+        }
         let mut slots: [Option<Slot<'static>>; RECEIVE_BUFFERS] = array::from_fn(|_| self.buffers.take());
         let datagrams = self.carrier.receive(&mut slots, &mut sink);
         // The first was used most and is to come first again: its bytes are still in the CPU's cache.

@@ -43,7 +43,7 @@ fn receive(device: &mut UdpDevice, count: usize) -> Vec<Arrived> {
     let idle = EventFd::new().unwrap();
     let mut arrived = Vec::new();
     while arrived.len() < count {
-        if !device.wait_for(idle.as_fd(), Some(SECOND)).unwrap().readable {
+        if !device.wait_for(&[idle.as_fd()], Some(SECOND)).unwrap().readable {
             break;
         }
         let before = arrived.len();
@@ -301,7 +301,7 @@ fn what_the_kernel_has_no_room_for_is_held_back() {
         }
         assert!(one.is_holding_back());
         let idle = EventFd::new().unwrap();
-        assert!(one.wait_for(idle.as_fd(), Some(SECOND)).unwrap().writable, "room was not waited for");
+        assert!(one.wait_for(&[idle.as_fd()], Some(SECOND)).unwrap().writable, "room was not waited for");
         assert!(one.transmit_buffer().is_some(), "what was held back was not sent again");
         assert!(!one.is_holding_back());
         assert_eq!(receive(&mut two, 40).len(), 40);
@@ -344,10 +344,10 @@ fn a_wait_ends_by_the_other_descriptor_and_by_time() {
     let one = device("127.0.0.1:0", true);
     let event = EventFd::new().unwrap();
     let clock = Clock::start();
-    assert_eq!(one.wait_for(event.as_fd(), Some(Duration::from_micros(1500))).unwrap(), Ready::default());
+    assert_eq!(one.wait_for(&[event.as_fd()], Some(Duration::from_micros(1500))).unwrap(), Ready::default());
     assert!(clock.now().as_nanos() >= 1_500_000);
     event.write(1).unwrap();
-    let ready = one.wait_for(event.as_fd(), None).unwrap();
+    let ready = one.wait_for(&[event.as_fd()], None).unwrap();
     assert_eq!(ready, Ready { extra: true, ..Ready::default() });
 }
 
@@ -447,4 +447,21 @@ fn the_fair_queue_holds_packets_until_their_departure() {
             assert_eq!(receiver.counters().datagrams_received, 5 * segments as u64);
         }
     });
+}
+
+/// XDP-7: workers beside the one that has the socket send from its port, and take nothing away from it.
+#[test]
+fn a_device_for_sending_shares_the_port_and_receives_nothing() {
+    let (mut one, mut two) = (device("127.0.0.1:0", true), device("127.0.0.1:0", true));
+    let mut beside = one.for_sending().unwrap();
+    assert_eq!(beside.local_addr(), one.local_addr());
+    let bytes = pattern(3000);
+    send(&mut beside, two.local_addr(), &bytes, 1000, Ecn::Ect0);
+    let arrived = receive(&mut two, 3);
+    assert!(arrived.len() == 3 && arrived.iter().all(|datagram| datagram.remote == one.local_addr()));
+    send(&mut two, one.local_addr(), &bytes, 1000, Ecn::Ect0);
+    let idle = EventFd::new().unwrap();
+    assert_eq!(beside.wait_for(&[idle.as_fd()], Some(Duration::from_millis(20))).unwrap(), Ready::default());
+    assert_eq!(beside.receive(|_| panic!("that is for the other one")), 0);
+    assert_eq!(receive(&mut one, 3).len(), 3);
 }

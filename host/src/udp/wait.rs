@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
+use smallvec::SmallVec;
 use wirehaul_core::time::Duration;
 
 /// What a wait ended with; nothing set means that the time was up or a signal came.
@@ -15,7 +16,7 @@ pub struct Ready {
     pub readable: bool,
     /// There is room for what was held back.
     pub writable: bool,
-    /// The other descriptor is readable.
+    /// One of the other descriptors is readable.
     pub extra: bool,
 }
 
@@ -27,20 +28,26 @@ impl Ready {
     }
 }
 
+/// Descriptors that are waited on without the heap.
+const FEW: usize = 4;
+
 pub(super) fn wait(
     socket: &UdpSocket,
-    for_room: bool,
-    extra: BorrowedFd<'_>,
+    interest: PollFlags,
+    extra: &[BorrowedFd<'_>],
     timeout: Option<Duration>,
 ) -> io::Result<Ready> {
-    let interest = if for_room { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN };
-    let mut descriptors = [PollFd::new(socket.as_fd(), interest), PollFd::new(extra, PollFlags::POLLIN)];
+    let mut descriptors: SmallVec<[PollFd<'_>; FEW]> = SmallVec::new();
+    descriptors.push(PollFd::new(socket.as_fd(), interest));
+    descriptors.extend(extra.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)));
     match poll(&mut descriptors, timeout) {
         Ok(_) => {}
         Err(Errno::EINTR) => return Ok(Ready::default()),
         Err(errno) => return Err(errno.into()),
     }
-    let [on_socket, on_extra] = descriptors.map(|descriptor| descriptor.revents().unwrap_or(PollFlags::empty()));
+    let mut events = descriptors.iter().map(|descriptor| descriptor.revents().unwrap_or(PollFlags::empty()));
+    let on_socket = events.next().unwrap_or(PollFlags::empty());
+    let extra = events.any(|events| !events.is_empty());
     if on_socket.contains(PollFlags::POLLERR) {
         // An error left on the socket would end every wait at once; on an unconnected socket it says nothing of use.
         socket.take_error()?;
@@ -48,7 +55,7 @@ pub(super) fn wait(
     Ok(Ready {
         readable: on_socket.contains(PollFlags::POLLIN),
         writable: on_socket.contains(PollFlags::POLLOUT),
-        extra: !on_extra.is_empty(),
+        extra,
     })
 }
 

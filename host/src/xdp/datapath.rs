@@ -10,6 +10,7 @@ use super::socket::{BindMode, SocketError, SocketOptions};
 use super::umem::{UmemError, UmemSize};
 use crate::interface::Interface;
 use crate::neighbours;
+use crate::udp::BindError;
 
 /// Ethernet, two VLAN tags and the kernel's headroom beside the IP packet in a chunk.
 const LINK_BYTES: u32 = 14 + 2 * 4 + 256;
@@ -110,6 +111,9 @@ pub enum OpenError {
     /// The kernel bound the socket, and copies.
     #[error("the driver of {0} says that it copies: use --transport xdp-copy")]
     Copies(String),
+    /// The kernel's socket on the port cannot be shared.
+    #[error(transparent)]
+    Kernel(#[from] BindError),
     /// The next hops cannot be known.
     #[error(transparent)]
     Neighbours(#[from] neighbours::OpenError),

@@ -35,8 +35,8 @@ const LOST_AFTER: Duration = Duration::from_secs(3);
 const KERNEL_EVERY: u32 = 64;
 /// How long to sleep at most while the transmit ring waits for the driver.
 const HELD_BACK: Duration = Duration::from_micros(100);
-/// Descriptors to wait on: all queues, the kernel's socket, the notifications, and what the caller adds.
-const MAX_WAITS: usize = MAX_QUEUES + 3;
+/// Descriptors to wait on: all queues, the kernel's socket, the notifications, and up to four of the caller's.
+const MAX_WAITS: usize = MAX_QUEUES + 6;
 
 /// Some queues of an interface as the core's [`Device`].
 pub struct XdpDevice {
@@ -106,6 +106,17 @@ impl MemoryReport {
         }
     }
 
+    /// The memory of several devices as one: what is said of its pages, its node and its steps holds for the device that
+    /// has the smallest pages. `None` where there is no device.
+    #[must_use]
+    pub fn of_all(devices: impl Iterator<Item = Self>) -> Option<Self> {
+        devices.reduce(|all, one| {
+            let (bytes, is_locked) = (all.bytes + one.bytes, all.is_locked && one.is_locked);
+            let worse = if one.pages.bytes() < all.pages.bytes() { one } else { all };
+            Self { bytes, is_locked, ..worse }
+        })
+    }
+
     /// The part of it that lies on huge pages, in percent: all or nothing, since one UMEM lies on pages of one size.
     #[must_use]
     pub fn huge_page_percent(&self) -> u32 {
@@ -115,7 +126,7 @@ impl MemoryReport {
 
 impl Datapath {
     /// A device for these receive queues of the interface, with a UMEM of its own. `kernel` is bound to the port that the
-    /// filter was made for.
+    /// filter was made for: one device has the socket itself, devices beside it have one [for sending](UdpDevice::for_sending).
     ///
     /// # Errors
     /// [`OpenError`] says what cannot be had, and the socket comes back; the queues that were bound are free again.
@@ -375,31 +386,35 @@ impl Device for XdpDevice {
 }
 
 impl HostDevice for XdpDevice {
-    fn wait(&mut self, extra: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<bool> {
+    fn wait(&mut self, extra: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<bool> {
         let is_holding_back = self.core.is_holding_back();
         let timeout =
             if is_holding_back { Some(timeout.map_or(HELD_BACK, |span| span.min(HELD_BACK))) } else { timeout };
         let system = self.core.outside();
-        let of_kernel = if system.kernel.is_holding_back() { PollFlags::POLLOUT } else { PollFlags::empty() };
         let mut polled: heapless::Vec<PollFd<'_>, MAX_WAITS> = heapless::Vec::new();
-        let others = [
-            PollFd::new(extra, PollFlags::POLLIN),
-            PollFd::new(system.kernel.as_fd(), of_kernel | PollFlags::POLLIN),
-            PollFd::new(system.hops.as_fd(), PollFlags::POLLIN),
-        ];
-        polled.extend(others);
-        polled.extend(system.sockets.iter().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
+        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let queues = system.sockets.iter().map(|socket| readable(socket.as_fd()));
+        let of_kernel = Some(system.kernel.interest()).filter(|interest| !interest.is_empty());
+        // Those that may be missing come last, so that the places of the others are known.
+        let all = std::iter::once(readable(system.hops.as_fd()))
+            .chain(queues)
+            .chain(extra.iter().map(|fd| readable(*fd)))
+            .chain(of_kernel.map(|interest| PollFd::new(system.kernel.as_fd(), interest)));
+        for fd in all {
+            polled.push(fd).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        }
         let timeout = timeout.map(|span| TimeSpec::from(std::time::Duration::from_nanos(span.as_nanos())));
         match nix::poll::ppoll(&mut polled, timeout, None) {
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok(false),
             Err(errno) => return Err(errno.into()),
         }
-        let is_ready = |place: usize| polled.get(place).and_then(PollFd::any).unwrap_or(false);
-        let (kernel, changes) = (is_ready(1), is_ready(2));
+        let is_ready = |fd: &PollFd<'_>| fd.any().unwrap_or(false);
+        let changes = polled.first().is_some_and(is_ready);
+        let kernel = of_kernel.is_some() && polled.last().is_some_and(is_ready);
         // A socket whose interface is gone is in error for good: that is for `watch`, and no reason to wake up.
         let is_readable = |fd: &PollFd<'_>| fd.revents().is_some_and(|events| events.contains(PollFlags::POLLIN));
-        let any = is_ready(0) || kernel || changes || polled.iter().skip(others_len()).any(is_readable);
+        let any = changes || kernel || polled.iter().any(is_readable);
         if kernel {
             self.kernel_in = 0;
         }
@@ -419,11 +434,6 @@ impl HostDevice for XdpDevice {
             self.watch(now);
         }
     }
-}
-
-/// Descriptors that are waited on before those of the queues.
-const fn others_len() -> usize {
-    3
 }
 
 impl std::fmt::Debug for XdpDevice {

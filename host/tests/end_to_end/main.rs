@@ -22,6 +22,7 @@ mod load;
 mod migration;
 mod namespaces;
 mod output;
+mod queues;
 mod rate;
 mod resume;
 mod serve;

@@ -19,6 +19,7 @@ use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, fstat, mkdir
 use rustix::io::Errno;
 
 use super::error::StoreError;
+use crate::transfer::claims::Claims;
 use crate::transfer::dirs::open_dir;
 use crate::transfer::manifest::Manifest;
 use crate::transfer::os;
@@ -72,6 +73,7 @@ pub(super) struct Held {
     pub(super) staging: OwnedFd,
     /// Opened, and made, when first needed.
     shelves: [OnceLock<OwnedFd>; SHELVES],
+    claims: Claims,
     /// Held until the target is dropped. `None` where the file system has no locks.
     pub(super) lock: Option<OwnedFd>,
 }
@@ -109,7 +111,8 @@ impl Target {
                 Err(_) => None,
             };
             let shelves = [const { OnceLock::new() }; SHELVES];
-            return Ok(Self(Arc::new(Held { path: dir.to_path_buf(), root, staging, shelves, lock })));
+            let claims = Claims::default();
+            return Ok(Self(Arc::new(Held { path: dir.to_path_buf(), root, staging, shelves, claims, lock })));
         }
         Err(StoreError::Busy(dir.to_path_buf()))
     }
@@ -117,6 +120,11 @@ impl Target {
     /// The directory as the user named it.
     pub fn path(&self) -> &Path {
         &self.0.path
+    }
+
+    /// Who is storing what in it.
+    pub fn claims(&self) -> &Claims {
+        &self.0.claims
     }
 
     /// The directory itself.

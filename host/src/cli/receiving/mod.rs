@@ -1,45 +1,34 @@
 //! What `recv` and `serve` have in common: listening, receiving, and a report of each transfer.
 
+mod reporting;
+mod workers;
+
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
 use serde_json::json;
 use thiserror::Error;
-use wirehaul_core::session::{Config, Event, Session};
-use wirehaul_core::time::Instant;
-use wirehaul_core::wire::RejectCounters;
-use wirehaul_core::worker::{Application, SessionId, Worker};
+use wirehaul_core::session::Config;
 
 use super::args::{Advertised, Listen, OutputArgs};
 use super::exit::Exit;
-use super::output::{Pools, ProgressView, Summary, line, not_started, remark};
+use super::output::{ProgressView, line, not_started, remark};
 use super::session::stop_flag;
-use super::transport::{announce, remark_on};
+use super::transport::announce;
 use crate::clock::Clock;
-use crate::crypto::{HostAcceptor, NoRandomness, NoiseHandshake};
-use crate::drive::{HostWorker, Role, drive};
-use crate::io::FileEngine;
-use crate::io::threads::{ThreadEngine, default_threads};
-use crate::memory::{SessionSize, WorkerMemory};
-use crate::pools::LastingPool;
-use crate::transfer::blocks::receiver_pool;
-use crate::transfer::failure::{Failure, Incomplete};
+use crate::crypto::{HostAcceptor, NoRandomness};
+use crate::handover::ExchangeError;
+use crate::transfer::failure::Failure;
 use crate::transfer::keys::{KeyError, KeyStore};
-use crate::transfer::progress::Progress;
-use crate::transfer::receiver::{Received, Receiver, ReceiverOptions, Replies};
+use crate::transfer::receiver::ReceiverOptions;
 use crate::transfer::store::{StoreError, Target};
 use crate::transfer::ticket::{NewTicketError, Ticket};
-use crate::transport::{self, Choice, Gauge, NoTransport, Wish};
+use crate::transport::{self, Choice, NoTransport, Wish};
 use crate::udp::{BindError, Options, UdpDevice};
+use reporting::Shared;
+use workers::Crew;
 
-/// File jobs under way at once.
-const ENGINE_JOBS: usize = 128;
-/// Threads that write at least: a direct write waits for the device, and another chunk can be hashed meanwhile.
-const WRITE_THREADS: usize = 4;
-/// Transfers at once.
-const MAX_SESSIONS: usize = 16;
 /// Addresses that fit into a ticket.
 const MAX_TICKET_ADDRESSES: usize = 8;
 
@@ -78,6 +67,12 @@ pub enum StartError {
     /// The way that was forced cannot be gone.
     #[error(transparent)]
     Transport(#[from] NoTransport),
+    /// Workers cannot be joined.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// A thread of a worker was not had.
+    #[error("cannot start a worker's thread: {0}")]
+    Thread(#[source] std::io::Error),
     /// No randomness for keys.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
@@ -103,8 +98,10 @@ impl Receiving {
         let known = store.load_known_peers()?;
         let target = self.dir.as_deref().map(Target::open).transpose()?;
         let clock = Clock::start();
-        let wish = Wish { choice: self.transport, interface: self.interface.clone(), remote: None };
-        let (mut device, steps) = transport::open(&wish, Box::new(bind(self.listen)?), clock.now())?;
+        let cpus = workers::cpus();
+        let wish =
+            Wish { choice: self.transport, interface: self.interface.clone(), remote: None, workers: cpus.len() };
+        let opened = transport::open(&wish, Box::new(bind(self.listen)?), clock.now())?;
         let mut acceptor = HostAcceptor::new(Arc::clone(&identity))?;
         acceptor.accept_known_peers(Arc::new(RwLock::new(known.keys())));
         let options = ReceiverOptions {
@@ -113,39 +110,29 @@ impl Receiving {
             once: self.once,
             idle_secs: self.config.idle_timeout.as_millis() / 1000,
         };
-        let engine = ThreadEngine::new(default_threads().max(WRITE_THREADS), ENGINE_JOBS).map_err(Failure::from)?;
-        let io = engine.name();
-        let blocks = receiver_pool(MAX_SESSIONS as u32).map_err(Failure::from)?;
-        let progress = Arc::new(Progress::default());
-        let mut memory = WorkerMemory::new(MAX_SESSIONS, SessionSize::RECEIVER);
-        let mut streams = Vec::new();
-        let mut slots = memory.slots::<NoiseHandshake>(&mut streams);
+        let shared = Shared::new(output, opened.first.name()).map_err(Failure::from)?;
         // Before the ticket is out: whoever reads it may stop this receiver at once.
         let stop = stop_flag();
+        let local = opened.first.socket();
         if let Some(advertise) = &self.ticket {
-            let ticket = Ticket::new(identity.public(), ticket_addresses(advertise, device.socket().local_addr())?)?;
+            let ticket = Ticket::new(identity.public(), ticket_addresses(advertise, local.local_addr())?)?;
             acceptor.accept_ticket(ticket.secret());
-            self.announce_ticket(&ticket, output, device.socket());
+            self.announce_ticket(&ticket, output, local);
         } else {
-            self.announce_listening(output, device.socket());
+            self.announce_listening(output, local);
         }
-        announce(&device, &steps, output);
+        let (places, steps) = workers::place(opened, &cpus);
+        announce(&workers::seen(&places), &steps, output);
         let mut config = self.config;
-        config.max_datagram_bytes = config.max_datagram_bytes.min(device.datagram_bytes());
-        let mut worker = Worker::new(config, acceptor, true, &mut slots);
-        let view = ProgressView::start(output, &progress);
-        let way = device.name();
-        let packets = device.gauge();
-        let receiver = Receiver::new(options, engine, blocks, progress);
-        let mut reporting = Reporting { receiver, output, transport: way, io, packets, blocks, last: None };
-        drive(clock, &mut device, &mut worker, &mut reporting, &stop).map_err(Failure::Wait)?;
+        let carried = places.iter().map(|place| place.transport.datagram_bytes()).min();
+        config.max_datagram_bytes = config.max_datagram_bytes.min(carried.unwrap_or(usize::MAX));
+        let crew = Crew { config, acceptor, options, clock, stop: &stop, shared: &shared };
+        let view = ProgressView::start(output, shared.progress());
+        let driven = crew.run(places);
         drop(view);
-        reporting.report(worker.rejects());
-        if output.verbose > 0 {
-            remark_on(&mut device);
-        }
+        driven?;
         let idle = || not_started("recv", "stopped before anything was sent here", Exit::Interrupted, output);
-        Ok(reporting.last.unwrap_or_else(idle))
+        Ok(shared.exit().unwrap_or_else(idle))
     }
 
     /// The ticket is the first line of stdout, so that a script can read it; what to do with it goes to stderr.
@@ -225,99 +212,19 @@ fn interface_addresses(with_ipv6: bool) -> std::io::Result<Vec<IpAddr>> {
     Ok(addresses)
 }
 
-/// The receiver, with a report of each transfer when it ends.
-struct Reporting {
-    receiver: Receiver,
-    output: OutputArgs,
-    transport: &'static str,
-    io: &'static str,
-    packets: Gauge,
-    blocks: LastingPool,
-    last: Option<Exit>,
-}
-
-impl Reporting {
-    fn report(&mut self, stray: &RejectCounters) {
-        for received in self.receiver.take_finished() {
-            self.last = Some(self.report_one(received, stray));
-        }
-    }
-
-    fn report_one(&self, received: Received, stray: &RejectCounters) -> Exit {
-        let (outcome, failure) = match received.outcome {
-            Ok(outcome) if outcome.conflicts + outcome.failures > 0 => {
-                let incomplete = Incomplete { conflicts: outcome.conflicts, failures: outcome.failures };
-                (Some(outcome), Some(Failure::Incomplete(incomplete)))
-            }
-            Ok(outcome) => (Some(outcome), None),
-            Err(failure) => (None, Some(failure)),
-        };
-        Summary {
-            command: "recv",
-            bytes: outcome.as_ref().map_or(0, |outcome| outcome.stored_bytes),
-            seconds: received.seconds,
-            transport: self.transport,
-            io: self.io,
-            outcome: outcome.as_ref(),
-            verified: received.verified && failure.is_none(),
-            stats: &received.stats,
-            stray,
-            pools: Pools { packets: self.packets.stats(), blocks: self.blocks.stats() },
-            failure: failure.as_ref(),
-        }
-        .print(self.output);
-        failure.map_or(Exit::Done, |failure| Exit::of_code(failure.exit_code()))
-    }
-}
-
-impl Application<NoiseHandshake> for Reporting {
-    type Source = Replies;
-
-    fn on_event(
-        &mut self,
-        now: Instant,
-        id: SessionId,
-        session: &mut Session<'_, NoiseHandshake>,
-        event: Event,
-        datagram: &[u8],
-    ) {
-        self.receiver.on_event(now, id, session, event, datagram);
-    }
-
-    fn source(&mut self, id: SessionId) -> &mut Replies {
-        self.receiver.source(id)
-    }
-}
-
-impl Role for Reporting {
-    fn pump(&mut self, now: Instant, worker: &mut HostWorker<'_>) -> bool {
-        let worked = self.receiver.pump(now, worker);
-        self.report(worker.rejects());
-        worked
-    }
-
-    fn prepare_wait(&mut self) -> (bool, BorrowedFd<'_>) {
-        self.receiver.prepare_wait()
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        self.receiver.deadline()
-    }
-
-    fn is_over(&self) -> bool {
-        self.receiver.is_over()
-    }
-}
-
 impl StartError {
     /// What the shell sees.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
             Self::Key(error) => super::key::exit_of(error),
-            Self::Store(_) | Self::Bind(_) | Self::Transport(_) | Self::Randomness(_) | Self::Interfaces(_) => {
-                Exit::Device
-            }
+            Self::Store(_)
+            | Self::Bind(_)
+            | Self::Transport(_)
+            | Self::Exchange(_)
+            | Self::Thread(_)
+            | Self::Randomness(_)
+            | Self::Interfaces(_) => Exit::Device,
             Self::Ticket(_) => Exit::Failed,
             Self::Failure(failure) => Exit::of_code(failure.exit_code()),
         }

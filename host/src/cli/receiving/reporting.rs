@@ -1,0 +1,169 @@
+//! A worker's receiver, with a report of each transfer when it ends, and what all of them have in common.
+
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wirehaul_core::session::{Event, Session};
+use wirehaul_core::time::Instant;
+use wirehaul_core::wire::RejectCounters;
+use wirehaul_core::worker::{Application, SessionId};
+
+use super::super::args::OutputArgs;
+use super::super::exit::Exit;
+use super::super::output::{Pools, Summary};
+use super::workers::MAX_SESSIONS;
+use crate::crypto::NoiseHandshake;
+use crate::drive::{HostWorker, Role};
+use crate::handover::Exchange;
+use crate::pools::{LastingPool, PoolsError};
+use crate::transfer::blocks::receiver_pool;
+use crate::transfer::failure::{Failure, Incomplete};
+use crate::transfer::progress::Progress;
+use crate::transfer::receiver::{Received, Receiver, Replies};
+use crate::transport::Gauge;
+
+/// What the workers of a receiver have in common.
+pub(super) struct Shared {
+    pub(super) output: OutputArgs,
+    transport: &'static str,
+    pub(super) blocks: LastingPool,
+    progress: Arc<Progress>,
+    /// The one transfer that was to come has come.
+    is_over: AtomicBool,
+    /// Transfers under way, of all workers.
+    transfers: AtomicUsize,
+    last: Mutex<Option<Exit>>,
+}
+
+impl Shared {
+    /// Nothing has come yet. However many workers there are, one pool of blocks bounds the memory of the process.
+    pub(super) fn new(output: OutputArgs, transport: &'static str) -> Result<Self, PoolsError> {
+        Ok(Self {
+            output,
+            transport,
+            blocks: receiver_pool(MAX_SESSIONS as u32)?,
+            progress: Arc::default(),
+            is_over: AtomicBool::new(false),
+            transfers: AtomicUsize::new(0),
+            last: Mutex::new(None),
+        })
+    }
+
+    pub(super) const fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// What became of the transfer that ended last, if any did.
+    pub(super) fn exit(&self) -> Option<Exit> {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed) && self.transfers.load(Ordering::Relaxed) == 0
+    }
+}
+
+/// The receiver of one worker.
+pub(super) struct Reporting<'a> {
+    pub(super) receiver: Receiver,
+    pub(super) io: &'static str,
+    pub(super) packets: Gauge,
+    pub(super) shared: &'a Shared,
+    pub(super) exchange: &'a Exchange,
+    /// Transfers of this worker, as far as they are counted in `shared`.
+    pub(super) counted: usize,
+}
+
+impl Reporting<'_> {
+    /// Reports the transfers that have ended.
+    pub(super) fn report(&mut self, stray: &RejectCounters) {
+        for received in self.receiver.take_finished() {
+            // One at a time, so that the lines of two summaries do not mix.
+            let mut last = self.shared.last.lock().unwrap_or_else(PoisonError::into_inner);
+            *last = Some(self.report_one(received, stray));
+        }
+    }
+
+    fn report_one(&self, received: Received, stray: &RejectCounters) -> Exit {
+        let (outcome, failure) = match received.outcome {
+            Ok(outcome) if outcome.conflicts + outcome.failures > 0 => {
+                let incomplete = Incomplete { conflicts: outcome.conflicts, failures: outcome.failures };
+                (Some(outcome), Some(Failure::Incomplete(incomplete)))
+            }
+            Ok(outcome) => (Some(outcome), None),
+            Err(failure) => (None, Some(failure)),
+        };
+        Summary {
+            command: "recv",
+            bytes: outcome.as_ref().map_or(0, |outcome| outcome.stored_bytes),
+            seconds: received.seconds,
+            transport: self.shared.transport,
+            io: self.io,
+            outcome: outcome.as_ref(),
+            verified: received.verified && failure.is_none(),
+            stats: &received.stats,
+            stray,
+            pools: Pools { packets: self.packets.stats(), blocks: self.shared.blocks.stats() },
+            failure: failure.as_ref(),
+        }
+        .print(self.shared.output);
+        failure.map_or(Exit::Done, |failure| Exit::of_code(failure.exit_code()))
+    }
+
+    /// Tells the other workers how this one stands.
+    fn tell(&mut self) {
+        let was_over = self.shared.is_over();
+        let transfers = self.receiver.transfers();
+        // Wraps around where there are fewer now, and so subtracts.
+        self.shared.transfers.fetch_add(transfers.wrapping_sub(self.counted), Ordering::Relaxed);
+        self.counted = transfers;
+        if self.receiver.is_over() {
+            self.shared.is_over.store(true, Ordering::Relaxed);
+        }
+        if !was_over && self.shared.is_over() {
+            self.exchange.wake_all();
+        }
+    }
+}
+
+impl Application<NoiseHandshake> for Reporting<'_> {
+    type Source = Replies;
+
+    fn on_event(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        session: &mut Session<'_, NoiseHandshake>,
+        event: Event,
+        datagram: &[u8],
+    ) {
+        self.receiver.on_event(now, id, session, event, datagram);
+    }
+
+    fn source(&mut self, id: SessionId) -> &mut Replies {
+        self.receiver.source(id)
+    }
+}
+
+impl Role for Reporting<'_> {
+    fn pump(&mut self, now: Instant, worker: &mut HostWorker<'_>) -> bool {
+        let worked = self.receiver.pump(now, worker);
+        self.report(worker.rejects());
+        self.tell();
+        worked
+    }
+
+    fn prepare_wait(&mut self) -> (bool, BorrowedFd<'_>) {
+        self.receiver.prepare_wait()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.receiver.deadline()
+    }
+
+    /// All workers end together: as long as one has a transfer, the others may receive datagrams of it.
+    fn is_over(&self) -> bool {
+        self.shared.is_over()
+    }
+}

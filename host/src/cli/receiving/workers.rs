@@ -1,0 +1,199 @@
+//! The workers of a receiver: a thread for each share of the queues (XDP-7).
+
+use std::iter;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+
+use wirehaul_core::session::Config;
+use wirehaul_core::worker::{Worker, WorkerNumber};
+
+use super::super::output::remark;
+use super::super::transport::{Seen, remark_on};
+use super::StartError;
+use super::reporting::{Reporting, Shared};
+use crate::clock::Clock;
+use crate::crypto::{HostAcceptor, NoiseHandshake};
+use crate::drive::drive;
+use crate::handover::{Exchange, Handover};
+use crate::io::FileEngine;
+use crate::io::threads::{ThreadEngine, ThreadsError, default_threads};
+use crate::memory::{SessionSize, WorkerMemory};
+use crate::transfer::failure::Failure;
+use crate::transfer::jobs::TaggedJob;
+use crate::transfer::receiver::{Receiver, ReceiverOptions};
+use crate::transport::{Opened, Step, Transport};
+
+/// Transfers of one worker at once.
+pub(super) const MAX_SESSIONS: usize = 16;
+/// File jobs of one worker under way at once.
+const ENGINE_JOBS: usize = 128;
+/// Threads that write at least, of all workers: a direct write waits for the device, and another chunk can be hashed meanwhile.
+const WRITE_THREADS: usize = 4;
+/// And of one worker.
+const WRITE_THREADS_PER_WORKER: usize = 2;
+
+/// A worker before it starts.
+pub(super) struct Place {
+    number: WorkerNumber,
+    /// Where it stays; `None` leaves it to the system.
+    cpu: Option<usize>,
+    pub(super) transport: Transport,
+}
+
+/// The CPUs for workers: as many as there may be.
+#[cfg(target_os = "linux")]
+pub(super) fn cpus() -> Vec<usize> {
+    crate::cpu::allowed()
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn cpus() -> Vec<usize> {
+    Vec::new()
+}
+
+/// Gives each device a worker and, where it has queues of its own, each worker a CPU: the first one the first, and so on.
+/// Nodes and interrupts would be looked at here.
+pub(super) fn place(opened: Opened, cpus: &[usize]) -> (Vec<Place>, Vec<Step>) {
+    let Opened { first, others, steps } = opened;
+    let has_queues = !first.queues().is_empty();
+    let cpus = cpus.iter().copied().map(|cpu| has_queues.then_some(cpu)).chain(iter::repeat(None));
+    let numbers = (0..).map_while(WorkerNumber::new);
+    let devices = iter::once(first).chain(others).zip(numbers).zip(cpus);
+    (devices.map(|((transport, number), cpu)| Place { number, cpu, transport }).collect(), steps)
+}
+
+/// The same, to be shown.
+pub(super) fn seen(places: &[Place]) -> Vec<Seen<'_>> {
+    places.iter().map(|place| Seen { transport: &place.transport, cpu: place.cpu }).collect()
+}
+
+/// What every worker of a receiver is given.
+pub(super) struct Crew<'a> {
+    /// Settings of the sessions.
+    pub(super) config: Config,
+    /// All have the same key for cookies: one that was made at one worker is good at every other.
+    pub(super) acceptor: HostAcceptor,
+    pub(super) options: ReceiverOptions,
+    pub(super) clock: Clock,
+    pub(super) stop: &'a AtomicBool,
+    pub(super) shared: &'a Shared,
+}
+
+impl Crew<'_> {
+    /// Runs all workers until they are over.
+    ///
+    /// # Errors
+    /// The first thing that a worker could not do without. The others were stopped, and have told their peers.
+    pub(super) fn run(&self, places: Vec<Place>) -> Result<(), StartError> {
+        let exchange = Exchange::new(places.len())?;
+        // Here, where no thread is kept on a CPU yet: the threads of an engine are to use all of them.
+        let engines = engines(places.len()).map_err(Failure::from)?;
+        let mut manned = places.into_iter().zip(engines);
+        let Some((first, engine)) = manned.next() else { return Ok(()) };
+        let devices: Vec<_> = thread::scope(|scope| {
+            let start = |(place, engine): (Place, ThreadEngine<TaggedJob>)| {
+                let name = format!("worker-{}", place.number.get());
+                let work = || self.work_or_stop(place, engine, &exchange);
+                thread::Builder::new().name(name).spawn_scoped(scope, work).map_err(|error| {
+                    self.stop.store(true, Ordering::Relaxed);
+                    StartError::Thread(error)
+                })
+            };
+            let others: Vec<_> = manned.map(start).collect();
+            // This thread is the one that signals interrupt.
+            let first = self.work_or_stop(first, engine, &exchange);
+            let join = |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+            iter::once(first).chain(others.into_iter().map(|thread| join(thread?))).collect::<Result<_, StartError>>()
+        })?;
+        if self.shared.output.verbose > 0 {
+            devices.into_iter().for_each(|device| summarise(&exchange, device));
+        }
+        Ok(())
+    }
+
+    /// As [`Self::work`]. Where that fails, or panics, the other workers are stopped.
+    fn work_or_stop(
+        &self,
+        place: Place,
+        engine: ThreadEngine<TaggedJob>,
+        exchange: &Arc<Exchange>,
+    ) -> Result<Worked, StartError> {
+        let _stop = StopOnPanic { stop: self.stop };
+        self.work(place, engine, exchange).map_err(|failure| {
+            self.stop.store(true, Ordering::Relaxed);
+            failure.into()
+        })
+    }
+
+    fn work(&self, place: Place, engine: ThreadEngine<TaggedJob>, exchange: &Arc<Exchange>) -> Result<Worked, Failure> {
+        let Place { number, cpu, transport } = place;
+        if let Some(cpu) = cpu {
+            stay_on(cpu, number);
+        }
+        // Behind that, so that its pages are the worker's own CPU's.
+        let mut memory = WorkerMemory::new(MAX_SESSIONS, SessionSize::RECEIVER);
+        let mut streams = Vec::new();
+        let mut slots = memory.slots::<NoiseHandshake>(&mut streams);
+        let acceptor = self.acceptor.clone();
+        let mut worker = Worker::new(self.config.clone(), acceptor, true, &mut slots).numbered(number);
+        let (io, packets, shared) = (engine.name(), transport.gauge(), self.shared);
+        let progress = Arc::clone(shared.progress());
+        let receiver = Receiver::new(self.options.clone(), engine, shared.blocks, progress);
+        let mut reporting = Reporting { receiver, io, packets, shared, exchange, counted: 0 };
+        let mut device = exchange.device(number, transport);
+        let driven = drive(self.clock, &mut device, &mut worker, &mut reporting, self.stop);
+        reporting.report(worker.rejects());
+        driven.map_err(Failure::Wait)?;
+        Ok((number, device))
+    }
+}
+
+/// A worker that is over, and its device.
+type Worked = (WorkerNumber, Handover<Transport>);
+
+/// Stops the workers beside one that panics.
+struct StopOnPanic<'a> {
+    stop: &'a AtomicBool,
+}
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// An engine for each of so many workers.
+fn engines(workers: usize) -> Result<Vec<ThreadEngine<TaggedJob>>, ThreadsError> {
+    let all = default_threads().max(WRITE_THREADS);
+    let threads = all.div_ceil(workers).max(WRITE_THREADS_PER_WORKER);
+    (0..workers).map(|_| ThreadEngine::new(threads, ENGINE_JOBS)).collect()
+}
+
+/// Keeps this thread on its CPU. One that was taken away meanwhile costs speed and nothing else.
+#[cfg(target_os = "linux")]
+fn stay_on(cpu: usize, number: WorkerNumber) {
+    if let Err(error) = crate::cpu::pin(cpu) {
+        remark(&format!("worker {} does not stay on CPU {cpu}: {error}", number.get()));
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn stay_on(_: usize, _: WorkerNumber) {}
+
+/// Says what became of a worker's packets.
+fn summarise(exchange: &Exchange, (number, mut device): Worked) {
+    let found = exchange.counters(number);
+    if exchange.workers() > 1 {
+        remark(&format!(
+            "worker {}: {} datagrams handed over by other workers, {} lost for a full mailbox",
+            number.get(),
+            found.handed_over,
+            found.dropped
+        ));
+    }
+    remark_on(device.device());
+}
