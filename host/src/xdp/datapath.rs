@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::attach::{AttachError, AttachMode, FilterLink};
-use super::bpf::{FilterError, PortFilter};
+use super::bpf::{FilterError, PortFilter, SocketMap};
 use super::socket::{BindMode, SocketError, SocketOptions};
 use super::umem::{UmemError, UmemSize};
 use crate::interface::Interface;
@@ -13,6 +13,7 @@ use crate::neighbours;
 
 /// Ethernet, two VLAN tags and the kernel's headroom beside the IP packet in a chunk.
 const LINK_BYTES: u32 = 14 + 2 * 4 + 256;
+const IPV6_BYTES: u32 = 40;
 /// Chunks of a frame to send from where packets do not fit into one: 9000 bytes and their headers.
 const JUMBO_CHUNKS: u32 = 3;
 /// Above this MTU some drivers take only programs that know packets in several buffers: veth has 3.5 KB of room in one.
@@ -140,7 +141,11 @@ impl Datapath {
     /// [`OpenError`]: then nothing is left on the interface.
     pub fn open(interface: &Interface, mode: Mode, local: SocketAddr) -> Result<Self, OpenError> {
         let shape = Shape::of(interface, mode)?;
-        let filter = PortFilter::load(interface.usable_queues().max(1), interface.mtu > SINGLE_BUFFER_MTU)?;
+        let filter = PortFilter::load_with(
+            SocketMap::create(interface.usable_queues().max(1))?,
+            interface.mtu > SINGLE_BUFFER_MTU,
+            shape.longest_datagram(),
+        )?;
         let link = filter.attach(interface.index, mode.attach())?;
         let attachment = Attachment { filter, _link: link, local, addresses: Mutex::default() };
         Ok(Self { attachment: Arc::new(attachment), shape })
@@ -196,6 +201,13 @@ impl Shape {
             transmit_frames: if self.is_multi_buffer { ENTRIES / 2 } else { ENTRIES },
             chunks_per_transmit: if self.is_multi_buffer { JUMBO_CHUNKS } else { 1 },
         }
+    }
+
+    /// The largest UDP length of a packet that a frame holds, over IPv6 and with two VLAN tags.
+    fn longest_datagram(&self) -> u16 {
+        // Chunks of one packet are gathered in a frame to send from, without the kernel's headroom.
+        let packet = if self.is_multi_buffer { JUMBO_CHUNKS * self.chunk_bytes } else { self.chunk_bytes };
+        u16::try_from(packet - LINK_BYTES - IPV6_BYTES).unwrap_or(u16::MAX)
     }
 
     /// The socket of one of so many queues of a device.
