@@ -4,16 +4,37 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use wirehaul::xdp::bpf::SocketMap;
+
 /// Whether this process may make namespaces and mounts. Where it may not, says that `test` is skipped; with
 /// `WIREHAUL_REQUIRE=net` that is a failure.
 pub fn is_privileged(test: &str) -> bool {
-    if rustix::process::geteuid().is_root() && runs("ip", &["netns", "list"]) && runs("unshare", &["--mount", "true"]) {
-        return true;
+    let may =
+        rustix::process::geteuid().is_root() && runs("ip", &["netns", "list"]) && runs("unshare", &["--mount", "true"]);
+    may || skip(test, "root, `ip netns` and mounts", "net")
+}
+
+/// The same, and whether the kernel has AF_XDP and loads BPF programs: with `WIREHAUL_REQUIRE=xdp` it must.
+pub fn has_xdp(test: &str) -> bool {
+    if !is_privileged(test) {
+        return false;
     }
+    let protocols = std::fs::read_to_string("/proc/net/protocols").unwrap_or_default();
+    let has_sockets = protocols.lines().any(|line| line.starts_with("XDP "));
+    has_sockets && SocketMap::create(1).is_ok() || skip(test, "AF_XDP and BPF", "xdp")
+}
+
+/// Whether ethtool(8) is installed: with `WIREHAUL_REQUIRE=xdp` it must be.
+pub fn has_ethtool(test: &str) -> bool {
+    runs("ethtool", &["--version"]) || skip(test, "ethtool", "xdp")
+}
+
+/// Says that `test` is skipped, unless `WIREHAUL_REQUIRE` names what it needs.
+fn skip(test: &str, needs: &str, feature: &str) -> bool {
     let required = std::env::var("WIREHAUL_REQUIRE").unwrap_or_default();
-    let is_required = required.split(',').any(|needed| needed.trim() == "net");
-    assert!(!is_required, "{test} needs root, `ip netns` and mounts, and WIREHAUL_REQUIRE says that they are here");
-    eprintln!("skipped: {test} needs root, `ip netns` and mounts");
+    let is_required = required.split(',').any(|needed| needed.trim() == feature);
+    assert!(!is_required, "{test} needs {needs}, and WIREHAUL_REQUIRE says that it is here");
+    eprintln!("skipped: {test} needs {needs}");
     false
 }
 
@@ -79,6 +100,26 @@ impl Namespace {
         run("ip", &[&["-n", &self.name], arguments].concat());
     }
 
+    /// Runs `ip` inside; returns what it prints.
+    #[track_caller]
+    pub fn ask_ip(&self, arguments: &[&str]) -> String {
+        let output = Command::new("ip").args(["-n", &self.name]).args(arguments).output().unwrap();
+        assert!(output.status.success(), "ip {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a line of shell inside.
+    #[track_caller]
+    pub fn sh(&self, line: &str) {
+        run("ip", &["netns", "exec", &self.name, "sh", "-c", line]);
+    }
+
+    /// Moves this thread inside, for good.
+    pub fn enter(&self) {
+        let file = std::fs::File::open(format!("/run/netns/{}", self.name)).unwrap();
+        nix::sched::setns(file, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+    }
+
     /// A command that runs `program` inside.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("ip");
@@ -93,25 +134,49 @@ impl Drop for Namespace {
     }
 }
 
-/// Two namespaces joined by a veth pair of MTU 1500: 10.74.0.1 and 10.74.0.2, fd74::1 and fd74::2.
+/// Two namespaces joined by a veth pair: 10.74.0.1 and 10.74.0.2, fd74::1 and fd74::2. Both ends are called `wire`.
 pub struct Link {
     pub left: Namespace,
     pub right: Namespace,
 }
 
 impl Link {
+    /// Of MTU 1500 and one queue.
     pub fn new() -> Self {
+        Self::with(1, 1500)
+    }
+
+    /// With so many queues in each direction.
+    pub fn with(queues: u32, mtu: u32) -> Self {
         let (left, right) = (Namespace::new(), Namespace::new());
-        left.ip(&["link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", &right.name]);
+        left.join("wire", &right, "wire", queues);
         for (host, end) in [(&left, 1), (&right, 2)] {
-            // Like IPv4 addresses, those of IPv6 are to outlive a link that goes down.
-            let setting = "echo 1 > /proc/sys/net/ipv6/conf/wire/keep_addr_on_down";
-            run("ip", &["netns", "exec", &host.name, "sh", "-c", setting]);
-            host.ip(&["address", "add", &format!("10.74.0.{end}/24"), "dev", "wire"]);
-            host.ip(&["address", "add", &format!("fd74::{end}/64"), "dev", "wire", "nodad"]);
-            host.ip(&["link", "set", "lo", "up"]);
-            host.ip(&["link", "set", "wire", "mtu", "1500", "up"]);
+            host.set_up("wire", &[&format!("10.74.0.{end}/24"), &format!("fd74::{end}/64")], mtu);
         }
         Self { left, right }
+    }
+}
+
+impl Namespace {
+    /// A veth pair from here to `other`.
+    #[track_caller]
+    pub fn join(&self, name: &str, other: &Self, other_name: &str, queues: u32) {
+        let queues = queues.to_string();
+        let queues = ["numtxqueues", &queues, "numrxqueues", &queues];
+        let here = [&["link", "add", name][..], &queues, &["type", "veth", "peer", "name", other_name]].concat();
+        self.ip(&[&here[..], &queues, &["netns", &other.name]].concat());
+    }
+
+    /// Gives an interface its addresses and sets it up, and the loopback device.
+    #[track_caller]
+    pub fn set_up(&self, interface: &str, addresses: &[&str], mtu: u32) {
+        // Like IPv4 addresses, those of IPv6 are to outlive a link that goes down.
+        self.sh(&format!("echo 1 > /proc/sys/net/ipv6/conf/{interface}/keep_addr_on_down"));
+        for address in addresses {
+            let nodad: &[&str] = if address.contains(':') { &["nodad"] } else { &[] };
+            self.ip(&[&["address", "add", address, "dev", interface][..], nodad].concat());
+        }
+        self.ip(&["link", "set", "lo", "up"]);
+        self.ip(&["link", "set", interface, "mtu", &mtu.to_string(), "up"]);
     }
 }

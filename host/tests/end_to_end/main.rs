@@ -27,3 +27,4 @@ mod resume;
 mod serve;
 mod sources;
 mod trees;
+mod xdp;
