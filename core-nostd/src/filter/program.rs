@@ -18,7 +18,7 @@ use super::asm::{AsmError, Assembler, Helper, Instruction, Label, Register};
 use super::key::{PROTOCOL_UDP, PortKey};
 
 /// The most instructions of a filter.
-pub const PROGRAM_CAPACITY: usize = 96;
+pub const PROGRAM_CAPACITY: usize = 112;
 
 /// A program to load.
 pub type Program = Vec<Instruction, PROGRAM_CAPACITY>;
@@ -151,7 +151,6 @@ fn ipv4_header(asm: &mut Asm, pass: Label) {
     // The header's length in words; fewer than five are no header.
     asm.compute(And, R7, 0xf);
     asm.jump_if(Less, R7, 5, pass);
-    asm.compute(ShiftLeft, R7, 2);
     asm.load(Byte, R0, CURSOR, 9);
     asm.jump_if(NotEqual, R0, i32::from(PROTOCOL_UDP), pass);
     // More fragments follow, or an offset: only the kernel puts them together.
@@ -163,7 +162,22 @@ fn ipv4_header(asm: &mut Asm, pass: Label) {
     asm.store(Word, R10, KEY + 8, i32::from_ne_bytes([0, 0, 0xff, 0xff]));
     asm.load(Word, R0, CURSOR, 16);
     asm.store(Word, R10, KEY + 12, R0);
-    asm.compute(Add, CURSOR, R7);
+    asm.compute(Add, CURSOR, 20);
+    skip_options(asm);
+}
+
+/// Goes behind the words of a header beyond five, whose number is in its register. In constant steps: only who has CAP_PERFMON
+/// may load a program that adds what it has read to a packet's address (kernel/bpf/verifier.c, `sanitize_ptr_alu`).
+fn skip_options(asm: &mut Asm) {
+    asm.compute(Add, R7, -5);
+    for words in [1, 2, 4, 8] {
+        let without = asm.label();
+        asm.compute(Move, R0, R7);
+        asm.compute(And, R0, words);
+        asm.jump_if(Equal, R0, 0, without);
+        asm.compute(Add, CURSOR, 4 * words);
+        asm.place(without);
+    }
 }
 
 /// Puts port and protocol into the key.
