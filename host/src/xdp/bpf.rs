@@ -79,7 +79,7 @@ pub enum FilterError {
     #[error("this is not a map of AF_XDP sockets (BPF_MAP_TYPE_XSKMAP): {0}")]
     NotASocketMap(String),
     /// The kernel refused the program.
-    #[error("the kernel refuses the filter program: {source}{}", after_line(.log))]
+    #[error("the kernel refuses the filter program: {source}{}", reason_in(.log))]
     Load {
         /// What the system said.
         source: io::Error,
@@ -143,8 +143,10 @@ pub enum FilterError {
     },
 }
 
-fn after_line(log: &str) -> String {
-    if log.is_empty() { String::new() } else { format!("\n{log}") }
+/// What the verifier says in the end, without what it went through before, and its statistics behind.
+fn reason_in(log: &str) -> String {
+    let mut lines = log.lines().rev().filter(|line| !line.trim().is_empty() && !line.starts_with("processed "));
+    lines.next().map_or_else(String::new, |line| format!(" ({})", line.trim()))
 }
 
 impl FilterError {
