@@ -3,7 +3,7 @@
 use heapless::Vec;
 
 /// The most labels of one program.
-const MAX_LABELS: usize = 8;
+const MAX_LABELS: usize = 12;
 
 /// A register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

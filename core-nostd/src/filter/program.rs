@@ -5,7 +5,8 @@
 //!   -> is {destination address, destination port} in `ports`? -> the socket in `sockets` at the queue of the packet
 //! ```
 //! Wherever that path is left, and where no socket is bound to the queue, the kernel gets the packet untouched. What is
-//! needed to find address and port is checked and no more: lengths and checksums are for whoever takes the packet.
+//! needed to find address and port is checked and no more: lengths and checksums are for whoever takes the packet. Only a
+//! datagram that says that it is longer than a frame holds is left to the kernel too, which would have to drop it otherwise.
 
 use heapless::Vec;
 
@@ -17,7 +18,7 @@ use super::asm::{AsmError, Assembler, Helper, Instruction, Label, Register};
 use super::key::{PROTOCOL_UDP, PortKey};
 
 /// The most instructions of a filter.
-pub const PROGRAM_CAPACITY: usize = 96;
+pub const PROGRAM_CAPACITY: usize = 112;
 
 /// A program to load.
 pub type Program = Vec<Instruction, PROGRAM_CAPACITY>;
@@ -81,11 +82,12 @@ const QUEUE: Register = R6;
 /// Where on the stack the key begins.
 const KEY: i16 = -(PortKey::BYTES as i16);
 
-/// The filter over these maps.
+/// The filter over these maps. Datagrams whose UDP length (header and payload) exceeds `longest` are the kernel's: above all
+/// the many in one that a peer on the same machine hands over where nothing has segmented them (UDP_SEGMENT, udp(7)).
 ///
 /// # Errors
 /// None, unless the program outgrows [`PROGRAM_CAPACITY`]; the tests see that it does not.
-pub fn port_filter(maps: Maps) -> Result<Program, AsmError> {
+pub fn port_filter(maps: Maps, longest: u16) -> Result<Program, AsmError> {
     let mut asm = Asm::new();
     let [network, ipv4, udp, pass] = [(); 4].map(|()| asm.label());
     asm.load(Word, QUEUE, R1, CONTEXT_QUEUE);
@@ -100,7 +102,7 @@ pub fn port_filter(maps: Maps) -> Result<Program, AsmError> {
     asm.place(ipv4);
     ipv4_header(&mut asm, pass);
     asm.place(udp);
-    udp_header(&mut asm, pass);
+    udp_header(&mut asm, longest, pass);
     look_up(&mut asm, maps, pass);
     asm.place(pass);
     asm.compute(Move, R0, Verdict::Pass as i32);
@@ -149,7 +151,6 @@ fn ipv4_header(asm: &mut Asm, pass: Label) {
     // The header's length in words; fewer than five are no header.
     asm.compute(And, R7, 0xf);
     asm.jump_if(Less, R7, 5, pass);
-    asm.compute(ShiftLeft, R7, 2);
     asm.load(Byte, R0, CURSOR, 9);
     asm.jump_if(NotEqual, R0, i32::from(PROTOCOL_UDP), pass);
     // More fragments follow, or an offset: only the kernel puts them together.
@@ -161,12 +162,32 @@ fn ipv4_header(asm: &mut Asm, pass: Label) {
     asm.store(Word, R10, KEY + 8, i32::from_ne_bytes([0, 0, 0xff, 0xff]));
     asm.load(Word, R0, CURSOR, 16);
     asm.store(Word, R10, KEY + 12, R0);
-    asm.compute(Add, CURSOR, R7);
+    asm.compute(Add, CURSOR, 20);
+    skip_options(asm);
+}
+
+/// Goes behind the words of a header beyond five, whose number is in its register. In constant steps: only who has CAP_PERFMON
+/// may load a program that adds what it has read to a packet's address (kernel/bpf/verifier.c, `sanitize_ptr_alu`).
+fn skip_options(asm: &mut Asm) {
+    asm.compute(Add, R7, -5);
+    for words in [1, 2, 4, 8] {
+        let without = asm.label();
+        asm.compute(Move, R0, R7);
+        asm.compute(And, R0, words);
+        asm.jump_if(Equal, R0, 0, without);
+        asm.compute(Add, CURSOR, 4 * words);
+        asm.place(without);
+    }
 }
 
 /// Puts port and protocol into the key.
-fn udp_header(asm: &mut Asm, pass: Label) {
+fn udp_header(asm: &mut Asm, longest: u16, pass: Label) {
     need(asm, 8, pass);
+    asm.load(Byte, R0, CURSOR, 4);
+    asm.compute(ShiftLeft, R0, 8);
+    asm.load(Byte, R7, CURSOR, 5);
+    asm.compute(Add, R0, R7);
+    asm.jump_if(Greater, R0, i32::from(longest), pass);
     asm.load(Half, R0, CURSOR, 2);
     asm.store(Half, R10, KEY + PortKey::PORT_AT as i16, R0);
     asm.store(Half, R10, KEY + PortKey::PROTOCOL_AT as i16, as_read([PROTOCOL_UDP, 0]));
@@ -204,7 +225,7 @@ mod tests {
 
     #[test]
     fn the_program_fits_and_names_its_maps() {
-        let program = port_filter(Maps { ports: 77, sockets: 78 }).unwrap();
+        let program = port_filter(Maps { ports: 77, sockets: 78 }, u16::MAX).unwrap();
         let maps: Vec<i32, 4> = program.iter().filter(|i| i.opcode == 0x18).map(|i| i.immediate).collect();
         assert_eq!(maps, [77, 78]);
         assert!(program.len() < PROGRAM_CAPACITY, "{}", program.len());
@@ -214,7 +235,7 @@ mod tests {
     /// The kernel's verifier wants a program without loops; this one only jumps forward.
     #[test]
     fn every_jump_goes_forward_and_stays_inside() {
-        let program = port_filter(Maps { ports: 3, sockets: 4 }).unwrap();
+        let program = port_filter(Maps { ports: 3, sockets: 4 }, 1472).unwrap();
         for (index, instruction) in program.iter().enumerate() {
             let is_jump = instruction.opcode & 7 == 5 && !matches!(instruction.opcode, 0x85 | 0x95);
             let offset = usize::try_from(instruction.offset);

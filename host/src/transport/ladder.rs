@@ -82,7 +82,8 @@ fn chosen(way: &'static str, reason: &str) -> Step {
 /// Why an interface has no zero-copy, as far as it tells.
 fn no_zero_copy(interface: &Interface) -> Option<String> {
     let name = &interface.name;
-    let driver = interface.driver.as_deref().unwrap_or("unknown");
+    // What is no card has none: then its kind says as much.
+    let driver = interface.driver.as_deref().or(interface.kind.as_deref()).unwrap_or("unknown");
     match &interface.xdp_features {
         Some(features) if features.zero_copy => None,
         Some(_) => Some(format!("the driver of {name} ({driver}) has no zero-copy")),

@@ -79,7 +79,7 @@ pub enum FilterError {
     #[error("this is not a map of AF_XDP sockets (BPF_MAP_TYPE_XSKMAP): {0}")]
     NotASocketMap(String),
     /// The kernel refused the program.
-    #[error("the kernel refuses the filter program: {source}{}", after_line(.log))]
+    #[error("the kernel refuses the filter program: {source}{}", reason_in(.log))]
     Load {
         /// What the system said.
         source: io::Error,
@@ -143,8 +143,10 @@ pub enum FilterError {
     },
 }
 
-fn after_line(log: &str) -> String {
-    if log.is_empty() { String::new() } else { format!("\n{log}") }
+/// What the verifier says in the end, without what it went through before, and its statistics behind.
+fn reason_in(log: &str) -> String {
+    let mut lines = log.lines().rev().filter(|line| !line.trim().is_empty() && !line.starts_with("processed "));
+    lines.next().map_or_else(String::new, |line| format!(" ({})", line.trim()))
 }
 
 impl FilterError {
@@ -278,19 +280,20 @@ impl PortFilter {
     /// [`FilterError::Privilege`], [`FilterError::Kernel`], [`FilterError::CreatePorts`], [`FilterError::CreateSockets`] or
     /// [`FilterError::Load`].
     pub fn load(queues: u32, frags: bool) -> Result<Self, FilterError> {
-        Self::load_with(SocketMap::create(queues)?, frags)
+        Self::load_with(SocketMap::create(queues)?, frags, u16::MAX)
     }
 
-    /// Loads a filter that leads to the sockets in this map.
+    /// Loads a filter that leads to the sockets in this map, and leaves datagrams to the kernel whose UDP length exceeds
+    /// `longest`: those that no frame holds.
     ///
     /// # Errors
     /// As [`PortFilter::load`].
-    pub fn load_with(sockets: SocketMap, frags: bool) -> Result<Self, FilterError> {
+    pub fn load_with(sockets: SocketMap, frags: bool, longest: u16) -> Result<Self, FilterError> {
         let ports = call::create_map(c"wirehaul_ports", PORTS).map_err(|error| {
             FilterError::common("create the filter's map of ports", error, FilterError::CreatePorts)
         })?;
         let maps = Maps { ports: ports.as_raw_fd(), sockets: sockets.descriptor.as_raw_fd() };
-        let program = port_filter(maps).map_err(FilterError::Assemble)?;
+        let program = port_filter(maps, longest).map_err(FilterError::Assemble)?;
         let program = call::load(PROGRAM_NAME, LICENSE, &program, frags).map_err(|(error, log)| {
             FilterError::common("load an XDP program", error, |source| FilterError::Load { source, log })
         })?;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::attach::{AttachError, AttachMode, FilterLink};
-use super::bpf::{FilterError, PortFilter};
+use super::bpf::{FilterError, PortFilter, SocketMap};
 use super::socket::{BindMode, SocketError, SocketOptions};
 use super::umem::{UmemError, UmemSize};
 use crate::interface::Interface;
@@ -16,6 +16,7 @@ use crate::udp::BindError;
 const LINK_BYTES: u32 = 14 + 2 * 4 + 256;
 /// A page: no chunk is larger, also on huge pages.
 const MAX_CHUNK_BYTES: u32 = 4096;
+const IPV6_BYTES: u32 = 40;
 /// Chunks of a frame to send from where packets do not fit into one: 9000 bytes and their headers.
 const JUMBO_CHUNKS: u32 = 3;
 /// Above this MTU some drivers take only programs that know packets in several buffers: veth has 3.5 KB of room in one.
@@ -146,7 +147,11 @@ impl Datapath {
     /// [`OpenError`]: then nothing is left on the interface.
     pub fn open(interface: &Interface, mode: Mode, local: SocketAddr) -> Result<Self, OpenError> {
         let shape = Shape::of(interface, mode)?;
-        let filter = PortFilter::load(interface.usable_queues().max(1), interface.mtu > SINGLE_BUFFER_MTU)?;
+        let filter = PortFilter::load_with(
+            SocketMap::create(interface.usable_queues().max(1))?,
+            interface.mtu > SINGLE_BUFFER_MTU,
+            shape.longest_datagram(),
+        )?;
         let link = filter.attach(interface.index, mode.attach())?;
         let attachment = Attachment { filter, _link: link, local, addresses: Mutex::default() };
         Ok(Self { attachment: Arc::new(attachment), shape })
@@ -194,6 +199,13 @@ impl Shape {
     /// The UMEM for so many queues of one device.
     pub(super) fn umem_size(&self, queues: u32) -> UmemSize {
         umem_size(self.chunk_bytes, self.is_multi_buffer, queues)
+    }
+
+    /// The largest UDP length of a packet that a frame holds, over IPv6 and with two VLAN tags.
+    fn longest_datagram(&self) -> u16 {
+        // Chunks of one packet are gathered in a frame to send from, without the kernel's headroom.
+        let packet = if self.is_multi_buffer { JUMBO_CHUNKS * self.chunk_bytes } else { self.chunk_bytes };
+        u16::try_from(packet - LINK_BYTES - IPV6_BYTES).unwrap_or(u16::MAX)
     }
 
     /// The socket of one of so many queues of a device.

@@ -24,6 +24,11 @@ pub fn has_xdp(test: &str) -> bool {
     has_sockets && SocketMap::create(1).is_ok() || skip(test, "AF_XDP and BPF", "xdp")
 }
 
+/// Whether ethtool(8) is installed: with `WIREHAUL_REQUIRE=xdp` it must be.
+pub fn has_ethtool(test: &str) -> bool {
+    runs("ethtool", &["--version"]) || skip(test, "ethtool", "xdp")
+}
+
 /// Says that `test` is skipped, unless `WIREHAUL_REQUIRE` names what it needs.
 fn skip(test: &str, needs: &str, feature: &str) -> bool {
     let required = std::env::var("WIREHAUL_REQUIRE").unwrap_or_default();
@@ -95,10 +100,24 @@ impl Namespace {
         run("ip", &[&["-n", &self.name], arguments].concat());
     }
 
+    /// Runs `ip` inside; returns what it prints.
+    #[track_caller]
+    pub fn ask_ip(&self, arguments: &[&str]) -> String {
+        let output = Command::new("ip").args(["-n", &self.name]).args(arguments).output().unwrap();
+        assert!(output.status.success(), "ip {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Runs a line of shell inside.
     #[track_caller]
     pub fn sh(&self, line: &str) {
         run("ip", &["netns", "exec", &self.name, "sh", "-c", line]);
+    }
+
+    /// Moves this thread inside, for good.
+    pub fn enter(&self) {
+        let file = std::fs::File::open(format!("/run/netns/{}", self.name)).unwrap();
+        nix::sched::setns(file, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
     }
 
     /// A command that runs `program` inside.

@@ -28,3 +28,4 @@ mod resume;
 mod serve;
 mod sources;
 mod trees;
+mod xdp;

@@ -138,7 +138,7 @@ fn maps_of_others_are_taken_if_they_are_of_sockets() {
         let theirs = SocketMap::create(4).unwrap();
         let shared = SocketMap::from_descriptor(theirs.descriptor.try_clone().unwrap()).unwrap();
         assert_eq!(shared.queues(), 4);
-        let filter = PortFilter::load_with(shared, false).unwrap();
+        let filter = PortFilter::load_with(shared, false, u16::MAX).unwrap();
         filter.add(Ipv4Addr::new(10, 74, 0, 2).into(), 7421).unwrap();
         let socket = unbound_socket();
         theirs.bind(0, socket.as_fd()).unwrap();
