@@ -79,6 +79,7 @@ fn load(path: &Path) -> Result<Receiving, ServeError> {
         listen,
         transport,
         interface: config.iface,
+        is_daemon: true,
         dir: Some(config.dir),
         overwrite: config.overwrite,
         once: false,

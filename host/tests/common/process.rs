@@ -107,6 +107,12 @@ impl Process {
         self.stdout.find(PATIENCE, |_| true)
     }
 
+    /// What the kernel says of each of its threads: `/proc/PID/task/*/status`.
+    pub fn thread_statuses(&self) -> Vec<String> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).unwrap()).collect()
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.sample_memory();
         self.child.try_wait().unwrap().is_none()

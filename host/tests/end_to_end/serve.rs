@@ -52,6 +52,33 @@ fn a_server_takes_transfer_after_transfer_and_several_at_once() {
     assert_eq!(served.stdout.matches("every hash verified").count(), names.len(), "{}", served.output());
 }
 
+/// SEC-7: once it listens, a server has the capabilities that files take and no others, in every thread, and no program that it
+/// starts can get more.
+#[test]
+fn a_server_gives_up_what_it_does_not_need() {
+    // CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER (include/uapi/linux/capability.h).
+    const FOR_FILES: u64 = 1 << 1 | 1 << 2 | 1 << 3;
+    let _guard = shared();
+    let scene = Scene::new();
+    std::fs::write(scene.from("f"), b"x").unwrap();
+    let address = own_loopback_address().to_string();
+    trust_each_other(&scene, &address);
+    let server = serve(&scene, &address, "");
+    scene.send(&["f"], &address, &[]).expect(0);
+    let statuses = server.thread_statuses();
+    assert!(statuses.len() > 1, "file threads came after it");
+    for status in &statuses {
+        let of = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+        for set in ["CapEff:", "CapPrm:", "CapInh:", "CapAmb:"] {
+            let held = u64::from_str_radix(&of(set), 16).unwrap();
+            assert_eq!(held & !FOR_FILES, 0, "{set} {held:x}\n{status}");
+        }
+        assert_eq!(of("NoNewPrivs:"), "1");
+    }
+    server.signal(Signal::SIGTERM);
+    server.wait().expect(0);
+}
+
 /// Nobody is let in by a ticket, and a host that is not in the list is told so.
 #[test]
 fn a_server_takes_nothing_from_strangers() {

@@ -19,11 +19,15 @@ use super::transport::announce;
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, NoRandomness};
 use crate::handover::ExchangeError;
+#[cfg(target_os = "linux")]
+use crate::privileges::{self, Need, StillPrivileged};
 use crate::transfer::failure::Failure;
 use crate::transfer::keys::{KeyError, KeyStore};
 use crate::transfer::receiver::ReceiverOptions;
 use crate::transfer::store::{StoreError, Target};
 use crate::transfer::ticket::{NewTicketError, Ticket};
+#[cfg(target_os = "linux")]
+use crate::transport::Transport;
 use crate::transport::{self, Choice, NoTransport, Wish};
 use crate::udp::{BindError, Options, UdpDevice};
 use reporting::Shared;
@@ -50,6 +54,8 @@ pub struct Receiving {
     pub transport: Choice,
     /// The interface for AF_XDP.
     pub interface: Option<String>,
+    /// Run for good, and so with no more privileges than that needs (SEC-7).
+    pub is_daemon: bool,
 }
 
 /// Why receiving did not start.
@@ -73,6 +79,10 @@ pub enum StartError {
     /// A thread of a worker was not had.
     #[error("cannot start a worker's thread: {0}")]
     Thread(#[source] std::io::Error),
+    /// Privileges that are not needed cannot be given up.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Privileges(#[from] StillPrivileged),
     /// No randomness for keys.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
@@ -102,6 +112,11 @@ impl Receiving {
         let wish =
             Wish { choice: self.transport, interface: self.interface.clone(), remote: None, workers: cpus.len() };
         let opened = transport::open(&wish, Box::new(bind(self.listen)?), clock.now())?;
+        // Before there are other threads: each has privileges of its own.
+        #[cfg(target_os = "linux")]
+        if self.is_daemon {
+            give_up_privileges(&opened.first, output)?;
+        }
         let mut acceptor = HostAcceptor::new(Arc::clone(&identity))?;
         acceptor.accept_known_peers(Arc::new(RwLock::new(known.keys())));
         let options = ReceiverOptions {
@@ -166,6 +181,20 @@ impl Receiving {
     }
 }
 
+/// Keeps what files and this transport need, and nothing else.
+#[cfg(target_os = "linux")]
+fn give_up_privileges(transport: &Transport, output: OutputArgs) -> Result<(), StillPrivileged> {
+    let need = match transport {
+        Transport::Udp(_) => Need::Files,
+        Transport::Xdp(_) => Need::FilesAndXdp,
+    };
+    let given_up = privileges::give_up(need)?;
+    if output.verbose > 0 {
+        remark(&format!("gave up {given_up} capabilities that are not needed any more"));
+    }
+    Ok(())
+}
+
 fn bind(listen: Listen) -> Result<UdpDevice, BindError> {
     let options = Options::default();
     let any = || UdpDevice::bind(SocketAddr::new(listen.address.ip(), 0), &options);
@@ -218,6 +247,8 @@ impl StartError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Key(error) => super::key::exit_of(error),
+            #[cfg(target_os = "linux")]
+            Self::Privileges(_) => Exit::Device,
             Self::Store(_)
             | Self::Bind(_)
             | Self::Transport(_)
