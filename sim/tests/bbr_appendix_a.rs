@@ -96,7 +96,7 @@ fn exiting_probe_down_on_inflight() {
 fn exiting_probe_down_after_max_time() {
     let arena = Arena::new();
     let mut flight = cruising(&arena, 1000);
-    for _ in 0..8 {
+    for _ in 0..32 {
         flight.until_entering("ProbeBW_DOWN", secs(8));
         // Less than DOWN sends, so that the queue grows and inflight never falls.
         flight.set_rate(mbit(40));
