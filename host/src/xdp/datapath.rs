@@ -14,6 +14,8 @@ use crate::neighbours;
 /// Ethernet, two VLAN tags and the kernel's headroom beside the IP packet in a chunk.
 const LINK_BYTES: u32 = 14 + 2 * 4 + 256;
 const IPV6_BYTES: u32 = 40;
+/// What an IPv4 header is shorter: the filter judges by the length of UDP, whichever is in front of it.
+const IPV4_LESS_BYTES: u32 = 20;
 /// Chunks of a frame to send from where packets do not fit into one: 9000 bytes and their headers.
 const JUMBO_CHUNKS: u32 = 3;
 /// Above this MTU some drivers take only programs that know packets in several buffers: veth has 3.5 KB of room in one.
@@ -171,7 +173,7 @@ impl Shape {
             return Err(OpenError::Port { name, master: master.name.clone(), kind: master.kind.clone() });
         }
         let page = 4096;
-        let fits = |chunk: u32| interface.mtu + LINK_BYTES <= chunk;
+        let fits = |chunk: u32| interface.mtu + IPV4_LESS_BYTES + LINK_BYTES <= chunk;
         let chunk_bytes = if fits(2048) { 2048 } else { page };
         let is_multi_buffer = !fits(chunk_bytes);
         let takes_several = match mode {
@@ -180,7 +182,7 @@ impl Shape {
             Mode::Generic => true,
         };
         if is_multi_buffer && !takes_several {
-            return Err(OpenError::Mtu { name, mtu: interface.mtu, limit: page - LINK_BYTES });
+            return Err(OpenError::Mtu { name, mtu: interface.mtu, limit: page - LINK_BYTES - IPV4_LESS_BYTES });
         }
         Ok(Self {
             name,
