@@ -88,14 +88,17 @@ pub struct Counters {
     pub reclaimed: u64,
 }
 
+/// Chunks of a packet that is not whole yet: the frame that they are gathered in, if there was one, and how many bytes it has.
+type Gathered<'p> = (Option<Slot<'p>>, usize);
+
 /// A UDP port on the queues of a network interface.
 pub struct XskDevice<'m, 'p, O> {
     // Dropped in this order: what is outside may hold what queues and frames lie in.
     queues: Queues<'m>,
     /// The frame whose bytes the session is writing to.
     writing: Option<Slot<'p>>,
-    /// Chunks of a packet that is not whole yet: the frame that they are gathered in, and how many bytes it has.
-    gathering: Option<(Option<Slot<'p>>, usize)>,
+    /// By queue.
+    gathering: [Option<Gathered<'p>>; MAX_QUEUES],
     frames: Frames<'m, 'p>,
     /// Whether the queue has packets that the kernel may not have taken.
     dirty: [bool; MAX_QUEUES],
@@ -121,7 +124,7 @@ impl<'m, 'p, O: Outside> XskDevice<'m, 'p, O> {
             local,
             sources: SourceAddresses::for_socket(local),
             writing: None,
-            gathering: None,
+            gathering: [const { None }; MAX_QUEUES],
             rotation: 0,
             is_unbound: false,
             counters: Counters::default(),
@@ -164,7 +167,7 @@ impl<'m, 'p, O: Outside> XskDevice<'m, 'p, O> {
         self.queues.iter().map(Queue::counters)
     }
 
-    /// Where the frames are. One is held while a datagram is being written, and one while a long packet is gathered.
+    /// Where the frames are. One is held while a datagram is being written, and one of each queue while a long packet is gathered.
     #[must_use]
     pub fn whereabouts(&self) -> Whereabouts {
         self.frames.whereabouts()
@@ -208,7 +211,7 @@ impl<'m, 'p, O: Outside> XskDevice<'m, 'p, O> {
     pub fn take_down(&mut self) {
         self.queues.clear();
         self.dirty = [false; MAX_QUEUES];
-        self.gathering = None;
+        self.gathering = [const { None }; MAX_QUEUES];
     }
 
     /// Goes on with other queues over the same memory. Call it only when the sockets of those before are closed: then the
@@ -248,7 +251,7 @@ impl<'m, 'p, O: Outside> XskDevice<'m, 'p, O> {
             let Some(queue) = self.queues.get_mut(index) else { break };
             let Some((mut frame, is_continued)) = queue.next_received(&mut self.frames) else { break };
             taken += 1;
-            if is_continued || self.gathering.is_some() {
+            if is_continued || self.gathering.get(index).is_some_and(Option::is_some) {
                 datagrams += self.gather(index, frame, is_continued, sink);
                 continue;
             }
@@ -296,7 +299,8 @@ impl<'m, 'p, O: Outside> XskDevice<'m, 'p, O> {
         is_continued: bool,
         sink: &mut impl FnMut(Received<'_>),
     ) -> usize {
-        let (mut slot, len) = self.gathering.take().unwrap_or_else(|| (self.frames.take(), 0));
+        let begun = self.gathering.get_mut(index).and_then(Option::take);
+        let (mut slot, len) = begun.unwrap_or_else(|| (self.frames.take(), 0));
         let end = len + frame.bytes().len();
         let place = slot.as_mut().and_then(|slot| slot.get_mut(len..end));
         let has_room = place.map(|place| place.copy_from_slice(frame.bytes())).is_some();
@@ -305,7 +309,9 @@ impl<'m, 'p, O: Outside> XskDevice<'m, 'p, O> {
             self.frames.put(slot);
         }
         if is_continued {
-            self.gathering = Some((slot, end));
+            if let Some(place) = self.gathering.get_mut(index) {
+                *place = Some((slot, end));
+            }
             return 0;
         }
         let Some(mut slot) = slot else {

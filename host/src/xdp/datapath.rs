@@ -17,6 +17,8 @@ const LINK_BYTES: u32 = 14 + 2 * 4 + 256;
 /// A page: no chunk is larger, also on huge pages.
 const MAX_CHUNK_BYTES: u32 = 4096;
 const IPV6_BYTES: u32 = 40;
+/// What an IPv4 header is shorter: the filter judges by the length of UDP, whichever is in front of it.
+const IPV4_LESS_BYTES: u32 = 20;
 /// Chunks of a frame to send from where packets do not fit into one: 9000 bytes and their headers.
 const JUMBO_CHUNKS: u32 = 3;
 /// Above this MTU some drivers take only programs that know packets in several buffers: veth has 3.5 KB of room in one.
@@ -176,14 +178,25 @@ impl Shape {
         if let Some(master) = &interface.master {
             return Err(OpenError::Port { name, master: master.name.clone(), kind: master.kind.clone() });
         }
+<<<<<<< HEAD
         let (chunk_bytes, is_multi_buffer) = chunks_for(interface.mtu);
+=======
+        let page = 4096;
+        let fits = |chunk: u32| interface.mtu + IPV4_LESS_BYTES + LINK_BYTES <= chunk;
+        let chunk_bytes = if fits(2048) { 2048 } else { page };
+        let is_multi_buffer = !fits(chunk_bytes);
+>>>>>>> 02297cf9f5917a4d83ea567731a7ba1b5faaebe8
         let takes_several = match mode {
             Mode::ZeroCopy => interface.xdp_features.is_some_and(|xdp| xdp.zero_copy_max_frames.is_some_and(|n| n > 1)),
             Mode::Copy => interface.xdp_features.is_none_or(|xdp| xdp.multi_buffer_rx),
             Mode::Generic => true,
         };
         if is_multi_buffer && !takes_several {
+<<<<<<< HEAD
             return Err(OpenError::Mtu { name, mtu: interface.mtu, limit: MAX_CHUNK_BYTES - LINK_BYTES });
+=======
+            return Err(OpenError::Mtu { name, mtu: interface.mtu, limit: page - LINK_BYTES - IPV4_LESS_BYTES });
+>>>>>>> 02297cf9f5917a4d83ea567731a7ba1b5faaebe8
         }
         Ok(Self {
             name,

@@ -226,12 +226,14 @@ impl Socket {
 
     /// What the kernel counted; zeros where it does not tell.
     pub(super) fn statistics(&self) -> SocketStatistics {
+        // Where the kernel copies, it counts a packet without a frame as dropped too (net/xdp/xsk.c, `__xsk_rcv`).
+        let counted_twice = |without_frame| if self.is_zero_copy { 0 } else { without_frame };
         // SAFETY: `xdp_statistics` is plain numbers, and the kernel writes no more of them than there is room for.
         let told = unsafe { get_option::<libc::xdp_statistics>(&self.socket, libc::XDP_STATISTICS) };
         told.map_or_else(
             |_| SocketStatistics::default(),
             |told| SocketStatistics {
-                rx_dropped: told.rx_dropped,
+                rx_dropped: told.rx_dropped.saturating_sub(counted_twice(told.rx_fill_ring_empty_descs)),
                 rx_ring_full: told.rx_ring_full,
                 rx_fill_ring_empty: told.rx_fill_ring_empty_descs,
                 rx_invalid: told.rx_invalid_descs,
