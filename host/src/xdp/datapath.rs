@@ -19,6 +19,8 @@ const MAX_CHUNK_BYTES: u32 = 4096;
 const IPV6_BYTES: u32 = 40;
 /// What an IPv4 header is shorter: the filter judges by the length of UDP, whichever is in front of it.
 const IPV4_LESS_BYTES: u32 = 20;
+/// The largest MTU whose packets fit into one chunk.
+pub const MAX_FRAME_MTU: u32 = MAX_CHUNK_BYTES - LINK_BYTES - IPV4_LESS_BYTES;
 /// Chunks of a frame to send from where packets do not fit into one: 9000 bytes and their headers.
 const JUMBO_CHUNKS: u32 = 3;
 /// Above this MTU some drivers take only programs that know packets in several buffers: veth has 3.5 KB of room in one.
@@ -178,25 +180,14 @@ impl Shape {
         if let Some(master) = &interface.master {
             return Err(OpenError::Port { name, master: master.name.clone(), kind: master.kind.clone() });
         }
-<<<<<<< HEAD
         let (chunk_bytes, is_multi_buffer) = chunks_for(interface.mtu);
-=======
-        let page = 4096;
-        let fits = |chunk: u32| interface.mtu + IPV4_LESS_BYTES + LINK_BYTES <= chunk;
-        let chunk_bytes = if fits(2048) { 2048 } else { page };
-        let is_multi_buffer = !fits(chunk_bytes);
->>>>>>> 02297cf9f5917a4d83ea567731a7ba1b5faaebe8
         let takes_several = match mode {
             Mode::ZeroCopy => interface.xdp_features.is_some_and(|xdp| xdp.zero_copy_max_frames.is_some_and(|n| n > 1)),
             Mode::Copy => interface.xdp_features.is_none_or(|xdp| xdp.multi_buffer_rx),
             Mode::Generic => true,
         };
         if is_multi_buffer && !takes_several {
-<<<<<<< HEAD
-            return Err(OpenError::Mtu { name, mtu: interface.mtu, limit: MAX_CHUNK_BYTES - LINK_BYTES });
-=======
-            return Err(OpenError::Mtu { name, mtu: interface.mtu, limit: page - LINK_BYTES - IPV4_LESS_BYTES });
->>>>>>> 02297cf9f5917a4d83ea567731a7ba1b5faaebe8
+            return Err(OpenError::Mtu { name, mtu: interface.mtu, limit: MAX_FRAME_MTU });
         }
         Ok(Self {
             name,
@@ -237,7 +228,8 @@ impl Shape {
 
 /// Bytes of a chunk for packets of this MTU, and whether one packet may take several.
 const fn chunks_for(mtu: u32) -> (u32, bool) {
-    if mtu + LINK_BYTES <= 2048 { (2048, false) } else { (MAX_CHUNK_BYTES, mtu + LINK_BYTES > MAX_CHUNK_BYTES) }
+    let packet = mtu + LINK_BYTES + IPV4_LESS_BYTES;
+    if packet <= 2048 { (2048, false) } else { (MAX_CHUNK_BYTES, packet > MAX_CHUNK_BYTES) }
 }
 
 /// What a device sends, one thread sends: that part does not grow with the queues.

@@ -23,7 +23,7 @@ mod system;
 mod testing;
 mod umem;
 
-pub use datapath::{Datapath, Mode, OpenError, queue_bytes};
+pub use datapath::{Datapath, MAX_FRAME_MTU, Mode, OpenError, queue_bytes};
 pub use device::{FrameGauge, MemoryReport, Statistics, XdpDevice};
 pub use port::Port;
 pub use socket::{BindMode, SocketError, SocketOptions, SocketStatistics};

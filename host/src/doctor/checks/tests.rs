@@ -1,6 +1,6 @@
 //! Machines that are made up, and what is said of them (XDP-11).
 
-use super::xdp::{FRAME_MTU, SINGLE_BUFFER_MTU};
+use super::xdp::SINGLE_BUFFER_MTU;
 use super::*;
 use crate::doctor::facts::{AfXdp, Capabilities, HugePages, Interrupt, Node};
 use crate::doctor::{Diagnosis, Mode, Verdict};
@@ -8,6 +8,7 @@ use crate::interface::{
     AttachedProgram, ChannelCount, Channels, HashedFields, Interface, Master, Offload, Offloads, Rss, VirtioNet,
     XdpFeatures, XdpMode,
 };
+use crate::xdp::MAX_FRAME_MTU;
 use crate::xdp::queue_bytes;
 
 const ON: Offload = Offload { on: true, fixed: false };
@@ -289,9 +290,13 @@ fn packets_must_fit_buffers_and_frames() {
     assert_eq!(with(SINGLE_BUFFER_MTU, false).0.verdict, Verdict::Ok);
     assert_limits(with(SINGLE_BUFFER_MTU + 1, false), Mode::Generic, "ip link set dev eth0 mtu 3498");
     assert_limits(with(9000, false), Mode::Generic, "mtu 3498");
-    assert_eq!(with(FRAME_MTU, true).0.verdict, Verdict::Ok);
-    assert_limits(with(FRAME_MTU + 1, true), Mode::Copy, "mtu 3498");
-    assert_limits(with(9000, true), Mode::Copy, "mtu 3498");
+    assert_eq!(with(MAX_FRAME_MTU, true).0.verdict, Verdict::Ok);
+    assert_limits(with(MAX_FRAME_MTU + 1, true), Mode::ZeroCopy, "mtu 3498");
+    let one_frame = spoilt("mtu", |card, _| {
+        card.interface.mtu = 9000;
+        card.interface.xdp_features.as_mut().unwrap().zero_copy_max_frames = Some(1);
+    });
+    assert_limits(one_frame, Mode::Copy, "mtu 3498");
 }
 
 #[test]

@@ -3,12 +3,11 @@
 use crate::doctor::facts::{Card, Host};
 use crate::doctor::{Check, Mode};
 use crate::interface::{Interface, Offload};
+use crate::xdp::MAX_FRAME_MTU;
 
 /// The largest packet that a native program without fragments allows: a page without headroom, the frame's own
 /// bookkeeping and the Ethernet header (drivers/net/veth.c, `veth_xdp_set`; other drivers are within some bytes of it).
 pub(super) const SINGLE_BUFFER_MTU: u32 = 4096 - 256 - 320 - 14;
-/// The largest packet that fits into a frame of 4096 bytes behind the headroom, with an Ethernet header and two VLAN tags.
-pub(super) const FRAME_MTU: u32 = 4096 - 256 - 14 - 8;
 /// What is advised: within the limits of all drivers but few.
 const ADVISED_MTU: u32 = 3498;
 
@@ -121,7 +120,7 @@ pub(super) fn mtu(card: &Card) -> Check {
     }
     let lower = |check: Check| check.change(format!("sudo ip link set dev {} mtu {ADVISED_MTU}", interface.name));
     if interface.is_loopback {
-        let why = format!("packets above {FRAME_MTU} bytes do not fit a frame, and are dropped");
+        let why = format!("packets above {MAX_FRAME_MTU} bytes do not fit a frame, and some not several");
         return lower(Check::warn(POINT, mtu.to_string(), why));
     }
     if !interface.xdp_features.is_some_and(|features| features.multi_buffer_rx) {
@@ -132,14 +131,14 @@ pub(super) fn mtu(card: &Card) -> Check {
         );
         return lower(Check::warn(POINT, mtu.to_string(), why).allows(Mode::Generic));
     }
-    if mtu <= FRAME_MTU {
+    if mtu <= MAX_FRAME_MTU {
         return Check::ok(POINT, format!("{mtu}: a packet fits a frame, if not a buffer of the driver's"));
     }
-    let why = format!(
-        "with an MTU of {mtu}, a packet may not fit a frame: sockets get packets of up to {FRAME_MTU} bytes, and no \
-         zero-copy"
-    );
-    lower(Check::warn(POINT, mtu.to_string(), why).allows(Mode::Copy))
+    let takes_several = interface.xdp_features.and_then(|features| features.zero_copy_max_frames).unwrap_or(1) > 1;
+    let why =
+        format!("with an MTU of {mtu}, above {MAX_FRAME_MTU}, a packet takes several frames, and is copied together");
+    let allowed = if takes_several { Mode::ZeroCopy } else { Mode::Copy };
+    lower(Check::warn(POINT, mtu.to_string(), why).allows(allowed))
 }
 
 pub(super) fn merging(card: &Card) -> Check {
