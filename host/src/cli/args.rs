@@ -74,7 +74,7 @@ pub struct TransferArgs {
     #[arg(long, value_name = "WAY", default_value = "auto", value_parser = parse_transport)]
     pub transport: Choice,
     /// The network interface for xdp [default: the one that packets to the peer leave through]
-    #[arg(long, value_name = "IF")]
+    #[arg(long, value_name = "IF", value_parser = parse_iface)]
     pub iface: Option<String>,
     /// How files are read and written: auto takes the fastest way that works here, anything else only that way
     #[arg(long, value_name = "WAY", default_value = "auto", value_parser = parse_file_io)]

@@ -17,8 +17,9 @@ const LINK_BYTES: u32 = 14 + 2 * 4 + 256;
 /// A page: no chunk is larger, also on huge pages.
 const MAX_CHUNK_BYTES: u32 = 4096;
 const IPV6_BYTES: u32 = 40;
+const IPV4_BYTES: u32 = 20;
 /// What an IPv4 header is shorter: the filter judges by the length of UDP, whichever is in front of it.
-const IPV4_LESS_BYTES: u32 = 20;
+const IPV4_LESS_BYTES: u32 = IPV6_BYTES - IPV4_BYTES;
 /// The largest MTU whose packets fit into one chunk.
 pub const MAX_FRAME_MTU: u32 = MAX_CHUNK_BYTES - LINK_BYTES - IPV4_LESS_BYTES;
 /// Chunks of a frame to send from where packets do not fit into one: 9000 bytes and their headers.
@@ -154,7 +155,7 @@ impl Datapath {
         let filter = PortFilter::load_with(
             SocketMap::create(interface.usable_queues().max(1))?,
             interface.mtu > SINGLE_BUFFER_MTU,
-            shape.longest_datagram(),
+            shape.longest_datagram(interface),
         )?;
         let link = filter.attach(interface.index, mode.attach())?;
         let attachment = Attachment { filter, _link: link, local, addresses: Mutex::default() };
@@ -205,11 +206,18 @@ impl Shape {
         umem_size(self.chunk_bytes, self.is_multi_buffer, queues)
     }
 
-    /// The largest UDP length of a packet that a frame holds, over IPv6 and with two VLAN tags.
-    fn longest_datagram(&self) -> u16 {
+    /// The largest UDP length that the sockets get: of a packet that a frame holds, over IPv6 and with two VLAN tags.
+    ///
+    /// A peer on the same machine may hand over many datagrams in one packet (UDP_SEGMENT, udp(7)), and nothing tells where to cut
+    /// it; the kernel knows. It does not happen to native programs, for which veth has them segmented, nor behind a card. Most of
+    /// what is so long is not one datagram where packets of 1500 bytes are: longer ones are left to the kernel there altogether.
+    fn longest_datagram(&self, interface: &Interface) -> u16 {
+        let may_be_several = self.mode == Mode::Generic && interface.kind.is_some();
         // Chunks of one packet are gathered in a frame to send from, without the kernel's headroom.
         let packet = if self.is_multi_buffer { JUMBO_CHUNKS * self.chunk_bytes } else { self.chunk_bytes };
-        u16::try_from(packet - LINK_BYTES - IPV6_BYTES).unwrap_or(u16::MAX)
+        let longest = packet - LINK_BYTES - IPV6_BYTES;
+        let longest = if may_be_several { longest.min(SINGLE_BUFFER_MTU - IPV4_BYTES) } else { longest };
+        u16::try_from(longest).unwrap_or(u16::MAX)
     }
 
     /// The socket of one of so many queues of a device.

@@ -60,10 +60,8 @@ fn two_queues_share_a_umem() {
 /// XDP-5, XDP-7: long packets of several queues, taken out a few chunks at a time, are not mixed up.
 #[test]
 fn long_packets_of_two_queues_are_not_mixed_up() {
-    for mode in [Mode::Copy, Mode::Generic] {
-        on_a_wire("long packets on two queues", 9000, 2, move || {
-            let came = through_two_queues(mode, 8000, 1000);
-            assert_eq!(came, [(); 2].map(|()| (0..1000).collect::<Vec<_>>()));
-        });
-    }
+    on_a_wire("long packets on two queues", 9000, 2, || {
+        let came = through_two_queues(Mode::Copy, 8000, 1000);
+        assert_eq!(came, [(); 2].map(|()| (0..1000).collect::<Vec<_>>()));
+    });
 }

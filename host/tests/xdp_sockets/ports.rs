@@ -241,29 +241,28 @@ fn links_that_are_down_or_gone_are_told() {
     });
 }
 
-/// Multi-buffer: packets of any length up to 9000 bytes, in as many chunks of 4096 bytes as they need.
+/// Multi-buffer: packets of any length up to 9000 bytes, in as many chunks of 4096 bytes as they need. (On veth, the generic mode
+/// leaves them to the kernel.)
 #[test]
 fn long_packets_come_in_several_chunks() {
     on_a_wire("packets in several chunks", 9000, 1, || {
-        for mode in MODES {
-            let [mut here, mut there] = both(mode);
-            let mut number = 0;
-            for len in (3700..3900).step_by(7).chain((7600..7800).step_by(7)).chain([4, 1500, 8000, 9000 - 28]) {
-                let sent = frame(0, &payload(number, len));
-                number += 1;
-                assert!(put(&mut here, &sent));
-                until(|| here.flush() == Kick::Done && here.whereabouts().sent == 0);
-                let (mut came, mut chunks) = (Vec::new(), 0);
-                until(|| {
-                    chunks += there.receive(64, |chunk| came.extend_from_slice(chunk));
-                    came.len() >= sent.len()
-                });
-                assert_eq!(came, sent, "{len}");
-                assert_eq!(chunks, sent.len().div_ceil(4096 - 256), "{len}");
-            }
-            assert!(HEADERS + 9000 - 28 > 2 * 4096);
-            [&mut here, &mut there].into_iter().for_each(assert_conserved);
+        let [mut here, mut there] = both(Mode::Copy);
+        let mut number = 0;
+        for len in (3700..3900).step_by(7).chain((7600..7800).step_by(7)).chain([4, 1500, 8000, 9000 - 28]) {
+            let sent = frame(0, &payload(number, len));
+            number += 1;
+            assert!(put(&mut here, &sent));
+            until(|| here.flush() == Kick::Done && here.whereabouts().sent == 0);
+            let (mut came, mut chunks) = (Vec::new(), 0);
+            until(|| {
+                chunks += there.receive(64, |chunk| came.extend_from_slice(chunk));
+                came.len() >= sent.len()
+            });
+            assert_eq!(came, sent, "{len}");
+            assert_eq!(chunks, sent.len().div_ceil(4096 - 256), "{len}");
         }
+        assert!(HEADERS + 9000 - 28 > 2 * 4096);
+        [&mut here, &mut there].into_iter().for_each(assert_conserved);
     });
 }
 
