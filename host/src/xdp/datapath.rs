@@ -1,6 +1,9 @@
 //! A UDP port taken over from the kernel on one interface: the filter that steers its packets to sockets, and how sockets
 //! and frames have to be for this interface.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
