@@ -1,5 +1,8 @@
 //! Which way is taken (XDP-9): what is forced, or the first of those that are worth it.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use wirehaul_core::time::Instant;

@@ -1,6 +1,9 @@
 //! A UDP port taken over from the kernel on one interface: the filter that steers its packets to sockets, and how sockets
 //! and frames have to be for this interface.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -152,12 +155,18 @@ impl Datapath {
     /// [`OpenError`]: then nothing is left on the interface.
     pub fn open(interface: &Interface, mode: Mode, local: SocketAddr) -> Result<Self, OpenError> {
         let shape = Shape::of(interface, mode)?;
-        let filter = PortFilter::load_with(
-            SocketMap::create(interface.usable_queues().max(1))?,
-            interface.mtu > SINGLE_BUFFER_MTU,
-            shape.longest_datagram(interface),
-        )?;
-        let link = filter.attach(interface.index, mode.attach())?;
+        let attach = |frags| {
+            let sockets = SocketMap::create(interface.usable_queues().max(1))?;
+            let filter = PortFilter::load_with(sockets, frags, shape.longest_datagram(interface))?;
+            let link = filter.attach(interface.index, mode.attach())?;
+            Ok((filter, link))
+        };
+        let frags = interface.mtu > SINGLE_BUFFER_MTU;
+        let (filter, link) = match attach(frags) {
+            // The other end of a veth pair may have an MTU that does not fit into one buffer.
+            Err(OpenError::Attach(AttachError::MtuTooLarge { .. })) if !frags => attach(true)?,
+            attached => attached?,
+        };
         let attachment = Attachment { filter, _link: link, local, addresses: Mutex::default() };
         Ok(Self { attachment: Arc::new(attachment), shape })
     }

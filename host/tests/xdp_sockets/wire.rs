@@ -14,8 +14,6 @@ use crate::machine::has_xdp;
 pub const NAMES: [&str; 2] = ["wire0", "wire1"];
 pub const ENDS: [&str; 2] = ["10.74.0.1:7001", "10.74.0.2:7002"];
 const PATIENCE: Duration = Duration::from_secs(20);
-/// In front of the payload: Ethernet, IPv4 and UDP.
-pub const HEADERS: usize = 14 + 20 + 8;
 
 /// Runs `test` in a namespace with a veth pair of this MTU and so many queues, which ends with it.
 pub fn on_a_wire(name: &str, mtu: u32, queues: u32, test: impl FnOnce() + Send + 'static) {

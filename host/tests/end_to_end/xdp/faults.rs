@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+
 use super::{COPY, LIMIT, MIB, SLOW_COPY, V4, V6, recv, send, transfer};
 use crate::common::host::Scene;
 use crate::common::machine::{Link, Namespace, has_ethtool, has_xdp};
@@ -90,6 +92,29 @@ fn queues_that_come_and_go_interrupt_nothing() {
             });
             set(first);
         }
+    }
+}
+
+/// XDP-10: an end that is not scheduled for a while finds full rings, and goes on.
+#[test]
+fn an_end_that_stands_still_finds_full_rings_and_goes_on() {
+    let _guard = shared();
+    if !has_xdp("AF_XDP with an end that stands still") {
+        return;
+    }
+    for end in [0, 1] {
+        let (scene, link) = (Scene::new(), Link::new());
+        data::write_file(&scene.from("file"), 1, 20 * MIB);
+        let receiver = recv(&scene, &link.right, V4, COPY);
+        let sender = send(&scene, &link.left, &["file"], &receiver.ticket, SLOW_COPY);
+        pause(600);
+        let process = [&sender, &receiver.process][end];
+        process.signal(Signal::SIGSTOP);
+        pause(1500);
+        process.signal(Signal::SIGCONT);
+        sender.wait_for(LIMIT).expect(0);
+        receiver.process.wait_for(LIMIT).expect(0);
+        tree::assert_same_file(&scene.from("file"), &scene.to("file"));
     }
 }
 

@@ -52,6 +52,24 @@ fn packets_of_every_mtu_fit_into_frames() {
     }
 }
 
+/// XDP-4: the ends disagree about the MTU, or it is larger than any frame.
+#[test]
+fn links_of_odd_mtus_are_crossed() {
+    let _guard = shared();
+    if !has_xdp("AF_XDP on links of odd MTUs") {
+        return;
+    }
+    for [left, right] in [["9000", "1500"], ["1500", "9000"], ["16000", "16000"], ["60000", "1500"]] {
+        let link = Link::new();
+        for (host, mtu) in [(&link.left, left), (&link.right, right)] {
+            host.ip(&["link", "set", "wire", "mtu", mtu]);
+        }
+        for ways in [[COPY, COPY], [COPY, UDP], [UDP, COPY], [SKB, SKB]] {
+            quick((&link, V4), ways);
+        }
+    }
+}
+
 /// XDP-4, XDP-7: several queues, on one end or on both.
 #[test]
 fn packets_of_every_queue_arrive() {
