@@ -164,31 +164,3 @@ fn interface_with(address: IpAddr) -> Result<Interface, String> {
     let Some(found) = found else { return Err(format!("no interface has the address {address}")) };
     Interface::by_name(&found.interface_name).map_err(|error| error.to_string())
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// XDP-7: every queue has one worker, every worker a queue, and none has two more than another.
-    #[test]
-    fn queues_are_shared_out_evenly() {
-        let share_out = |queues, workers| -> Vec<Vec<u32>> {
-            let count = worker_count(queues, workers);
-            (0..count).map(|number| share(queues, count, number)).collect()
-        };
-        assert_eq!(share_out(1, 8), [[0]]);
-        assert_eq!(share_out(4, 0), [[0, 1, 2, 3]]);
-        assert_eq!(share_out(4, 2), [[0, 2], [1, 3]]);
-        for queues in 1..200 {
-            for workers in 1..100 {
-                let shares = share_out(queues, workers);
-                assert_eq!(shares.len(), workers.min(queues as usize).min(MAX_WORKERS));
-                let mut all: Vec<u32> = shares.concat();
-                all.sort_unstable();
-                assert!(all.into_iter().eq(0..queues));
-                let lengths = shares.iter().map(Vec::len);
-                assert!(lengths.clone().max().unwrap() - lengths.min().unwrap() <= 1);
-            }
-        }
-    }
-}

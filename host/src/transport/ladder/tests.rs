@@ -28,9 +28,9 @@ fn zero_copy_is_tried_where_the_driver_says_that_it_has_it() {
     }
 }
 
-fn on_loopback(choice: Choice, interface: Option<&str>) -> Result<(Transport, Vec<Step>), NoTransport> {
+fn on_loopback(choice: Choice, interface: Option<&str>) -> Result<Opened, NoTransport> {
     let udp = UdpDevice::bind(SocketAddr::from(([127, 0, 0, 1], 0)), &Options::default()).unwrap();
-    let wish = Wish { choice, interface: interface.map(str::to_owned), remote: None };
+    let wish = Wish { choice, interface: interface.map(str::to_owned), remote: None, workers: 1 };
     open(&wish, Box::new(udp), Instant::ZERO)
 }
 
@@ -38,7 +38,7 @@ fn on_loopback(choice: Choice, interface: Option<&str>) -> Result<(Transport, Ve
 #[test]
 fn the_fastest_way_that_works_is_taken_and_every_other_has_a_reason() {
     for (interface, reason) in [(Some("nowhere"), "there is no interface `nowhere`"), (None, "lo (unknown)")] {
-        let (transport, steps) = on_loopback(Choice::Auto, interface).unwrap();
+        let Opened { first: transport, steps, .. } = on_loopback(Choice::Auto, interface).unwrap();
         assert!(matches!(transport, Transport::Udp(_)));
         let ways: Vec<_> = steps.iter().map(|step| step.way).collect();
         assert_eq!(ways, ["xdp", "xdp-copy", transport.name()]);
@@ -49,13 +49,36 @@ fn the_fastest_way_that_works_is_taken_and_every_other_has_a_reason() {
 
 #[test]
 fn a_way_that_is_forced_is_taken_or_refused_with_its_name_in_front() {
-    let (transport, steps) = on_loopback(Choice::Udp, Some("nowhere")).unwrap();
+    let Opened { first: transport, steps, .. } = on_loopback(Choice::Udp, Some("nowhere")).unwrap();
     assert_eq!(steps, [Step { way: "udp", reason: "as asked for".to_owned() }]);
     assert!(matches!(transport, Transport::Udp(_)));
     for choice in [Choice::Xdp, Choice::XdpCopy, Choice::XdpSkb] {
         for interface in [Some("nowhere"), None] {
             let said = on_loopback(choice, interface).unwrap_err().to_string();
             assert!(said.starts_with(&format!("--transport {}: ", choice.name())) && !said.contains('\n'), "{said}");
+        }
+    }
+}
+
+/// XDP-7: every queue has one worker, every worker a queue, and none has two more than another.
+#[test]
+fn queues_are_shared_out_evenly() {
+    let share_out = |queues, workers| -> Vec<Vec<u32>> {
+        let count = worker_count(queues, workers);
+        (0..count).map(|number| share(queues, count, number)).collect()
+    };
+    assert_eq!(share_out(1, 8), [[0]]);
+    assert_eq!(share_out(4, 0), [[0, 1, 2, 3]]);
+    assert_eq!(share_out(4, 2), [[0, 2], [1, 3]]);
+    for queues in 1..200 {
+        for workers in 1..100 {
+            let shares = share_out(queues, workers);
+            assert_eq!(shares.len(), workers.min(queues as usize).min(MAX_WORKERS));
+            let mut all: Vec<u32> = shares.concat();
+            all.sort_unstable();
+            assert!(all.into_iter().eq(0..queues));
+            let lengths = shares.iter().map(Vec::len);
+            assert!(lengths.clone().max().unwrap() - lengths.min().unwrap() <= 1);
         }
     }
 }
