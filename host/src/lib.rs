@@ -28,7 +28,6 @@ pub mod pools;
 #[cfg(target_os = "linux")]
 pub mod privileges;
 pub mod transfer;
-#[cfg(unix)]
 pub mod transport;
 pub mod udp;
 #[cfg(target_os = "linux")]

@@ -118,11 +118,13 @@ fn something_to_send_is_needed_and_only_one_kind_of_it() {
 
 #[test]
 fn what_this_build_lacks_is_said() {
-    for way in ["xdp", "xdp-copy", "xdp-skb"] {
-        assert!(refusal(recv(&["--transport", way])).contains("this build has only udp"));
+    for (way, choice) in Choice::ALL {
+        let args = recv(&["--transport", way, "--iface", "eth0"]).unwrap().transfer;
+        assert_eq!((args.transport, args.iface.as_deref()), (choice, Some("eth0")));
     }
+    assert!(refusal(recv(&["--iface", ""])).contains("iface"));
     assert!(refusal(recv(&["--io", "uring"])).contains("this build has only sync"));
-    assert!(refusal(recv(&["--transport", "pigeon"])).contains("expected auto or udp"));
+    assert!(refusal(recv(&["--transport", "pigeon"])).contains("expected auto, xdp, xdp-copy, xdp-skb or udp"));
     assert!(refusal(recv(&["--io", "tape"])).contains("expected auto or sync"));
     assert!(refusal(recv(&["--cc", "vegas"])).contains("cubic"));
     let args = recv(&["--transport", "udp", "--io", "sync", "--cc", "cubic", "--seed", "7"]).unwrap().transfer;
