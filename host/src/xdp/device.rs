@@ -1,6 +1,9 @@
 //! The device over AF_XDP sockets: the core's, with sockets that are opened anew when they fail, and the kernel's own
 //! socket beside them.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;

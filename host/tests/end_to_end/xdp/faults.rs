@@ -217,9 +217,7 @@ fn a_route_that_moves_to_another_interface_and_back_is_followed() {
         for (host, number) in ends(&link).into_iter().zip(1..) {
             host.set_up("other", &[&format!("10.75.0.{number}/24")], 1500);
         }
-        let loud = [COPY, &["-v"]].concat();
-        let slow_and_loud = [SLOW_COPY, &["-v"]].concat();
-        let both = through(&link, [&loud, &slow_and_loud], || {
+        let both = through(&link, [COPY, SLOW_COPY], || {
             let peer = format!("10.74.0.{}/32", 2 - end);
             ends(&link)[end].ip(&["route", "add", &peer, "dev", "other"]);
             pause(500);

@@ -55,12 +55,14 @@ fn transfer(
 ) -> [Finished; 2] {
     let scene = Scene::new();
     data::write_file(&scene.from("file"), bytes, bytes);
-    let receiver = recv(&scene, &link.right, listen, receive);
-    let sender = send(&scene, &link.left, &["file"], &receiver.ticket, sending);
+    let [receive, sending] = [receive, sending].map(|flags| [flags, &["-v"]].concat());
+    let receiver = recv(&scene, &link.right, listen, &receive);
+    let sender = send(&scene, &link.left, &["file"], &receiver.ticket, &sending);
     meanwhile();
     let sent = sender.wait_for(LIMIT).expect(0);
     let received = receiver.process.wait_for(LIMIT).expect(0);
     tree::assert_same_file(&scene.from("file"), &scene.to("file"));
+    assert_frames_are_where_they_belong(&sent);
     assert_frames_are_where_they_belong(&received);
     for host in [&link.left, &link.right] {
         assert_nothing_attached(host);
@@ -88,10 +90,20 @@ fn facts(host: &Namespace) -> String {
         .fold(links, |text, word| text.replace(word, ""))
 }
 
-/// No end says that anything made no sense, nor panics.
+/// XDP-6: where AF_XDP carried it, every frame is accounted for, and what the kernel said made sense.
 #[track_caller]
 fn assert_frames_are_where_they_belong(finished: &Finished) {
     assert!(!finished.stderr.contains("panicked"), "{}", finished.output());
+    let Some(line) = finished.stderr.lines().find_map(|line| line.split_once(" frames: ").map(|(_, rest)| rest)) else {
+        assert!(way_of(finished)["transport"].as_str().unwrap().starts_with("udp"), "{}", finished.output());
+        return;
+    };
+    let numbers: Vec<u64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+    let [free, filled, sent, held, all] = numbers[..] else { panic!("{line}") };
+    assert_eq!(free + filled + sent + held, all, "{line}");
+    // The datagram that was begun and not sent.
+    assert!(held <= 1, "{line}");
+    assert!(finished.stderr.contains("; 0 addresses and 0 indices made no sense"), "{}", finished.output());
 }
 
 /// The line that says which way was taken.

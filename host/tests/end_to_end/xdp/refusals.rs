@@ -118,7 +118,11 @@ fn a_privilege_that_is_missing_is_named() {
     }
     let mut command = link.right.command("setpriv");
     command.args(["--inh-caps=-all", "--bounding-set=-all,+net_raw,+net_admin,+bpf"]);
-    works_as(&scene, &link, command);
+    works_as(&scene, &link, command, "xdp-copy");
+    // Who does not insist needs none.
+    let mut command = link.right.command("setpriv");
+    command.args(["--inh-caps=-all", "--bounding-set=-all"]);
+    works_as(&Scene::new(), &link, command, "auto");
 }
 
 /// XDP-3: a limit of locked memory that cannot be raised is named; nothing is left.
@@ -139,7 +143,7 @@ fn a_limit_of_locked_memory_is_named() {
     // With CAP_IPC_LOCK there is no limit.
     let mut command = link.right.command("prlimit");
     command.args(["--memlock=65536:65536", "setpriv", "--inh-caps=-all", &format!("{bounding},+ipc_lock")]);
-    works_as(&scene, &link, command);
+    works_as(&scene, &link, command, "xdp-copy");
 }
 
 /// XDP-4: queues that the interface has, and that are not in use, are left alone.
@@ -159,10 +163,10 @@ fn queues_without_a_channel_are_left_alone() {
 
 /// A receiver that `launcher` starts gets what it is sent.
 #[track_caller]
-fn works_as(scene: &Scene, link: &Link, mut launcher: Command) {
+fn works_as(scene: &Scene, link: &Link, mut launcher: Command, way: &str) {
     launcher.arg(env!("CARGO_BIN_EXE_wirehaul"));
     let mut command = scene.receiver.set_up(launcher);
-    command.args(["recv", "--json", "--once", "--listen", V4, "--transport", "xdp-copy"]);
+    command.args(["recv", "--json", "--once", "--listen", V4, "--transport", way, "--iface", "wire"]);
     command.arg("--dir").arg(scene.to(""));
     let receiver = Receiver::of(Process::spawn(command));
     std::fs::write(scene.from("file"), [7; 100_000]).unwrap();
