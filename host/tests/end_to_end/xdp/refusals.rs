@@ -44,7 +44,6 @@ fn an_interface_that_will_not_do_is_refused_with_what_to_do() {
     for way in ["xdp-copy", "xdp-skb"] {
         for (interface, words) in [
             ("nowhere", "there is no interface `nowhere`; there are"),
-            ("not a name", "cannot be the name of an interface"),
             ("idle", "`ip link set dev idle up`"),
             ("port", "`ip link set dev port nomaster`"),
             ("lo", "lo is no Ethernet interface"),
