@@ -78,7 +78,7 @@ fn exchange(device: &mut XdpDevice, peer: &mut Port, datagram: &[u8]) {
     let mut back = Vec::new();
     let nothing = UdpSocket::bind("127.0.0.1:0").unwrap();
     for _ in 0..100 {
-        device.wait(nothing.as_fd(), Some(Duration::from_millis(10))).unwrap();
+        device.wait(&[nothing.as_fd()], Some(Duration::from_millis(10))).unwrap();
         device.receive(|received| back.push(received.bytes.to_vec()));
         if !back.is_empty() {
             break;
