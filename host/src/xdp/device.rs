@@ -139,6 +139,8 @@ impl Datapath {
         kernel: Box<UdpDevice>,
         now: Instant,
     ) -> Result<XdpDevice, (OpenError, Box<UdpDevice>)> {
+        // What comes on others is the kernel's.
+        let queues = queues.get(..MAX_QUEUES).unwrap_or(queues);
         let hops = match NextHops::open(self.shape.index) {
             Ok(hops) => hops,
             Err(error) => return Err((error.into(), kernel)),

@@ -4,6 +4,7 @@ use wirehaul::clock::Clock;
 use wirehaul::udp::{Options, UdpDevice};
 use wirehaul::xdp::{Mode, Port, XdpDevice};
 use wirehaul_core::device::Device;
+use wirehaul_core::xsk::MAX_QUEUES;
 
 use crate::wire::{address, assert_conserved, datapath, frame, number_of, on_a_wire, payload, put, until};
 
@@ -55,6 +56,18 @@ fn two_queues_share_a_umem() {
             assert_eq!(came, [(); 2].map(|()| (0..3000).collect::<Vec<_>>()));
         });
     }
+}
+
+/// XDP-4: of more queues than a device has room for, it says which it took.
+#[test]
+fn of_very_many_queues_some_are_taken() {
+    on_a_wire("very many queues", 1500, 70, || {
+        let all: Vec<u32> = (0..70).collect();
+        let mut device = device(1, Mode::Copy, &all);
+        assert_eq!(device.queues(), &all[..MAX_QUEUES]);
+        let at = device.statistics().frames;
+        assert_eq!((at.free + at.filled, at.filled), (at.frames, 64 * 256), "{at:?}");
+    });
 }
 
 /// XDP-5, XDP-7: long packets of several queues, taken out a few chunks at a time, are not mixed up.

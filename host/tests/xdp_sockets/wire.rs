@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, unshare};
 use wirehaul::interface::Interface;
-use wirehaul::xdp::{Datapath, Mode, Port};
+use wirehaul::xdp::attach::AttachError;
+use wirehaul::xdp::{Datapath, Mode, OpenError, Port};
 use wirehaul_core::wire::net::{MacAddress, UdpHeaders, parse_udp};
 
 use crate::machine::has_xdp;
@@ -49,8 +50,19 @@ pub fn address(end: usize) -> SocketAddr {
     ENDS[end].parse().unwrap()
 }
 
+/// Waits for the filter of the datapath before: a child that another test has begun to start has its descriptor too, until it runs
+/// its program.
 pub fn datapath(end: usize, mode: Mode) -> Datapath {
-    Datapath::open(&Interface::by_name(NAMES[end]).unwrap(), mode, address(end)).unwrap()
+    let interface = Interface::by_name(NAMES[end]).unwrap();
+    let mut opened = None;
+    until(|| match Datapath::open(&interface, mode, address(end)) {
+        Err(OpenError::Attach(AttachError::Occupied { .. })) => false,
+        other => {
+            opened = Some(other.unwrap());
+            true
+        }
+    });
+    opened.unwrap()
 }
 
 /// Queue 0 of both ends.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use wirehaul::interface::Interface;
 use wirehaul::xdp::{Datapath, Mode, Port};
@@ -45,6 +46,11 @@ impl LossyWire {
     fn end(mut self) -> u64 {
         self.is_over.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap();
+        // A child that another test has begun to start has our descriptors too, until it runs its program.
+        let begin = Instant::now();
+        while self.host.ask_ip(&["link", "show"]).contains("xdp") && begin.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         super::assert_nothing_attached(&self.host);
         self.dropped.load(Ordering::Relaxed)
     }
