@@ -48,11 +48,12 @@ pub fn arguments(doing: Doing, is_skb: bool, seconds: u64) -> Vec<OsString> {
     .collect()
 }
 
-/// Packets in the last table that it printed: of its line `rx` or `tx`, the second number.
+/// Packets per second in each table that it printed: of its lines `rx` or `tx`, the first number.
 #[must_use]
-pub fn packets(output: &str, direction: &str) -> Option<u64> {
-    let line = output.lines().rev().find(|line| line.split_whitespace().next() == Some(direction))?;
-    line.split_whitespace().nth(2)?.replace(',', "").parse().ok()
+pub fn rates(output: &str, direction: &str) -> Vec<f64> {
+    let lines = output.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let of_direction = lines.filter(|words| words.first() == Some(&direction));
+    of_direction.filter_map(|words| words.get(1)?.replace(',', "").parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -60,9 +61,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn its_last_table_is_read() {
+    fn its_tables_are_read() {
         let output = "\n sock0@veth0:0 rxdrop xdp-drv \n                   pps            pkts           1.00           \nrx                 412,345        412,345        \ntx                 0              0              \n sock0@veth0:0 rxdrop xdp-drv \nrx                 400,000        812,345        \ntx                 1              7              \n";
-        assert_eq!((packets(output, "rx"), packets(output, "tx")), (Some(812_345), Some(7)));
-        assert_eq!(packets("", "rx"), None);
+        assert_eq!((rates(output, "rx"), rates(output, "tx")), (vec![412_345.0, 400_000.0], vec![0.0, 1.0]));
+        assert!(rates("", "rx").is_empty());
     }
 }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::peer::{self, Doing};
 use crate::clock::Stopwatch;
 use crate::netns::{NamespacePair, NetnsError, Side};
+use crate::stats::median;
 
 /// Before a rate is taken: every process is at work by then.
 const WARM_UP: Duration = Duration::from_millis(1500);
@@ -137,6 +138,8 @@ impl Lab {
     /// # Errors
     /// [`VethError`].
     pub fn measure(&self, scenario: Scenario, who: Contestant) -> Result<f64, VethError> {
+        // The kernel frees the queue of who was there before in its own time.
+        sleep(WARM_UP / 3);
         match scenario {
             Scenario::Send => {
                 let sender = self.start(Side::Source, who, Doing::Send, 0)?;
@@ -147,12 +150,10 @@ impl Lab {
             Scenario::Receive => {
                 let load = self.start(Side::Source, Contestant::Wirehaul, Doing::Send, 0)?;
                 sleep(WARM_UP / 2);
-                let watch = Stopwatch::start();
                 let receiver = self.start(Side::Destination, who, Doing::Drop, 1)?;
                 let output = finish(receiver, who.name());
-                let seconds = watch.seconds();
                 finish(load, "the load")?;
-                received(who, &output?, seconds)
+                received(who, &output?)
             }
             Scenario::Forward => {
                 let forwarder = self.start(Side::Destination, who, Doing::Forward, 1)?;
@@ -184,15 +185,15 @@ impl Lab {
     /// Starts a contestant on a CPU of its own.
     fn start(&self, side: Side, who: Contestant, doing: Doing, cpu: usize) -> Result<Child, VethError> {
         // Longer than what is measured: the load runs on beside it.
-        let seconds = self.seconds + 2 * WARM_UP.as_secs() + 1 + COOL_DOWN;
+        let seconds = self.seconds + 2 * WARM_UP.as_secs() + 3 + COOL_DOWN;
         let mut command = self.inside(side, "taskset");
         command.arg("--cpu-list").arg(cpu.to_string());
         if who == Contestant::Xdpsock {
             command.arg(peer::xdpsock().ok_or(VethError::NoPeer)?);
-            let seconds = if doing == Doing::Drop { self.seconds } else { seconds };
+            let seconds = if doing == Doing::Drop { self.seconds + 2 } else { seconds };
             command.args(peer::arguments(doing, self.is_skb, seconds));
         } else {
-            let seconds = if doing == Doing::Drop { self.seconds } else { seconds };
+            let seconds = if doing == Doing::Drop { self.seconds + 2 } else { seconds };
             command.arg(&self.own_program).args(self.role(side, who, doing)).arg("--seconds").arg(seconds.to_string());
             if self.is_skb {
                 command.arg("--skb");
@@ -223,15 +224,16 @@ impl Lab {
     }
 }
 
-/// What a receiver says that it got per second. xdpsock's last table has all packets; it runs for as long as it was told,
-/// and needs a moment to start, as ours does.
-fn received(who: Contestant, output: &str, seconds: f64) -> Result<f64, VethError> {
-    let failed = || VethError::Failed { who: who.name(), output: output.to_owned() };
-    if who == Contestant::Xdpsock {
-        return peer::packets(output, "rx").map(|packets| packets as f64 / seconds).ok_or_else(failed);
-    }
-    let summary = output.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok()).ok_or_else(failed)?;
-    summary["packets"].as_f64().map(|packets| packets / seconds).ok_or_else(failed)
+/// What a receiver says that it got per second: the median of what it prints every second, without the first and the last.
+fn received(who: Contestant, output: &str) -> Result<f64, VethError> {
+    let rates: Vec<f64> = if who == Contestant::Xdpsock {
+        peer::rates(output, "rx")
+    } else {
+        let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter_map(|line| line["packets_per_s"].as_f64()).collect()
+    };
+    let inner = rates.get(1..rates.len().saturating_sub(1)).unwrap_or(&[]);
+    median(inner).ok_or_else(|| VethError::Failed { who: who.name(), output: output.to_owned() })
 }
 
 /// Waits for a process; what it printed.

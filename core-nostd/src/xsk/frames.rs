@@ -221,12 +221,6 @@ impl<'m, 'p> Frames<'m, 'p> {
         self.receive_pool.stats().free + self.receive_free.len() as u32
     }
 
-    /// How many frames the kernel has to receive into.
-    #[inline]
-    pub(super) const fn filled(&self) -> u32 {
-        self.filled.count
-    }
-
     /// Lends the kernel a free frame to receive into, and says at which address it lies.
     #[inline]
     pub(super) fn fill(&mut self) -> Option<u64> {
@@ -248,20 +242,22 @@ impl<'m, 'p> Frames<'m, 'p> {
         Ok(u64::from(chunk) << self.chunk_bits)
     }
 
-    /// The packet that the kernel says it has put into a frame that was lent for one.
-    #[inline]
-    pub(super) fn received(&mut self, descriptor: Descriptor) -> Option<Frame<'p>> {
+    /// Whether the kernel had the frame that it says it has put a packet into, and that packet.
+    #[inline(always)]
+    pub(super) fn received(&mut self, descriptor: Descriptor) -> (bool, Option<Frame<'p>>) {
         let chunk = descriptor.address >> self.chunk_bits;
         let begin = (descriptor.address & ((1 << self.chunk_bits) - 1)) as u32;
-        let fits = descriptor.len <= (1 << self.chunk_bits) - begin;
         let slot = usize::try_from(chunk).ok().and_then(|chunk| self.filled.take(chunk));
-        match slot {
-            Some(slot) if fits => return Some(Frame { slot, begin, len: descriptor.len }),
-            Some(slot) => self.put(slot),
-            None => {}
+        let Some(slot) = slot else {
+            self.wild += 1;
+            return (false, None);
+        };
+        if descriptor.len > (1 << self.chunk_bits) - begin {
+            self.put(slot);
+            self.wild += 1;
+            return (true, None);
         }
-        self.wild += 1;
-        None
+        (true, Some(Frame { slot, begin, len: descriptor.len }))
     }
 
     /// Lends the kernel a packet to send. Hands its descriptors to `each` in order, one for each chunk that it touches.
@@ -283,6 +279,7 @@ impl<'m, 'p> Frames<'m, 'p> {
     }
 
     /// How many descriptors a packet takes.
+    #[inline(always)]
     pub(super) fn descriptors(&self, frame: &Frame<'p>) -> u32 {
         let last = (frame.begin + frame.len).saturating_sub(1).max(frame.begin);
         (last >> self.chunk_bits) - (frame.begin >> self.chunk_bits) + 1

@@ -114,9 +114,8 @@ impl<'m> Queue<'m> {
         loop {
             let descriptor = self.receive.pop()?;
             // What is no frame of ours is left out, and counted there.
-            let lent = frames.filled();
-            let frame = frames.received(descriptor);
-            self.filled = self.filled.saturating_sub(lent - frames.filled());
+            let (was_lent, frame) = frames.received(descriptor);
+            self.filled = self.filled.wrapping_sub(u32::from(was_lent));
             if let Some(frame) = frame {
                 self.counters.received += u64::from(!descriptor.is_continued());
                 return Some((frame, descriptor.is_continued()));
