@@ -16,6 +16,8 @@ use crate::clock::Stopwatch;
 
 /// Packets per call.
 const BATCH: usize = 64;
+/// Frames that the kernel has for packets to come: they fit into the second cache.
+const LENT: u32 = 512;
 /// How many packets pass between two looks at the clock.
 const BETWEEN_LOOKS: usize = 16 * BATCH;
 
@@ -94,6 +96,7 @@ pub fn play(args: &RoleArgs) -> Result<(), RoleError> {
             let datapath = Datapath::open(&interface, mode, SocketAddr::new(args.own.into(), PORT))?;
             let mut port = datapath.port(0)?;
             let own = MacAddress(interface.mac.unwrap_or_default());
+            port.set_lent(LENT);
             println!("{}", json!({ "type": "ready" }));
             let done = match args.role {
                 Role::Send => send(&mut port, args, own, length),

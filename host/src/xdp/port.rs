@@ -66,6 +66,12 @@ impl Port {
         Self { queue, frames, socket, umem, _attachment: attachment }
     }
 
+    /// Lends the kernel no more than so many frames for packets to come, from now on: few stay in a CPU's cache, many hold
+    /// longer bursts. At first it has all.
+    pub fn set_lent(&mut self, frames: u32) {
+        self.queue.set_share(frames);
+    }
+
     /// Has `write` write a frame and say how long it is, and puts it into the transmit ring; `false`, and nothing was written,
     /// where there is no room. [`Port::flush`] sends.
     #[inline]
