@@ -35,6 +35,9 @@ const ENTRIES: u32 = 2048;
 const RECEIVE_FRAMES: u32 = 4 * ENTRIES;
 const MIN_RECEIVE_ENTRIES: u32 = 256;
 
+/// A second, while nothing else is to be done.
+const OPEN_ATTEMPTS: u32 = 50;
+
 /// A way to use AF_XDP: a rung of the ladder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -239,6 +242,7 @@ impl Shape {
             transmit_entries: ENTRIES,
             multi_buffer: self.is_multi_buffer,
             busy_poll_us: self.busy_poll_us,
+            attempts: OPEN_ATTEMPTS,
         }
     }
 }

@@ -20,7 +20,7 @@ use wirehaul_core::xsk::{Counters, Frames, MAX_QUEUES, Queues, Whereabouts, XskD
 
 use super::datapath::{Attachment, Datapath, Mode, OpenError, Shape};
 use super::memory::{Memory, PageSize};
-use super::socket::{Socket, SocketStatistics};
+use super::socket::{Socket, SocketOptions, SocketStatistics};
 use super::system::System;
 use super::umem::Umem;
 use crate::device::HostDevice;
@@ -34,6 +34,9 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// With every frame under way and none completed for so long, completions are lost. A healthy card needs milliseconds; the
 /// kernel keeps what it copied for as long as a queue in front of the wire does.
 const LOST_AFTER: Duration = Duration::from_secs(3);
+/// Attempts to bind a queue again, which sessions wait for: the kernel needs some milliseconds to free it. While somebody else has
+/// it, packets go through the kernel's socket.
+const REOPEN_ATTEMPTS: u32 = 3;
 /// The kernel's socket is looked at so often while packets leave no time to sleep.
 const KERNEL_EVERY: u32 = 64;
 /// How long to sleep at most while the transmit ring waits for the driver.
@@ -183,7 +186,7 @@ impl Parts {
         let mut umem = Umem::new(shape.umem_size(count), shape.node)?;
         // SAFETY: asked for once; whoever has the frames, this or the device, drops them before the UMEM beside them.
         let frames = unsafe { umem.frames() }?;
-        let (sockets, rings) = open_sockets(&umem, shape, queues, attachment)?;
+        let (sockets, rings) = open_sockets(&umem, shape, queues, attachment, None)?;
         let parts = Self { rings, frames, sockets, umem };
         attachment.set_addresses(hops.local_addresses())?;
         Ok(parts)
@@ -228,15 +231,20 @@ fn open_sockets(
     shape: &Shape,
     queues: &[u32],
     attachment: &Attachment,
+    attempts: Option<u32>,
 ) -> Result<(Vec<Socket>, Queues<'static>), OpenError> {
     let mut sockets: Vec<Socket> = Vec::new();
     let mut rings = Queues::new();
     let count = u32::try_from(queues.len()).unwrap_or(u32::MAX);
+    let options = |queue| {
+        let options = shape.socket(queue, count);
+        SocketOptions { attempts: attempts.unwrap_or(options.attempts), ..options }
+    };
     for queue in queues.iter().take(MAX_QUEUES) {
         let first = sockets.first().map(AsFd::as_fd);
         // SAFETY: sockets go into the device's `System`, which is dropped behind its queues and frames and before the UMEM.
         // Frames of this UMEM are lent through queues that bear its number, and all of those are opened here.
-        let (socket, ring) = unsafe { Socket::open(umem, &shape.socket(*queue, count), first) }?;
+        let (socket, ring) = unsafe { Socket::open(umem, &options(*queue), first) }?;
         if shape.mode == Mode::ZeroCopy && !socket.is_zero_copy() {
             return Err(OpenError::Copies(shape.name.clone()));
         }
@@ -316,7 +324,7 @@ impl XdpDevice {
     fn reopen(&mut self) {
         self.core.take_down();
         self.core.outside().sockets.clear();
-        let opened = open_sockets(&self.umem, &self.shape, &self.queues, &self.attachment);
+        let opened = open_sockets(&self.umem, &self.shape, &self.queues, &self.attachment, Some(REOPEN_ATTEMPTS));
         let (sockets, rings) = opened.unwrap_or_default();
         self.core.outside().sockets = sockets;
         // The sockets before are closed, so the kernel has let go of every frame.

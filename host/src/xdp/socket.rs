@@ -15,8 +15,7 @@ use super::umem::Umem;
 
 /// Raises how many packets one call sends in copy mode (Linux 6.18; include/uapi/linux/if_xdp.h).
 const XDP_MAX_TX_SKB_BUDGET: c_int = 9;
-/// A queue that was released a moment ago is still held by the kernel's clean-up work: so often, and so long, is it awaited.
-const BIND_ATTEMPTS: u32 = 50;
+/// Between two attempts to bind a queue that is still held.
 const BIND_PAUSE: Duration = Duration::from_millis(20);
 
 /// How packets get from the driver into frames and back.
@@ -45,6 +44,8 @@ pub struct SocketOptions {
     pub multi_buffer: bool,
     /// Microseconds that the kernel polls the queue for in system calls, instead of interrupts.
     pub busy_poll_us: Option<u32>,
+    /// How often to try, 20 ms apart: a queue that was released a moment ago is still held by the kernel's clean-up work.
+    pub attempts: u32,
 }
 
 /// Which step of making a socket failed.
@@ -324,7 +325,7 @@ fn bind(socket: &OwnedFd, options: &SocketOptions, share: Option<BorrowedFd<'_>>
         }
         let source = io::Error::last_os_error();
         attempt += 1;
-        if source.raw_os_error() != Some(libc::EBUSY) || attempt == BIND_ATTEMPTS {
+        if source.raw_os_error() != Some(libc::EBUSY) || attempt >= options.attempts {
             return Err(SocketError::Bind { queue: options.queue, mode: options.mode, source });
         }
         std::thread::sleep(BIND_PAUSE);
