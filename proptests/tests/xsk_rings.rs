@@ -352,3 +352,27 @@ fn a_queue_takes_only_frames_of_its_own_memory() {
     })
     .expect("memory");
 }
+
+/// A batch that is left half-way gives back what was used, and keeps the rest for the next one.
+#[test]
+fn a_batch_gives_back_its_places_when_it_is_left() {
+    paired::with(SIZE, ENTRIES, u32::MAX, |mut frames, mut queue, mut kernel| {
+        queue.set_share(ENTRIES);
+        queue.refill(&mut frames);
+        for number in 0..ENTRIES as u8 {
+            assert!(kernel.deliver(&[number]));
+        }
+        assert!(!kernel.deliver(b"the ring is full"));
+        let mut incoming = queue.incoming(&mut frames);
+        for number in 0..4_u8 {
+            let (frame, _) = incoming.take().expect("a packet");
+            assert_eq!(frame.bytes(), [number]);
+            incoming.recycle(frame);
+        }
+        drop(incoming);
+        assert_eq!(frames.whereabouts().filled, ENTRIES);
+        assert!(kernel.deliver(b"there is room again"));
+        assert_eq!(queue.incoming(&mut frames).take().map(|(frame, _)| frame.bytes().to_vec()), Some(vec![4]));
+    })
+    .expect("memory");
+}

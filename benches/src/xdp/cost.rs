@@ -128,12 +128,11 @@ fn rings<'m>(
 #[inline(never)]
 fn receive(frames: &mut Frames<'_, '_>, queue: &mut Queue<'_>) -> u32 {
     let mut count = 0;
-    while let Some((frame, _)) = queue.next_received(frames) {
-        queue.recycle(frames, black_box(frame));
+    let mut incoming = queue.incoming(frames);
+    while let Some((frame, _)) = incoming.take() {
+        incoming.recycle(black_box(frame));
         count += 1;
     }
-    queue.release();
-    queue.refill(frames);
     count
 }
 

@@ -20,4 +20,4 @@ pub mod ring;
 pub use descriptor::{CONTINUED, Descriptor};
 pub use device::{Counters, HEADROOM_BYTES, Kick, MAX_QUEUES, Outside, Queues, XskDevice};
 pub use frames::{Frame, Frames, Loan, NoFrames, Whereabouts};
-pub use queue::{Queue, QueueCounters, QueueMemory};
+pub use queue::{Incoming, Queue, QueueCounters, QueueMemory};

@@ -123,6 +123,13 @@ impl<'m> Queue<'m> {
         }
     }
 
+    /// Packets that came, to be taken out one after the other. When it is dropped, the places of those that were taken out are the
+    /// kernel's again, and it has its share of frames; those that were not taken out are there the next time.
+    #[inline]
+    pub fn incoming<'a, 'f, 'p>(&'a mut self, frames: &'a mut Frames<'f, 'p>) -> Incoming<'a, 'm, 'f, 'p> {
+        Incoming { queue: self, frames }
+    }
+
     /// Gives the receive ring's places back to the kernel, and the frames that were recycled; returns how many packets were
     /// taken out since.
     #[inline]
@@ -232,5 +239,34 @@ impl<'m> Queue<'m> {
 
     pub(super) fn count_torn(&mut self) {
         self.counters.torn += 1;
+    }
+}
+
+/// See [`Queue::incoming`].
+#[derive(Debug)]
+pub struct Incoming<'a, 'm, 'f, 'p> {
+    queue: &'a mut Queue<'m>,
+    frames: &'a mut Frames<'f, 'p>,
+}
+
+impl<'p> Incoming<'_, '_, '_, 'p> {
+    /// The next packet, or the next chunk of one (then `true`: it goes on).
+    #[inline(always)]
+    pub fn take(&mut self) -> Option<(Frame<'p>, bool)> {
+        self.queue.next_received(self.frames)
+    }
+
+    /// Gives a frame back whose packet is done with.
+    #[inline(always)]
+    pub fn recycle(&mut self, frame: Frame<'p>) {
+        self.queue.recycle(self.frames, frame);
+    }
+}
+
+impl Drop for Incoming<'_, '_, '_, '_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.queue.release();
+        self.queue.refill(self.frames);
     }
 }

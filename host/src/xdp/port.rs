@@ -117,13 +117,15 @@ impl Port {
     #[inline]
     pub fn receive(&mut self, limit: usize, mut each: impl FnMut(&mut [u8])) -> usize {
         let mut count = 0;
+        let mut incoming = self.queue.incoming(&mut self.frames);
         while count < limit {
-            let Some((mut frame, _)) = self.queue.next_received(&mut self.frames) else { break };
+            let Some((mut frame, _)) = incoming.take() else { break };
             each(frame.bytes_mut());
-            self.queue.recycle(&mut self.frames, frame);
+            incoming.recycle(frame);
             count += 1;
         }
-        self.give_back(count);
+        drop(incoming);
+        self.wake_for(count);
         count
     }
 
@@ -131,10 +133,12 @@ impl Port {
     /// copied. Returns how many came, and how many of them go out.
     pub fn forward(&mut self, mut each: impl FnMut(&mut [u8]) -> bool) -> (usize, usize) {
         let mut batch: heapless::Vec<Frame<'static>, BATCH> = heapless::Vec::new();
+        let mut incoming = self.queue.incoming(&mut self.frames);
         while !batch.is_full() {
-            let Some((frame, _)) = self.queue.next_received(&mut self.frames) else { break };
+            let Some((frame, _)) = incoming.take() else { break };
             let _ = batch.push(frame);
         }
+        drop(incoming);
         let count = batch.len();
         let mut forwarded = 0;
         for mut frame in batch {
@@ -145,18 +149,14 @@ impl Port {
                 Err(frame) => self.frames.put(frame.into_slot()),
             }
         }
-        self.give_back(count);
+        self.wake_for(count);
         (count, forwarded)
     }
 
+    /// Tells the kernel of frames to receive into, where it waits for that.
     #[inline]
-    fn give_back(&mut self, taken: usize) {
-        if taken == 0 {
-            return;
-        }
-        self.queue.release();
-        self.queue.refill(&mut self.frames);
-        if self.queue.fill_needs_wakeup() {
+    fn wake_for(&mut self, taken: usize) {
+        if taken > 0 && self.queue.fill_needs_wakeup() {
             self.socket.kick_receive();
         }
     }
