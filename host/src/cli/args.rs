@@ -70,7 +70,8 @@ pub struct OutputArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Transfer")]
 pub struct TransferArgs {
-    /// How packets travel: auto takes the fastest way that works here, anything else only that way
+    /// How packets travel: auto takes the fastest way that works here; xdp (AF_XDP, nothing is copied), xdp-copy, xdp-skb or udp only
+    /// that one
     #[arg(long, value_name = "WAY", default_value = "auto", value_parser = parse_transport)]
     pub transport: Choice,
     /// The network interface for xdp [default: the one that packets to the peer leave through]

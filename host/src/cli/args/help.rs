@@ -10,7 +10,7 @@ pub(super) const SEND: &str =
     "  wirehaul send report.pdf photos/ wh1...           with the ticket that `wirehaul recv` printed
   wirehaul send --rate 800mbit backup.tar wh1...    leaving room for others
   wirehaul send logs/ backup.example                to a host whose key you trust
-  wirehaul send --transport xdp big.tar wh1...      past the kernel's network stack; see `wirehaul doctor`
+  wirehaul send --transport xdp big.tar wh1...      past the kernel: see `wirehaul doctor`
   wirehaul send --generate 10gib wh1...             how fast is it? to `wirehaul recv --discard`";
 
 pub(super) const RECV: &str = "  wirehaul recv                                 into this directory, until interrupted
