@@ -325,6 +325,11 @@ impl XdpDevice {
         self.core.take_down();
         self.core.outside().sockets.clear();
         let opened = open_sockets(&self.umem, &self.shape, &self.queues, &self.attachment, Some(REOPEN_ATTEMPTS));
+        // A card that reads and writes frames itself may do so until the kernel's clean-up work has run. That a queue can be bound
+        // again shows that it has; where none can, frames stay lent until the next attempt (net/xdp/xsk_buff_pool.c, `xp_put_pool`).
+        if opened.is_err() && self.shape.mode == Mode::ZeroCopy {
+            return;
+        }
         let (sockets, rings) = opened.unwrap_or_default();
         self.core.outside().sockets = sockets;
         // The sockets before are closed, so the kernel has let go of every frame.
