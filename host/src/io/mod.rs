@@ -5,6 +5,8 @@
 
 pub mod buffer;
 #[cfg(unix)]
+pub mod file;
+#[cfg(unix)]
 pub mod threads;
 #[cfg(unix)]
 pub mod wake;
