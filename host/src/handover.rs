@@ -116,7 +116,9 @@ impl Exchange {
 
     /// Has every worker that sleeps look around.
     pub fn wake_all(&self) {
-        self.mailboxes.iter().for_each(|mailbox| mailbox.alarm.notify());
+        for mailbox in &*self.mailboxes {
+            mailbox.alarm.notify();
+        }
     }
 
     /// What was handed over to this worker.

@@ -18,6 +18,7 @@ pub mod drive;
 pub mod handover;
 #[cfg(target_os = "linux")]
 pub mod interface;
+#[cfg(unix)]
 pub mod io;
 pub mod memory;
 #[cfg(target_os = "linux")]

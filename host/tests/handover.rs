@@ -20,7 +20,7 @@ use wirehaul::clock::Clock;
 use wirehaul::crypto::{HostAcceptor, NoiseHandshake, StaticKey, local_suites};
 use wirehaul::drive::drive;
 use wirehaul::handover::Exchange;
-use wirehaul::io::threads::ThreadEngine;
+use wirehaul::io::engine::FileEngine;
 use wirehaul::memory::{SessionSize, WorkerMemory};
 use wirehaul::transfer::blocks::{receiver_pool, sender_pool};
 use wirehaul::transfer::receiver::{Received, Receiver, ReceiverOptions};
@@ -95,7 +95,7 @@ fn transfer(file: &Path, dir: &Path, owner: usize) -> (Received, u64) {
         let mut slots = memory.slots::<NoiseHandshake>(&mut streams);
         let config = Config { suites: local_suites(), ..Config::default() };
         let mut worker = Worker::new(config, acceptor.clone(), true, &mut slots).numbered(number);
-        let engine = ThreadEngine::new(2, 128).unwrap();
+        let engine = FileEngine::plain(2, 128).unwrap();
         let mut receiver = Receiver::new(options.clone(), engine, blocks, Arc::default());
         let mut device = exchange.device(number, device);
         drive(clock, &mut device, &mut worker, &mut receiver, &stop).unwrap();

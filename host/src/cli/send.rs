@@ -21,8 +21,7 @@ use super::transport::{Seen, announce, remark_on};
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, NoiseHandshake, Psk, PublicKey, StaticKey};
 use crate::drive::{Precision, drive};
-use crate::io::FileEngine;
-use crate::io::threads::{ThreadEngine, default_threads};
+use crate::io::engine::{FileEngine, default_threads};
 use crate::memory::{SessionSize, WorkerMemory};
 use crate::transfer::blocks::sender_pool;
 use crate::transfer::failure::{Addresses, Failure};
@@ -146,7 +145,7 @@ fn transfer(
     device: &mut Transport,
     progress: &Arc<Progress>,
 ) -> Result<(Sent, RejectCounters, &'static str), Failure> {
-    let engine = ThreadEngine::new(default_threads(), ENGINE_JOBS)?;
+    let engine = FileEngine::plain(default_threads(), ENGINE_JOBS)?;
     let io = engine.name();
     let acceptor = HostAcceptor::new(Arc::clone(&identity))?;
     let mut memory = WorkerMemory::new(callee.addresses.len(), SessionSize::SENDER);

@@ -4,54 +4,44 @@
 //! own their buffers and give them back, so no buffer is shared and none is freed while the system still uses it.
 
 pub mod buffer;
-#[cfg(unix)]
+pub mod disk;
+pub mod engine;
 pub mod file;
-#[cfg(unix)]
-pub mod threads;
-#[cfg(unix)]
+pub(crate) mod os;
+pub mod plain;
+pub mod scratch;
 pub mod wake;
 
-#[cfg(unix)]
-use std::os::fd::BorrowedFd;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+
+use disk::Disk;
 
 /// A unit of file work.
 pub trait Job: Send + 'static {
     /// What is left when the work is done: the outcome, and the buffers for reuse.
     type Done: Send + 'static;
 
-    /// Does the work; it may block.
-    fn run(&mut self) -> Self::Done;
+    /// Does the work on a file thread. What may wait for a device is asked of `disk`.
+    fn run(&mut self, disk: &impl Disk) -> impl Future<Output = Self::Done>;
 
     /// The outcome of a job whose [`Job::run`] panicked: everything in it failed.
     fn abandon(&mut self) -> Self::Done;
 }
 
-/// Runs jobs somewhere else than on the calling thread. Jobs may finish in any order.
-#[cfg(unix)]
-pub trait FileEngine<J: Job> {
-    /// Starts `job`.
-    ///
-    /// # Errors
-    /// Gives the job back if [`FileEngine::capacity`] jobs are under way: poll first.
-    fn submit(&mut self, job: J) -> Result<(), J>;
-
-    /// The next finished job, if one is. Never blocks.
-    fn poll(&mut self) -> Option<J::Done>;
-
-    /// Jobs submitted and not yet polled.
-    fn in_flight(&self) -> usize;
-
-    /// Most jobs under way at once.
-    fn capacity(&self) -> usize;
-
-    /// To be called before the caller sleeps on [`FileEngine::wake_fd`]: from now on the next finished job makes it
-    /// readable. Gives `true` if one is finished already; then the caller polls instead of sleeping. Without this call
-    /// no wake-up is written, so a caller that is busy anyway costs no system calls.
-    fn prepare_wait(&mut self) -> bool;
-
-    /// Becomes readable when a job finishes after [`FileEngine::prepare_wait`]; for `poll` or `epoll` only.
-    fn wake_fd(&self) -> BorrowedFd<'_>;
-
-    /// The engine's name for people and summaries.
-    fn name(&self) -> &'static str;
+/// Does the work of `job`, and has an outcome also if it panics.
+pub async fn complete<J: Job>(mut job: J, disk: &impl Disk) -> J::Done {
+    let ran = {
+        let mut run = pin!(job.run(disk));
+        // After a panic the job is dropped, apart from what `abandon` takes out: nothing half-changed is used again.
+        poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(context))) {
+            Ok(Poll::Ready(done)) => Poll::Ready(Some(done)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(_) => Poll::Ready(None),
+        })
+        .await
+    };
+    ran.unwrap_or_else(|| job.abandon())
 }

@@ -33,14 +33,16 @@ impl Alarm {
         Ok(Self { signal: Signal::new()?, armed: AtomicBool::new(false) })
     }
 
-    /// Wakes the consumer, if it sleeps or is about to.
-    pub fn notify(&self) {
+    /// Wakes the consumer, if it sleeps or is about to: whether it did.
+    pub fn notify(&self) -> bool {
         // Orders the item before the look at `armed`; the consumer orders its `armed` before its look at the queue. So at
         // least one of the two sees the other.
         fence(Ordering::SeqCst);
-        if self.armed.load(Ordering::Relaxed) && self.armed.swap(false, Ordering::Relaxed) {
+        let wakes = self.armed.load(Ordering::Relaxed) && self.armed.swap(false, Ordering::Relaxed);
+        if wakes {
             self.signal.raise();
         }
+        wakes
     }
 
     /// From now on the next item wakes the consumer, who is to look at its queue once more before it sleeps.

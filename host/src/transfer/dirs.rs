@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use rustix::path::Arg;
 
 use super::manifest::Manifest;
+use crate::io::file::File;
 
 /// Most directories held open. Manifest order keeps the working set at the depth of the tree.
 const MAX_OPEN: usize = 256;
@@ -27,7 +28,7 @@ pub(super) fn open_dir(dir: impl AsFd, name: impl Arg) -> Result<OwnedFd, Errno>
 /// Open directories of a manifest by entry index, shared by the file threads.
 #[derive(Debug)]
 pub(super) struct DirCache {
-    open: Mutex<HashMap<u32, Arc<OwnedFd>>>,
+    open: Mutex<HashMap<u32, Arc<File>>>,
 }
 
 impl DirCache {
@@ -41,7 +42,7 @@ impl DirCache {
         manifest: &Manifest,
         index: u32,
         open_top: impl FnOnce(u32, &[u8]) -> Result<OwnedFd, Errno>,
-    ) -> Result<Arc<OwnedFd>, Errno> {
+    ) -> Result<Arc<File>, Errno> {
         // The way up to the nearest open directory, then down again.
         let (mut missing, mut at) = (vec![index], index);
         let mut dir = self.cached(index);
@@ -70,12 +71,12 @@ impl DirCache {
         dir.ok_or(Errno::NOENT)
     }
 
-    fn cached(&self, index: u32) -> Option<Arc<OwnedFd>> {
+    fn cached(&self, index: u32) -> Option<Arc<File>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&index).cloned()
     }
 
-    fn insert(&self, index: u32, dir: OwnedFd) -> Arc<OwnedFd> {
-        let dir = Arc::new(dir);
+    fn insert(&self, index: u32, dir: OwnedFd) -> Arc<File> {
+        let dir = Arc::new(File::new(dir));
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.len() >= MAX_OPEN {
             open.clear();

@@ -11,7 +11,7 @@ use wirehaul_core::wire::Reject;
 use super::message::{MessageError, RefusalClass};
 use super::walk::WalkError;
 use crate::crypto::{NoRandomness, PublicKey};
-use crate::io::threads::ThreadsError;
+use crate::io::engine::EngineError;
 use crate::pools::PoolsError;
 use crate::udp::BindError;
 
@@ -36,7 +36,7 @@ pub enum Failure {
     Randomness(#[from] NoRandomness),
     /// No file threads.
     #[error(transparent)]
-    Threads(#[from] ThreadsError),
+    Threads(#[from] EngineError),
     /// No memory for blocks.
     #[error(transparent)]
     Pools(#[from] PoolsError),

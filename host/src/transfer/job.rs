@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use super::plan::Block;
-use super::source::{BlockSource, SourceError};
+use super::source::{FileSource, SourceError};
 use super::store::{
-    BlockSink, CommitFault, CommitGroup, CommitReport, FinishJob, FinishReport, Outcomes, PieceOutcome,
+    CommitFault, CommitGroup, CommitReport, FinishJob, FinishReport, Outcomes, PieceOutcome, StoreFiles,
 };
 use crate::io::Job;
 use crate::io::buffer::Buffer;
+use crate::io::disk::Disk;
 
 /// One job of a transfer.
 pub enum TransferJob {
     /// Fills a block from the sender's files.
     Read {
         /// Where from.
-        source: Arc<dyn BlockSource>,
+        source: Arc<FileSource>,
         /// Which block.
         block: Block,
         /// Filled; made as long as the block.
@@ -24,7 +25,7 @@ pub enum TransferJob {
     /// Verifies and stores a block at the receiver.
     Write {
         /// Where to.
-        sink: Arc<dyn BlockSink>,
+        sink: Arc<StoreFiles>,
         /// Which block.
         block: Block,
         /// As long as the block.
@@ -38,12 +39,12 @@ pub enum TransferJob {
 
 impl TransferJob {
     /// The job that fills `block`; `buf` is any buffer to be used again.
-    pub fn read(source: Arc<dyn BlockSource>, block: Block, buf: Buffer) -> Self {
+    pub fn read(source: Arc<FileSource>, block: Block, buf: Buffer) -> Self {
         Self::Read { source, block, buf }
     }
 
     /// The job that stores `buf`, which holds `block`.
-    pub fn write(sink: Arc<dyn BlockSink>, block: Block, buf: Buffer) -> Self {
+    pub fn write(sink: Arc<StoreFiles>, block: Block, buf: Buffer) -> Self {
         Self::Write { sink, block, buf }
     }
 }
@@ -78,24 +79,24 @@ pub enum TransferDone {
 impl Job for TransferJob {
     type Done = TransferDone;
 
-    fn run(&mut self) -> TransferDone {
+    async fn run(&mut self, disk: &impl Disk) -> TransferDone {
         match self {
             Self::Read { source, block, buf } => {
                 // Bytes that the block does not overwrite do not exist, so what was there need not be wiped.
                 buf.resize(block.len as usize);
-                let failures = source.read_block(block, buf);
+                let failures = source.read_block(disk, block, buf).await;
                 TransferDone::Read { block: take_block(block), buf: std::mem::take(buf), failures }
             }
             Self::Write { sink, block, buf } => {
                 let outcomes = if buf.len() == block.len as usize {
-                    sink.write_block(block, buf)
+                    sink.write_block(disk, block, buf).await
                 } else {
                     Outcomes::from_elem(PieceOutcome::Internal, block.pieces.len())
                 };
                 TransferDone::Write { block: take_block(block), outcomes, buf: std::mem::take(buf) }
             }
-            Self::Commit(group) => TransferDone::Commit(group.run()),
-            Self::Finish(job) => TransferDone::Finish(job.run()),
+            Self::Commit(group) => TransferDone::Commit(group.run(disk).await),
+            Self::Finish(job) => TransferDone::Finish(job.run(disk).await),
         }
     }
 
@@ -113,7 +114,7 @@ impl Job for TransferJob {
             }
             Self::Commit(group) => {
                 let fault = CommitFault::Entry(super::store::EntryError::Internal);
-                let items = std::mem::take(&mut group.items);
+                let items = Arc::clone(&group.items);
                 TransferDone::Commit(CommitReport { faults: (0..items.len()).map(|at| (at, fault)).collect(), items })
             }
             Self::Finish(job) => {

@@ -15,7 +15,9 @@ use super::job::{TransferDone, TransferJob};
 use super::manifest::Manifest;
 use super::store::{Store, StoreError, StoreOptions, Target};
 use super::want::Want;
-use crate::io::{FileEngine, Job, threads::ThreadEngine};
+use crate::io::Job;
+use crate::io::disk::Disk;
+use crate::io::engine::FileEngine;
 
 /// A job of one of the transfers.
 pub struct TaggedJob {
@@ -49,12 +51,14 @@ pub enum WorkDone {
 impl Job for TaggedJob {
     type Done = TaggedDone;
 
-    fn run(&mut self) -> TaggedDone {
+    async fn run(&mut self, disk: &impl Disk) -> TaggedDone {
         let done = match &mut self.work {
             Work::Examine { target, manifest, options } => {
-                WorkDone::Examined(Box::new(Store::examine(target.clone(), Arc::clone(manifest), *options)))
+                let (target, manifest, options) = (target.clone(), Arc::clone(manifest), *options);
+                let examined = disk.blocking(move || Store::examine(target, manifest, options)).await;
+                WorkDone::Examined(Box::new(examined))
             }
-            Work::File(job) => WorkDone::File(job.run()),
+            Work::File(job) => WorkDone::File(job.run(disk).await),
         };
         TaggedDone { transfer: self.transfer, done }
     }
@@ -70,7 +74,7 @@ impl Job for TaggedJob {
 
 /// The queue in front of the engine.
 pub struct JobQueue {
-    engine: ThreadEngine<TaggedJob>,
+    engine: FileEngine<TaggedJob>,
     /// Jobs that the engine had no room for.
     held_up: VecDeque<TaggedJob>,
     examinations: Vec<TaggedJob>,
@@ -82,7 +86,7 @@ pub struct JobQueue {
 
 impl JobQueue {
     /// A queue in front of `engine`.
-    pub fn new(engine: ThreadEngine<TaggedJob>) -> Self {
+    pub fn new(engine: FileEngine<TaggedJob>) -> Self {
         Self { engine, held_up: VecDeque::new(), examinations: Vec::new(), running: Vec::new(), claims: Vec::new() }
     }
 

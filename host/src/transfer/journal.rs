@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::manifest::{CHUNK_BYTES, chunk_count};
 use super::tree::{FAILED, HASH_BYTES, Hash, TreeHasher};
+use crate::io::plain::{read_at, write_all_at};
 
 const HEADER_BYTES: u64 = 32;
 const MAGIC: &[u8; 8] = b"WHJRNL1\n";
@@ -85,35 +86,6 @@ fn header(size_bytes: u64) -> [u8; HEADER_BYTES as usize] {
     header[8..16].copy_from_slice(&size_bytes.to_be_bytes());
     header[16..20].copy_from_slice(&(CHUNK_BYTES as u32).to_be_bytes());
     header
-}
-
-/// Reads until `buf` is full or the file ends.
-pub(super) fn read_at(fd: impl AsFd, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
-    let mut done = 0;
-    while done < buf.len() {
-        match rustix::io::pread(&fd, &mut buf[done..], offset + done as u64) {
-            Ok(0) => break,
-            Ok(count) => done += count,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(done)
-}
-
-/// Writes all of `bytes`.
-pub(super) fn write_all_at(fd: impl AsFd, bytes: &[u8], offset: u64) -> Result<(), Errno> {
-    let mut done = 0;
-    while done < bytes.len() {
-        match rustix::io::pwrite(&fd, &bytes[done..], offset + done as u64) {
-            // A regular file that takes nothing has no room.
-            Ok(0) => return Err(Errno::NOSPC),
-            Ok(count) => done += count,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

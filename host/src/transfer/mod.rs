@@ -13,6 +13,7 @@ mod dirs;
 #[cfg(unix)]
 pub mod failure;
 pub mod generated;
+#[cfg(unix)]
 pub mod incoming;
 #[cfg(unix)]
 pub mod intake;
@@ -26,7 +27,6 @@ pub mod keys;
 pub mod manifest;
 pub mod message;
 #[cfg(unix)]
-mod os;
 pub mod outgoing;
 pub mod path;
 pub mod plan;

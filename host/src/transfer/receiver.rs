@@ -28,7 +28,7 @@ use super::streams::{CONTROL, DATA, Inbox, MANIFEST, Outbox};
 use super::want::Want;
 use crate::crypto::{NoiseHandshake, PublicKey};
 use crate::drive::{HostWorker, Role};
-use crate::io::threads::ThreadEngine;
+use crate::io::engine::FileEngine;
 use crate::pools::LastingPool;
 
 /// How long a receiver that has said its last word waits for the sender to hang up.
@@ -163,7 +163,7 @@ impl Receiver {
     #[must_use]
     pub fn new(
         options: ReceiverOptions,
-        engine: ThreadEngine<TaggedJob>,
+        engine: FileEngine<TaggedJob>,
         blocks: LastingPool,
         progress: Arc<Progress>,
     ) -> Self {

@@ -23,12 +23,12 @@ use super::message::{Content, Hello, Message, MessageDecoder, Outcome};
 use super::outgoing::Outgoing;
 use super::plan::Plan;
 use super::progress::{Progress, Stage};
-use super::source::{BlockSource, RootMerger};
+use super::source::{FileSource, RootMerger};
 use super::streams::{CONTROL, DATA, Inbox, MANIFEST, Outbox};
 use super::want::WantDecoder;
 use crate::crypto::NoiseHandshake;
 use crate::drive::{HostWorker, Role};
-use crate::io::{FileEngine, threads::ThreadEngine};
+use crate::io::engine::FileEngine;
 use crate::pools::LastingPool;
 
 /// Encoded manifest that waits to be sent at most.
@@ -41,7 +41,7 @@ pub enum Cargo {
         /// What they are.
         manifest: Arc<Manifest>,
         /// Reads them.
-        source: Arc<dyn BlockSource>,
+        source: Arc<FileSource>,
         /// Entries that could not even be listed; they count as failures of the transfer.
         unread: u64,
         /// Where their bytes lie until the receiver has them.
@@ -60,7 +60,7 @@ pub enum Cargo {
 pub struct Sender {
     cargo: Cargo,
     feed: Feed,
-    engine: ThreadEngine<TransferJob>,
+    engine: FileEngine<TransferJob>,
     addresses: Vec<SocketAddr>,
     idle_secs: u64,
     progress: Arc<Progress>,
@@ -133,7 +133,7 @@ impl Sender {
     /// `idle_secs` is the sessions' idle time-out, for messages.
     pub fn new(
         cargo: Cargo,
-        engine: ThreadEngine<TransferJob>,
+        engine: FileEngine<TransferJob>,
         addresses: Vec<SocketAddr>,
         idle_secs: u64,
         progress: Arc<Progress>,

@@ -1,20 +1,24 @@
 //! The sender's files as blocks of the data stream.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::CString;
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fd::OwnedFd;
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{CWD, FileType, OFlags, fstat};
 use rustix::io::Errno;
 use thiserror::Error;
 
 use super::dirs::{DirCache, open_dir};
-use super::manifest::{CHUNK_BYTES, Kind, Manifest};
-use super::os;
+use super::manifest::{Kind, Manifest};
 use super::plan::{Block, Piece};
 use super::tree::{FAILED, Hash, TreeHasher, ZERO_CHUNK, chunk_cv};
+use crate::io::buffer::Buffer;
+use crate::io::disk::Disk;
+use crate::io::file::File;
+use crate::io::{os, scratch};
 
 /// Most files held open at once.
 const MAX_OPEN: usize = 32;
@@ -50,25 +54,13 @@ impl From<Errno> for SourceError {
     }
 }
 
-/// Fills blocks with data and hashes. Called from several file threads at once.
-pub trait BlockSource: Send + Sync {
-    /// Fills `buf`, which is as long as the block. A chunk that cannot be read gets zeros and the hash [`FAILED`], and
-    /// is told by its place in the block. Hashes of whole files are left to [`RootMerger`].
-    fn read_block(&self, block: &Block, buf: &mut [u8]) -> Vec<(usize, SourceError)>;
-}
-
-/// The files of a walk.
+/// The files of a walk. Fills blocks with their data and hashes, on several file threads at once.
 #[derive(Debug)]
 pub struct FileSource {
     manifest: Arc<Manifest>,
     roots: BTreeMap<Box<[u8]>, PathBuf>,
     dirs: DirCache,
-    open: Mutex<HashMap<u32, Arc<OwnedFd>>>,
-}
-
-thread_local! {
-    /// Chunks that are hashed but not sent are read in here.
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    open: Mutex<HashMap<u32, Arc<File>>>,
 }
 
 impl FileSource {
@@ -77,41 +69,60 @@ impl FileSource {
         Self { manifest, roots, dirs: DirCache::new(), open: Mutex::new(HashMap::new()) }
     }
 
-    fn read_piece(&self, piece: &Piece, block: &mut [u8]) -> Result<Hash, SourceError> {
-        let len = piece.len as usize;
-        if piece.data_len() > 0 {
-            let data = &mut block[piece.data_range()];
-            self.read_chunk(piece, data)?;
-            return Ok(chunk_cv(piece.chunk, piece.is_only_chunk, data));
+    /// Fills `buf`, which is as long as the block. A chunk that cannot be read gets zeros and the hash [`FAILED`], and
+    /// is told by its place in the block. Hashes of whole files are left to [`RootMerger`].
+    pub async fn read_block(&self, disk: &impl Disk, block: &Block, buf: &mut Buffer) -> Vec<(usize, SourceError)> {
+        let mut failures = Vec::new();
+        for (index, piece) in block.pieces.iter().enumerate() {
+            let cv = self.read_piece(disk, piece, buf).await.unwrap_or_else(|error| {
+                failures.push((index, error));
+                buf[piece.data_range()].fill(0);
+                FAILED
+            });
+            buf[piece.cv_range()].copy_from_slice(&cv);
         }
-        if piece.is_hole {
-            self.read_chunk(piece, &mut [])?;
-            return Ok(chunk_cv(piece.chunk, piece.is_only_chunk, &ZERO_CHUNK[..len]));
-        }
-        SCRATCH.with_borrow_mut(|scratch| {
-            scratch.resize(CHUNK_BYTES as usize, 0);
-            self.read_chunk(piece, &mut scratch[..len])?;
-            Ok(chunk_cv(piece.chunk, piece.is_only_chunk, &scratch[..len]))
-        })
+        failures
     }
 
-    /// Reads the first `data.len()` bytes of a chunk, and makes sure that the file is still the one that was walked.
-    fn read_chunk(&self, piece: &Piece, data: &mut [u8]) -> Result<(), SourceError> {
-        let file = self.file(piece)?;
-        let mut done = 0;
-        while done < data.len() {
-            match rustix::io::pread(&*file, &mut data[done..], piece.file_offset() + done as u64) {
-                Ok(0) => return Err(SourceError::Changed),
-                Ok(count) => done += count,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
+    async fn read_piece(&self, disk: &impl Disk, piece: &Piece, block: &mut Buffer) -> Result<Hash, SourceError> {
+        let len = piece.len as usize;
+        if piece.data_len() > 0 {
+            self.read_chunk(disk, piece, block, piece.data_range()).await?;
+            return Ok(chunk_cv(piece.chunk, piece.is_only_chunk, &block[piece.data_range()]));
+        }
+        if piece.is_hole {
+            let file = self.file(disk, piece).await?;
+            self.check_unchanged(&file, piece.file)?;
+            return Ok(chunk_cv(piece.chunk, piece.is_only_chunk, &ZERO_CHUNK[..len]));
+        }
+        let mut data = scratch::take(len);
+        let read = self.read_chunk(disk, piece, &mut data, 0..len).await;
+        let cv = read.map(|()| chunk_cv(piece.chunk, piece.is_only_chunk, &data));
+        scratch::put(data);
+        cv
+    }
+
+    /// Reads the chunk from its front on into a range of `buf`, all of it, and makes sure that the file is still the one that was
+    /// walked.
+    async fn read_chunk(
+        &self,
+        disk: &impl Disk,
+        piece: &Piece,
+        buf: &mut Buffer,
+        range: Range<usize>,
+    ) -> Result<(), SourceError> {
+        let file = self.file(disk, piece).await?;
+        let len = range.len();
+        let (back, read) = disk.read(Arc::clone(&file), std::mem::take(buf), range, piece.file_offset()).await;
+        *buf = back;
+        if read? < len {
+            return Err(SourceError::Changed);
         }
         // After the read: a change during the read has moved the time by now.
         self.check_unchanged(&file, piece.file)
     }
 
-    fn check_unchanged(&self, file: &OwnedFd, index: u32) -> Result<(), SourceError> {
+    fn check_unchanged(&self, file: &File, index: u32) -> Result<(), SourceError> {
         let stat = fstat(file)?;
         let entry = self.manifest.entry(index);
         let same_time = stat.st_mtime == entry.meta.mtime.secs && stat.st_mtime_nsec as u32 == entry.meta.mtime.nanos;
@@ -120,16 +131,16 @@ impl FileSource {
         if same_time && same_size && is_file { Ok(()) } else { Err(SourceError::Changed) }
     }
 
-    fn file(&self, piece: &Piece) -> Result<Arc<OwnedFd>, SourceError> {
+    async fn file(&self, disk: &impl Disk, piece: &Piece) -> Result<Arc<File>, SourceError> {
         if piece.is_only_chunk {
-            return Ok(Arc::new(self.open_file(piece.file)?));
+            return Ok(self.open_file(disk, piece.file).await?);
         }
         let cached = self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&piece.file).cloned();
         let file = match cached {
             Some(file) => file,
             None => {
-                let file = Arc::new(self.open_file(piece.file)?);
-                os::advise_sequential(&file);
+                let file = self.open_file(disk, piece.file).await?;
+                os::advise_sequential(&*file);
                 file
             }
         };
@@ -145,36 +156,22 @@ impl FileSource {
         Ok(file)
     }
 
-    fn open_file(&self, index: u32) -> Result<OwnedFd, Errno> {
+    async fn open_file(&self, disk: &impl Disk, index: u32) -> Result<Arc<File>, Errno> {
         // NONBLOCK: a FIFO that took the file's place must not hold the thread.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let entry = self.manifest.entry(index);
-        match entry.parent {
+        let (dir, name) = match entry.parent {
             Some(parent) => {
                 let dir = self.dirs.get(&self.manifest, parent, |_, name| open_dir(CWD, self.root(name)?.as_path()))?;
-                openat(&*dir, entry.name, flags, Mode::empty())
+                (Some(dir), entry.name)
             }
-            None => openat(CWD, self.root(entry.name)?, flags, Mode::empty()),
-        }
+            None => (None, self.root(entry.name)?.as_os_str().as_bytes()),
+        };
+        disk.open(dir, CString::new(name).map_err(|_| Errno::INVAL)?, flags).await
     }
 
     fn root(&self, name: &[u8]) -> Result<&PathBuf, Errno> {
         self.roots.get(name).ok_or(Errno::NOENT)
-    }
-}
-
-impl BlockSource for FileSource {
-    fn read_block(&self, block: &Block, buf: &mut [u8]) -> Vec<(usize, SourceError)> {
-        let mut failures = Vec::new();
-        for (index, piece) in block.pieces.iter().enumerate() {
-            let cv = self.read_piece(piece, buf).unwrap_or_else(|error| {
-                failures.push((index, error));
-                buf[piece.data_range()].fill(0);
-                FAILED
-            });
-            buf[piece.cv_range()].copy_from_slice(&cv);
-        }
-        failures
     }
 }
 

@@ -14,8 +14,8 @@ use super::manifest::{
     CHUNK_BYTES, HoleRun, Kind, Manifest, ManifestBuilder, ManifestError, ManifestRule, Meta, Timestamp, check_target,
     chunk_count,
 };
-use super::os;
 use super::path::{Escaped, MAX_COMPONENTS, RelPath};
+use crate::io::os;
 
 /// Why there is nothing to send. All of these are usage errors (exit code 2) but the last.
 #[derive(Debug, Error)]

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use wirehaul::clock::Clock;
 use wirehaul::crypto::{HostAcceptor, NoiseHandshake, StaticKey, local_suites};
 use wirehaul::drive::drive;
-use wirehaul::io::threads::ThreadEngine;
+use wirehaul::io::engine::FileEngine;
 use wirehaul::memory::{SessionSize, WorkerMemory};
 use wirehaul::pools::LastingPool;
 use wirehaul::transfer::progress::Progress;
@@ -46,7 +46,7 @@ pub fn receive(dir: &Path, blocks: LastingPool, progress: Arc<Progress>) -> (Tic
     let target = Some(Target::open(dir).unwrap());
     let options = ReceiverOptions { target, overwrite: false, once: true, idle_secs: IDLE_SECS };
     let work = move || {
-        let engine = ThreadEngine::new(2, 128).unwrap();
+        let engine = FileEngine::plain(2, 128).unwrap();
         let mut memory = WorkerMemory::new(2, SessionSize::RECEIVER);
         let mut streams = Vec::new();
         let mut slots = memory.slots::<NoiseHandshake>(&mut streams);
@@ -77,7 +77,7 @@ pub fn send(file: &Path, ticket: Ticket, blocks: LastingPool, rate_cap: Option<R
         let (clock, psk) = (Clock::start(), ticket.psk());
         let handshake = NoiseHandshake::initiator(identity, psk.clone(), ticket.responder()).unwrap();
         worker.connect(clock.now(), handshake, psk.id(), ticket.addresses()[0], config).unwrap();
-        let engine = ThreadEngine::new(2, 64).unwrap();
+        let engine = FileEngine::plain(2, 64).unwrap();
         let addresses = ticket.addresses().to_vec();
         let mut sender = Sender::new(cargo, engine, addresses, IDLE_SECS, Arc::default());
         drive(clock, &mut device, &mut worker, &mut sender, &AtomicBool::new(false)).unwrap();

@@ -17,8 +17,7 @@ use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, NoiseHandshake};
 use crate::drive::drive;
 use crate::handover::{Exchange, Handover};
-use crate::io::FileEngine;
-use crate::io::threads::{ThreadEngine, ThreadsError, default_threads};
+use crate::io::engine::{EngineError, FileEngine, default_threads};
 use crate::memory::{SessionSize, WorkerMemory};
 use crate::transfer::failure::Failure;
 use crate::transfer::jobs::TaggedJob;
@@ -93,7 +92,7 @@ impl Crew<'_> {
         let mut manned = places.into_iter().zip(engines);
         let Some((first, engine)) = manned.next() else { return Ok(()) };
         let devices: Vec<_> = thread::scope(|scope| {
-            let start = |(place, engine): (Place, ThreadEngine<TaggedJob>)| {
+            let start = |(place, engine): (Place, FileEngine<TaggedJob>)| {
                 let name = format!("worker-{}", place.number.get());
                 let work = || self.work_or_stop(place, engine, &exchange);
                 thread::Builder::new().name(name).spawn_scoped(scope, work).map_err(|error| {
@@ -117,7 +116,7 @@ impl Crew<'_> {
     fn work_or_stop(
         &self,
         place: Place,
-        engine: ThreadEngine<TaggedJob>,
+        engine: FileEngine<TaggedJob>,
         exchange: &Arc<Exchange>,
     ) -> Result<Worked, StartError> {
         let _stop = StopOnPanic { stop: self.stop };
@@ -127,7 +126,7 @@ impl Crew<'_> {
         })
     }
 
-    fn work(&self, place: Place, engine: ThreadEngine<TaggedJob>, exchange: &Arc<Exchange>) -> Result<Worked, Failure> {
+    fn work(&self, place: Place, engine: FileEngine<TaggedJob>, exchange: &Arc<Exchange>) -> Result<Worked, Failure> {
         let Place { number, cpu, transport } = place;
         if let Some(cpu) = cpu {
             stay_on(cpu, number);
@@ -167,10 +166,10 @@ impl Drop for StopOnPanic<'_> {
 }
 
 /// An engine for each of so many workers.
-fn engines(workers: usize) -> Result<Vec<ThreadEngine<TaggedJob>>, ThreadsError> {
+fn engines(workers: usize) -> Result<Vec<FileEngine<TaggedJob>>, EngineError> {
     let all = default_threads().max(WRITE_THREADS);
     let threads = all.div_ceil(workers).max(WRITE_THREADS_PER_WORKER);
-    (0..workers).map(|_| ThreadEngine::new(threads, ENGINE_JOBS)).collect()
+    (0..workers).map(|_| FileEngine::plain(threads, ENGINE_JOBS)).collect()
 }
 
 /// Keeps this thread on its CPU. One that was taken away meanwhile costs speed and nothing else.

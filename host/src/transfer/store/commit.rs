@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use rustix::fd::OwnedFd;
 use rustix::fs::{
     AtFlags, FileType, Mode, Timestamps, fchmod, futimens, renameat, statat, symlinkat, unlinkat, utimensat,
@@ -15,8 +16,9 @@ use rustix::io::Errno;
 use super::error::{Conflict, EntryError};
 use super::files::{StoreFiles, permissions, times};
 use super::staging::link_name;
+use crate::io::disk::Disk;
+use crate::io::os;
 use crate::transfer::manifest::{Kind, chunk_count};
-use crate::transfer::os;
 use crate::transfer::tree::Hash;
 
 /// From this many small files on, one `syncfs` is cheaper than a sync each.
@@ -25,6 +27,9 @@ const SYNCFS_FROM: usize = 16;
 const NAMES_PER_THREAD: usize = 1024;
 /// Most such threads.
 const MAX_NAMING_THREADS: usize = 4;
+/// Files or directories that are synced at once, where the disk can do more than one thing: they share a journal commit of the
+/// file system.
+const SYNCS_AT_ONCE: usize = 16;
 
 /// A file whose chunks are all on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +59,7 @@ fn system(operation: &'static str) -> impl Fn(Errno) -> CommitFault {
 #[derive(Debug)]
 pub struct CommitGroup {
     pub(super) files: Arc<StoreFiles>,
-    pub(in crate::transfer) items: Vec<CommitItem>,
+    pub(in crate::transfer) items: Arc<[CommitItem]>,
     pub(super) overwrite: bool,
 }
 
@@ -62,20 +67,29 @@ pub struct CommitGroup {
 #[derive(Debug)]
 pub struct CommitReport {
     /// The group's files.
-    pub items: Vec<CommitItem>,
+    pub items: Arc<[CommitItem]>,
     /// Those of them that did not get their name, by place in `items`; ascending.
     pub faults: Vec<(usize, CommitFault)>,
 }
 
+/// What became of each file of a group, so far.
+type Results = Vec<Result<(), CommitFault>>;
+
 impl CommitGroup {
     /// Commits every file of the group that can be.
-    pub(in crate::transfer) fn run(&mut self) -> CommitReport {
-        let mut results: Vec<Result<(), CommitFault>> = self.items.iter().map(|item| self.prepare(item)).collect();
-        self.sync_small(&mut results);
-        self.name_all(&mut results);
+    pub(in crate::transfer) async fn run(&self, disk: &impl Disk) -> CommitReport {
+        let prepare = |item: &CommitItem| self.prepare(disk, *item);
+        let mut results: Results = stream::iter(&*self.items).map(prepare).buffered(SYNCS_AT_ONCE).collect().await;
+        self.sync_small(disk, &mut results).await;
+        let (files, items, overwrite) = (Arc::clone(&self.files), Arc::clone(&self.items), self.overwrite);
+        let name = move || {
+            name_all(&files, &items, &mut results, overwrite);
+            results
+        };
+        let mut results = disk.blocking(name).await;
         let named = self.items.iter().zip(&results).filter(|(_, result)| result.is_ok());
         let dirs = named.map(|(item, _)| self.files.manifest.entry(item.file).parent).collect();
-        if let Err(fault) = self.sync_dirs(&dirs) {
+        if let Err(fault) = self.sync_dirs(disk, dirs).await {
             results.iter_mut().filter(|result| result.is_ok()).for_each(|result| *result = Err(fault));
         }
         for (item, _) in self.items.iter().zip(&results).filter(|(item, result)| item.root.is_some() && result.is_ok())
@@ -87,11 +101,11 @@ impl CommitGroup {
                 .and_then(|staged| unlinkat(staged.dir, staged.journal(), AtFlags::empty()));
         }
         let faults = results.into_iter().enumerate().filter_map(|(at, result)| result.err().map(|fault| (at, fault)));
-        CommitReport { faults: faults.collect(), items: std::mem::take(&mut self.items) }
+        CommitReport { faults: faults.collect(), items: Arc::clone(&self.items) }
     }
 
     /// Verifies and syncs a large file; makes an empty one; a small one is complete already.
-    fn prepare(&self, item: &CommitItem) -> Result<(), CommitFault> {
+    async fn prepare(&self, disk: &impl Disk, item: CommitItem) -> Result<(), CommitFault> {
         let size_bytes = self.files.manifest.file_size(item.file).unwrap_or(0);
         if chunk_count(size_bytes) == 0 {
             let created = self.files.create_small(item.file, &[], 0);
@@ -103,82 +117,86 @@ impl CommitGroup {
         if merged != Some(root) {
             return Err(CommitFault::Entry(EntryError::Verification));
         }
-        let fd = self.files.open_staged(item.file).map_err(system("open"))?;
-        self.files.set_meta(&fd, item.file).map_err(|(operation, errno)| CommitFault::System(operation, errno))?;
-        os::sync_data(&fd).map_err(system("sync"))
+        let file = self.files.open_staged(item.file).map_err(system("open"))?;
+        self.files.set_meta(&file, item.file).map_err(|(operation, errno)| CommitFault::System(operation, errno))?;
+        disk.sync_data(file).await.map_err(system("sync"))
     }
 
-    fn sync_small(&self, results: &mut [Result<(), CommitFault>]) {
+    async fn sync_small(&self, disk: &impl Disk, results: &mut Results) {
         let is_small = |at: &usize| self.items[*at].root.is_none() && results[*at].is_ok();
         let small: Vec<usize> = (0..self.items.len()).filter(is_small).collect();
         let mut fail = |at: usize, errno: Errno| results[at] = Err(CommitFault::System("sync", errno));
         if os::HAS_SYNCFS && small.len() >= SYNCFS_FROM {
-            if let Err(errno) = os::syncfs(self.files.target.staging()) {
+            let files = Arc::clone(&self.files);
+            if let Err(errno) = disk.blocking(move || os::syncfs(files.target.staging())).await {
                 small.iter().for_each(|&at| fail(at, errno));
             }
             return;
         }
         for at in small {
-            let file = self.items[at].file;
-            let synced = match self.files.open_staged(file).and_then(os::sync_data) {
-                // A mode that forbids its owner to read it.
-                Err(Errno::ACCESS) => {
-                    self.files.staged(file).and_then(|staged| os::sync_unopened(staged.dir, &staged.part()))
-                }
-                other => other,
-            };
+            let synced = self.sync_one(disk, self.items[at].file).await;
             synced.unwrap_or_else(|errno| fail(at, errno));
         }
     }
 
-    /// Gives the files their names, a large group on several threads: the end of a transfer waits for it.
-    fn name_all(&self, results: &mut [Result<(), CommitFault>]) {
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = cpus.min(MAX_NAMING_THREADS).min(results.len() / NAMES_PER_THREAD).max(1);
-        let way = if self.overwrite {
-            Way::Replace
-        } else if threads > 1 {
-            Way::Link
-        } else {
-            Way::Rename
-        };
-        // Neighbours are mostly of one directory, so the threads work in different ones.
-        let share = results.len().div_ceil(threads).max(1);
-        std::thread::scope(|scope| {
-            for (items, results) in self.items.chunks(share).zip(results.chunks_mut(share)) {
-                let work = move || {
-                    for (item, result) in items.iter().zip(results) {
-                        if result.is_ok() {
-                            *result = self.name(item.file, way);
-                        }
-                    }
-                };
-                if threads == 1 {
-                    work();
-                } else {
-                    scope.spawn(work);
-                }
+    async fn sync_one(&self, disk: &impl Disk, file: u32) -> Result<(), Errno> {
+        match self.files.open_staged(file) {
+            Ok(opened) => disk.sync_data(opened).await,
+            // A mode that forbids its owner to read it.
+            Err(Errno::ACCESS) => {
+                let files = Arc::clone(&self.files);
+                let sync = move || files.staged(file).and_then(|staged| os::sync_unopened(staged.dir, &staged.part()));
+                disk.blocking(sync).await
             }
-        });
-    }
-
-    fn name(&self, file: u32, way: Way) -> Result<(), CommitFault> {
-        let dir = self.files.parent_dir(file).map_err(system("open the directory of"))?;
-        let staged = self.files.staged(file).map_err(system("find the partial file of"))?;
-        let name = self.files.manifest.entry(file).name;
-        put_in_place(staged.dir, &staged.part(), &dir, name, way)
-    }
-
-    fn sync_dirs(&self, dirs: &BTreeSet<Option<u32>>) -> Result<(), CommitFault> {
-        for dir in dirs {
-            let synced = match dir {
-                Some(dir) => self.files.dir(*dir).and_then(os::sync_dir),
-                None => os::sync_dir(self.files.target.root()),
-            };
-            synced.map_err(system("sync the directory of"))?;
+            Err(errno) => Err(errno),
         }
-        Ok(())
     }
+
+    async fn sync_dirs(&self, disk: &impl Disk, dirs: BTreeSet<Option<u32>>) -> Result<(), CommitFault> {
+        let sync = async |dir: Option<u32>| match dir {
+            Some(dir) => disk.sync_dir(self.files.dir(dir)?).await,
+            None => disk.sync_dir(Arc::clone(self.files.target.root())).await,
+        };
+        let synced = stream::iter(dirs).map(sync).buffer_unordered(SYNCS_AT_ONCE);
+        synced.try_collect::<()>().await.map_err(system("sync the directory of"))
+    }
+}
+
+/// Gives the files their names, a large group on several threads: the end of a transfer waits for it.
+fn name_all(files: &StoreFiles, items: &[CommitItem], results: &mut Results, overwrite: bool) {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = cpus.min(MAX_NAMING_THREADS).min(results.len() / NAMES_PER_THREAD).max(1);
+    let way = if overwrite {
+        Way::Replace
+    } else if threads > 1 {
+        Way::Link
+    } else {
+        Way::Rename
+    };
+    // Neighbours are mostly of one directory, so the threads work in different ones.
+    let share = results.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        for (items, results) in items.chunks(share).zip(results.chunks_mut(share)) {
+            let work = move || {
+                for (item, result) in items.iter().zip(results) {
+                    if result.is_ok() {
+                        *result = name(files, item.file, way);
+                    }
+                }
+            };
+            if threads == 1 {
+                work();
+            } else {
+                scope.spawn(work);
+            }
+        }
+    });
+}
+
+fn name(files: &StoreFiles, file: u32, way: Way) -> Result<(), CommitFault> {
+    let dir = files.parent_dir(file).map_err(system("open the directory of"))?;
+    let staged = files.staged(file).map_err(system("find the partial file of"))?;
+    put_in_place(staged.dir, &staged.part(), &dir, files.manifest.entry(file).name, way)
 }
 
 /// How a staged file gets its name.
@@ -220,7 +238,7 @@ fn put_in_place(
 }
 
 /// The end of the transfer: links, then modes and times of directories (whose times the files in them changed).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct FinishJob {
     pub(super) files: Arc<StoreFiles>,
     /// The links and directories to be done, ascending.
@@ -238,8 +256,14 @@ pub struct FinishReport {
 }
 
 impl FinishJob {
-    /// Makes the links and finishes the directories, deepest first.
-    pub(in crate::transfer) fn run(&mut self) -> FinishReport {
+    /// Makes the links and finishes the directories.
+    pub(in crate::transfer) async fn run(&self, disk: &impl Disk) -> FinishReport {
+        let job = self.clone();
+        disk.blocking(move || job.finish()).await
+    }
+
+    /// Deepest first.
+    fn finish(&self) -> FinishReport {
         let mut report = FinishReport { done: Vec::new(), faults: Vec::new() };
         let (links, dirs): (Vec<u32>, Vec<u32>) =
             self.entries.iter().partition(|&&entry| self.files.manifest.entry(entry).kind != Kind::Dir);

@@ -6,14 +6,17 @@
 //! early. Everything that does not fit that form (the last chunk, sparse files, file systems that refuse) is written
 //! through the page cache.
 
+use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
+use super::staging::Staged;
 use crate::io::buffer::Buffer;
-use crate::transfer::journal::write_all_at;
-use crate::transfer::os;
+use crate::io::disk::Disk;
+use crate::io::file::File;
+use crate::io::os;
 
 /// Files from this size on are written directly: below, the page cache is as fast.
 const DIRECT_FROM_BYTES: u64 = 4 << 20;
@@ -21,33 +24,48 @@ const DIRECT_FROM_BYTES: u64 = 4 << 20;
 /// A second descriptor of a large file, for direct writes.
 #[derive(Debug)]
 pub(super) struct Direct {
-    fd: OwnedFd,
+    file: Arc<File>,
     refused: AtomicBool,
 }
 
 impl Direct {
-    /// Opens the staged file `part` for direct writes, if that is of use for a file of this size.
+    /// Opens a staged file for direct writes, if that is of use for a file of this size.
     ///
-    /// `fd` is its ordinary descriptor. A fresh file gets its space here.
-    pub(super) fn open(staging: &OwnedFd, part: &str, fd: &OwnedFd, size_bytes: u64, fresh: bool) -> Option<Self> {
+    /// `file` is the same by its ordinary descriptor. A fresh file gets its space here.
+    pub(super) async fn open(
+        disk: &impl Disk,
+        staged: Staged<'_>,
+        file: &Arc<File>,
+        size_bytes: u64,
+        fresh: bool,
+    ) -> Option<Self> {
         if size_bytes < DIRECT_FROM_BYTES {
             return None;
         }
-        if fresh && os::reserve(fd, size_bytes).is_err() {
+        if fresh && disk.reserve(Arc::clone(file), size_bytes).await.is_err() {
             // No such call, or no room for all of it: then as much as fits is received, and can be resumed.
             return None;
         }
-        let fd = os::open_direct(staging, part).ok()?;
-        Some(Self { fd, refused: AtomicBool::new(false) })
+        let fd = os::open_direct(staged.dir, &staged.part()).ok()?;
+        Some(Self { file: Arc::new(File::new(fd)), refused: AtomicBool::new(false) })
     }
 
-    /// Writes `data` at `offset` past the page cache; `false` where that cannot be done and nothing is known to be
+    /// Writes a range of `buf` at `offset` past the page cache; `false` where that cannot be done and nothing is known to be
     /// written.
-    pub(super) fn write(&self, data: &[u8], offset: u64) -> Result<bool, Errno> {
-        if self.refused.load(Ordering::Relaxed) || !Buffer::is_aligned(data) {
+    pub(super) async fn write(
+        &self,
+        disk: &impl Disk,
+        buf: &mut Buffer,
+        range: Range<usize>,
+        offset: u64,
+    ) -> Result<bool, Errno> {
+        let is_aligned = buf.get(range.clone()).is_some_and(Buffer::is_aligned);
+        if self.refused.load(Ordering::Relaxed) || !is_aligned {
             return Ok(false);
         }
-        match write_all_at(&self.fd, data, offset) {
+        let (back, written) = disk.write(Arc::clone(&self.file), std::mem::take(buf), range, offset).await;
+        *buf = back;
+        match written {
             Ok(()) => Ok(true),
             // The file system has other ideas of alignment.
             Err(Errno::INVAL) => {

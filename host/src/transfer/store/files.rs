@@ -1,9 +1,8 @@
 //! The receiver's files as the file threads see them: pieces come in, are verified, and are written or compared.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
@@ -14,10 +13,14 @@ use smallvec::SmallVec;
 
 use super::direct::Direct;
 use super::staging::{Staged, Target, key_of};
+use crate::io::buffer::Buffer;
+use crate::io::disk::Disk;
+use crate::io::file::File;
+use crate::io::plain::write_all_at;
+use crate::io::{os, scratch};
 use crate::transfer::dirs::{DirCache, open_dir};
-use crate::transfer::journal::{Journal, read_at, write_all_at};
+use crate::transfer::journal::Journal;
 use crate::transfer::manifest::{CHUNK_BYTES, Manifest, Meta};
-use crate::transfer::os;
 use crate::transfer::plan::{Block, Piece};
 use crate::transfer::tree::{FAILED, Hash, ZERO_CHUNK, chunk_cv};
 use crate::transfer::want::PieceMode;
@@ -52,12 +55,6 @@ pub enum PieceOutcome {
 /// The outcomes of a block's pieces. One of a large file has one, which costs no allocation.
 pub type Outcomes = SmallVec<[PieceOutcome; 1]>;
 
-/// Takes blocks of the data stream. Called from several file threads at once.
-pub trait BlockSink: Send + Sync {
-    /// Verifies and stores `buf`, which is as long as the block: an outcome per piece.
-    fn write_block(&self, block: &Block, buf: &[u8]) -> Outcomes;
-}
-
 /// Where the bytes of a file are, while it is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -75,8 +72,9 @@ type Fault = (&'static str, Errno);
 
 #[derive(Debug)]
 struct OpenFile {
-    fd: OwnedFd,
-    direct: Option<Direct>,
+    fd: Arc<File>,
+    /// For direct writes, once somebody has tried to have it.
+    direct: OnceLock<Option<Direct>>,
     /// `None` for a file under its own name.
     journal: Option<Journal>,
     /// Made by this run: where nothing was written there are zeros.
@@ -92,11 +90,6 @@ pub struct StoreFiles {
     places: Vec<AtomicU8>,
     open: Mutex<HashMap<u32, Arc<OpenFile>>>,
     umask: u16,
-}
-
-thread_local! {
-    /// Chunks on disk are read in here to be compared.
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 impl StoreFiles {
@@ -126,7 +119,7 @@ impl StoreFiles {
     }
 
     /// The directory entry `index` itself.
-    pub(super) fn dir(&self, index: u32) -> Result<Arc<OwnedFd>, Errno> {
+    pub(super) fn dir(&self, index: u32) -> Result<Arc<File>, Errno> {
         self.dirs.get(&self.manifest, index, |_, name| open_dir(self.target.root(), name))
     }
 
@@ -141,9 +134,10 @@ impl StoreFiles {
     }
 
     /// Opens what is staged of `file`, for reading alone (its own mode may forbid more).
-    pub(super) fn open_staged(&self, file: u32) -> Result<OwnedFd, Errno> {
+    pub(super) fn open_staged(&self, file: u32) -> Result<Arc<File>, Errno> {
         let staged = self.staged(file)?;
-        openat(staged.dir, staged.part(), OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(staged.dir, staged.part(), flags, Mode::empty()).map(|fd| Arc::new(File::new(fd)))
     }
 
     /// Opens the journal of `file`, if there is a good one.
@@ -204,71 +198,101 @@ impl StoreFiles {
         futimens(&fd, &times(meta)).map_err(|errno| ("set the time of", errno))
     }
 
-    fn write_piece(&self, piece: &Piece, buf: &[u8]) -> PieceOutcome {
-        let result = match piece.mode {
+    /// Verifies and stores `buf`, which is as long as the block: an outcome per piece.
+    pub(in crate::transfer) async fn write_block(&self, disk: &impl Disk, block: &Block, buf: &mut Buffer) -> Outcomes {
+        let mut outcomes = Outcomes::new();
+        for piece in &block.pieces {
+            let outcome = self.write_piece(disk, piece, buf).await;
+            outcomes.push(outcome.unwrap_or_else(|(operation, errno)| PieceOutcome::Failed { operation, errno }));
+        }
+        outcomes
+    }
+
+    async fn write_piece(&self, disk: &impl Disk, piece: &Piece, buf: &mut Buffer) -> Result<PieceOutcome, Fault> {
+        match piece.mode {
             PieceMode::Skip => Ok(PieceOutcome::Verified),
-            PieceMode::Verify => self.compare(piece, buf),
+            PieceMode::Verify => self.compare(disk, piece, &cv_of(piece, buf)).await,
             PieceMode::Full => match check(piece, buf) {
-                Ok(cv) => self.write(piece, buf, &cv).map(|()| PieceOutcome::Stored),
+                Ok(cv) => self.write(disk, piece, buf, &cv).await.map(|()| PieceOutcome::Stored),
                 Err(outcome) => Ok(outcome),
             },
-        };
-        result.unwrap_or_else(|(operation, errno)| PieceOutcome::Failed { operation, errno })
+        }
     }
 
     /// Writes a piece whose data matches its hash.
-    fn write(&self, piece: &Piece, buf: &[u8], cv: &Hash) -> Result<(), Fault> {
-        let data = &buf[piece.data_range()];
+    async fn write(&self, disk: &impl Disk, piece: &Piece, buf: &mut Buffer, cv: &Hash) -> Result<(), Fault> {
         if piece.is_only_chunk {
-            return self.create_small(piece.file, data, u64::from(piece.len));
+            return self.create_small(piece.file, &buf[piece.data_range()], u64::from(piece.len));
         }
         let file = self.open_partial(piece.file)?;
-        let direct = |direct: &Direct| direct.write(data, piece.file_offset());
-        let written = file.direct.as_ref().map_or(Ok(false), direct).map_err(|errno| ("write", errno))?;
-        if !piece.is_hole && !written {
-            write_all_at(&file.fd, data, piece.file_offset()).map_err(|errno| ("write", errno))?;
-        } else if piece.is_hole && !file.fresh {
-            erase(&file.fd, piece.file_offset(), piece.len).map_err(|errno| ("write", errno))?;
+        if piece.is_hole {
+            if !file.fresh {
+                erase(&file.fd, piece.file_offset(), piece.len).map_err(|errno| ("write", errno))?;
+            }
+        } else {
+            self.write_data(disk, piece, buf, &file).await.map_err(|errno| ("write", errno))?;
         }
-        if let Some(journal) = &file.journal {
-            journal.put(piece.chunk, cv).map_err(|errno| ("write the journal of", errno))?;
+        match &file.journal {
+            Some(journal) => journal.put(piece.chunk, cv).map_err(|errno| ("write the journal of", errno)),
+            None => Ok(()),
         }
-        if !written {
-            start_writeback(&file.fd, piece.chunk);
+    }
+
+    async fn write_data(
+        &self,
+        disk: &impl Disk,
+        piece: &Piece,
+        buf: &mut Buffer,
+        file: &OpenFile,
+    ) -> Result<(), Errno> {
+        let (range, offset) = (piece.data_range(), piece.file_offset());
+        if let Some(direct) = self.direct(disk, piece.file, file).await
+            && direct.write(disk, buf, range.clone(), offset).await?
+        {
+            return Ok(());
         }
+        let (back, written) = disk.write(Arc::clone(&file.fd), std::mem::take(buf), range, offset).await;
+        *buf = back;
+        written?;
+        start_writeback(&file.fd, piece.chunk);
         Ok(())
     }
 
     /// Compares what is on disk with the hash that the sender computed.
-    fn compare(&self, piece: &Piece, buf: &[u8]) -> Result<PieceOutcome, Fault> {
-        let cv = cv_of(piece, buf);
-        if cv == FAILED {
+    async fn compare(&self, disk: &impl Disk, piece: &Piece, cv: &Hash) -> Result<PieceOutcome, Fault> {
+        if *cv == FAILED {
             return Ok(PieceOutcome::SourceFailed);
         }
         let is_final = self.place(piece.file) == Place::Final;
         if piece.is_only_chunk {
-            return self.compare_small(piece, &cv, is_final);
+            return self.compare_small(disk, piece, cv, is_final).await;
         }
         let file = if is_final { self.open_final(piece.file)? } else { self.open_partial(piece.file)? };
-        if !same_on_disk(&file.fd, piece, &cv)? {
+        if !same_on_disk(disk, &file.fd, piece, cv).await? {
             return Ok(PieceOutcome::Mismatch);
         }
         if let Some(journal) = &file.journal {
             // The slot may be torn although the chunk is whole.
-            journal.put(piece.chunk, &cv).map_err(|errno| ("write the journal of", errno))?;
+            journal.put(piece.chunk, cv).map_err(|errno| ("write the journal of", errno))?;
         }
         Ok(PieceOutcome::Verified)
     }
 
-    fn compare_small(&self, piece: &Piece, cv: &Hash, is_final: bool) -> Result<PieceOutcome, Fault> {
+    async fn compare_small(
+        &self,
+        disk: &impl Disk,
+        piece: &Piece,
+        cv: &Hash,
+        is_final: bool,
+    ) -> Result<PieceOutcome, Fault> {
         if is_final {
             let fd = self.open_by_name(piece.file)?;
-            let same = same_on_disk(&fd, piece, cv)?;
+            let same = same_on_disk(disk, &fd, piece, cv).await?;
             return Ok(if same { PieceOutcome::Verified } else { PieceOutcome::Mismatch });
         }
         // What is staged may be cut short, gone, or have a mode that forbids reading: then it is sent again.
         let Ok(fd) = self.open_staged(piece.file) else { return Ok(PieceOutcome::Mismatch) };
-        if !same_on_disk(&fd, piece, cv)? {
+        if !same_on_disk(disk, &fd, piece, cv).await? {
             return Ok(PieceOutcome::Mismatch);
         }
         self.set_meta(&fd, piece.file)?;
@@ -276,20 +300,24 @@ impl StoreFiles {
     }
 
     /// Gives an open file its final mode and time.
-    pub(super) fn set_meta(&self, fd: &OwnedFd, file: u32) -> Result<(), Fault> {
+    pub(super) fn set_meta(&self, fd: &File, file: u32) -> Result<(), Fault> {
         let meta = self.manifest.entry(file).meta;
         fchmod(fd, Mode::from_raw_mode(permissions(meta).into())).map_err(|errno| ("set the mode of", errno))?;
         futimens(fd, &times(meta)).map_err(|errno| ("set the time of", errno))
     }
 
-    fn open_by_name(&self, file: u32) -> Result<OwnedFd, Fault> {
+    fn open_by_name(&self, file: u32) -> Result<Arc<File>, Fault> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let open = || openat(self.parent_dir(file)?, self.manifest.entry(file).name, flags, Mode::empty());
-        open().map_err(|errno| ("read", errno))
+        open().map(|fd| Arc::new(File::new(fd))).map_err(|errno| ("read", errno))
     }
 
     fn open_final(&self, file: u32) -> Result<Arc<OpenFile>, Fault> {
-        self.cached(file, || Ok(OpenFile { fd: self.open_by_name(file)?, direct: None, journal: None, fresh: false }))
+        let open = || {
+            let fd = self.open_by_name(file)?;
+            Ok(OpenFile { fd, direct: OnceLock::from(None), journal: None, fresh: false })
+        };
+        self.cached(file, open)
     }
 
     fn open_partial(&self, file: u32) -> Result<Arc<OpenFile>, Fault> {
@@ -298,18 +326,25 @@ impl StoreFiles {
             let opened = if fresh { self.create_partial(file) } else { self.reopen_partial(file) };
             let (fd, journal) = opened.map_err(|errno| ("create", errno))?;
             self.set_place(file, Place::Staged);
-            let direct = self.open_direct(file, &fd, fresh);
-            Ok(OpenFile { fd, direct, journal: Some(journal), fresh })
+            Ok(OpenFile { fd: Arc::new(File::new(fd)), direct: OnceLock::new(), journal: Some(journal), fresh })
         })
     }
 
-    /// A sparse file is left to the page cache: reserving its space would fill its holes.
-    fn open_direct(&self, file: u32, fd: &OwnedFd, fresh: bool) -> Option<Direct> {
-        if self.manifest.is_sparse(file) {
-            return None;
+    /// What direct writes to a partial file go through. A sparse file is left to the page cache: reserving its space would fill its
+    /// holes.
+    async fn direct<'f>(&self, disk: &impl Disk, file: u32, open: &'f OpenFile) -> Option<&'f Direct> {
+        if let Some(direct) = open.direct.get() {
+            return direct.as_ref();
         }
-        let staged = self.staged(file).ok()?;
-        Direct::open(staged.dir, &staged.part(), fd, self.manifest.file_size(file).unwrap_or(0), fresh)
+        let opened = match self.staged(file) {
+            Ok(staged) if !self.manifest.is_sparse(file) => {
+                let size_bytes = self.manifest.file_size(file).unwrap_or(0);
+                Direct::open(disk, staged, &open.fd, size_bytes, open.fresh).await
+            }
+            _ => None,
+        };
+        // Another job may have been as fast; its descriptor is as good.
+        open.direct.get_or_init(|| opened).as_ref()
     }
 
     fn create_partial(&self, file: u32) -> Result<(OwnedFd, Journal), Errno> {
@@ -353,16 +388,10 @@ impl StoreFiles {
     }
 }
 
-impl BlockSink for StoreFiles {
-    fn write_block(&self, block: &Block, buf: &[u8]) -> Outcomes {
-        block.pieces.iter().map(|piece| self.write_piece(piece, buf)).collect()
-    }
-}
-
 /// A directory of the target: its root, or one below.
 pub(super) enum Dir<'a> {
-    Root(&'a OwnedFd),
-    Below(Arc<OwnedFd>),
+    Root(&'a Arc<File>),
+    Below(Arc<File>),
 }
 
 impl AsFd for Dir<'_> {
@@ -394,17 +423,16 @@ fn check(piece: &Piece, buf: &[u8]) -> Result<Hash, PieceOutcome> {
     if chunk_cv(piece.chunk, piece.is_only_chunk, data) == cv { Ok(cv) } else { Err(PieceOutcome::Mismatch) }
 }
 
-fn same_on_disk(fd: &OwnedFd, piece: &Piece, cv: &Hash) -> Result<bool, Fault> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        scratch.resize(CHUNK_BYTES as usize, 0);
-        let data = &mut scratch[..piece.len as usize];
-        let count = read_at(fd, data, piece.file_offset()).map_err(|errno| ("read", errno))?;
-        Ok(count == data.len() && chunk_cv(piece.chunk, piece.is_only_chunk, data) == *cv)
-    })
+async fn same_on_disk(disk: &impl Disk, file: &Arc<File>, piece: &Piece, cv: &Hash) -> Result<bool, Fault> {
+    let len = piece.len as usize;
+    let (data, read) = disk.read(Arc::clone(file), scratch::take(len), 0..len, piece.file_offset()).await;
+    let same = read.map(|count| count == len && chunk_cv(piece.chunk, piece.is_only_chunk, &data) == *cv);
+    scratch::put(data);
+    same.map_err(|errno| ("read", errno))
 }
 
 /// Makes a range read as zeros, without taking space where the file system can.
-fn erase(fd: &OwnedFd, offset: u64, len: u32) -> Result<(), Errno> {
+fn erase(fd: &File, offset: u64, len: u32) -> Result<(), Errno> {
     match os::punch_hole(fd, offset, u64::from(len)) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_all_at(fd, &ZERO_CHUNK[..len as usize], offset),
         other => other,
@@ -413,7 +441,7 @@ fn erase(fd: &OwnedFd, offset: u64, len: u32) -> Result<(), Errno> {
 
 /// Has the kernel start writing out the last few MiB, so that little is left for the final fdatasync, and drop what it
 /// has written, so that a large transfer does not push everything else out of the page cache. Only a hint.
-fn start_writeback(fd: &OwnedFd, chunk: u64) {
+fn start_writeback(fd: &File, chunk: u64) {
     if chunk % WRITEBACK_CHUNKS == WRITEBACK_CHUNKS - 1 {
         // Twice the distance: what was still being written the last time can be dropped now.
         let first = (chunk + 1).saturating_sub(2 * WRITEBACK_CHUNKS);

@@ -20,7 +20,7 @@ mod tests;
 
 pub use commit::{CommitFault, CommitGroup, CommitItem, CommitReport, FinishJob, FinishReport};
 pub use error::{Conflict, EntryError, StoreError};
-pub use files::{BlockSink, Outcomes, PieceOutcome, StoreFiles};
+pub use files::{Outcomes, PieceOutcome, StoreFiles};
 pub use staging::Target;
 
 use std::collections::HashMap;
@@ -210,7 +210,11 @@ impl Store {
             let group = std::mem::take(&mut self.group);
             self.commit_under_way = true;
             let overwrite = self.options.overwrite;
-            return Some(TransferJob::Commit(CommitGroup { files: self.files.clone(), items: group.items, overwrite }));
+            return Some(TransferJob::Commit(CommitGroup {
+                files: self.files.clone(),
+                items: group.items.into(),
+                overwrite,
+            }));
         }
         if self.data_complete && !self.commit_under_way && self.group.items.is_empty() {
             return self.finish_job();

@@ -19,10 +19,11 @@ use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, fstat, mkdir
 use rustix::io::Errno;
 
 use super::error::StoreError;
+use crate::io::file::File;
+use crate::io::os;
 use crate::transfer::claims::Claims;
 use crate::transfer::dirs::open_dir;
 use crate::transfer::manifest::Manifest;
-use crate::transfer::os;
 use crate::transfer::path::RESERVED_NAME;
 
 const LOCK_NAME: &str = "lock";
@@ -69,7 +70,7 @@ pub struct Target(pub(super) Arc<Held>);
 #[derive(Debug)]
 pub(super) struct Held {
     path: PathBuf,
-    pub(super) root: OwnedFd,
+    pub(super) root: Arc<File>,
     pub(super) staging: OwnedFd,
     /// Opened, and made, when first needed.
     shelves: [OnceLock<OwnedFd>; SHELVES],
@@ -112,6 +113,7 @@ impl Target {
             };
             let shelves = [const { OnceLock::new() }; SHELVES];
             let claims = Claims::default();
+            let root = Arc::new(File::new(root));
             return Ok(Self(Arc::new(Held { path: dir.to_path_buf(), root, staging, shelves, claims, lock })));
         }
         Err(StoreError::Busy(dir.to_path_buf()))
@@ -128,7 +130,7 @@ impl Target {
     }
 
     /// The directory itself.
-    pub(super) fn root(&self) -> &OwnedFd {
+    pub(super) fn root(&self) -> &Arc<File> {
         &self.0.root
     }
 

@@ -11,7 +11,8 @@ use std::time::{Duration as StdDuration, SystemTime};
 use wirehaul_core::time::Instant;
 
 use super::*;
-use crate::io::{FileEngine, threads::ThreadEngine};
+use crate::io::engine::FileEngine;
+use crate::io::plain::Plain;
 use crate::transfer::manifest::{CHUNK_BYTES, ManifestDecoder, ManifestEncoder};
 use crate::transfer::plan::Plan;
 use crate::transfer::source::{FileSource, RootMerger};
@@ -69,7 +70,7 @@ type Tamper = Box<dyn FnMut(&Block, &mut Buffer)>;
 
 /// One transfer, block by block.
 struct Run {
-    engine: ThreadEngine<TransferJob>,
+    engine: FileEngine<TransferJob>,
     source: Arc<FileSource>,
     store: Store,
     want: Want,
@@ -97,7 +98,7 @@ impl Run {
         assert_eq!(*received, manifest);
         let (store, want) = Store::examine(target, received, StoreOptions { overwrite }).unwrap();
         Self {
-            engine: ThreadEngine::new(2, 8).unwrap(),
+            engine: FileEngine::plain(2, 8).unwrap(),
             source: Arc::new(FileSource::new(Arc::new(manifest), roots)),
             store,
             want,
@@ -525,8 +526,10 @@ fn the_source_says_why_it_could_not_read() {
     symlink("/etc/passwd", pair.source.join("link")).unwrap();
     let mut blocks = Plan::new(run.store.manifest().clone(), Arc::new(run.want.clone()));
     let block = blocks.next().unwrap();
-    let mut buf = vec![1; block.len as usize];
-    let failures = crate::transfer::source::BlockSource::read_block(&*run.source, &block, &mut buf);
+    let mut buf = Buffer::new();
+    buf.resize(block.len as usize);
+    buf.fill(1);
+    let failures = Plain::run(run.source.read_block(&Plain, &block, &mut buf));
     use crate::transfer::source::SourceError::{Changed, Vanished};
     assert_eq!(failures, [(0, Vanished), (1, Changed)]);
     assert!(buf.iter().all(|&byte| byte == 0));

@@ -11,19 +11,19 @@ use rustix::fs::{AtFlags, fsync, linkat, unlinkat};
 use rustix::io::Errno;
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{
+pub(crate) use linux::{
     HAS_SYNCFS, advise_once, advise_sequential, for_each_name, open_direct, punch_hole, rename_no_replace, reserve,
     sync_data, sync_unopened, syncfs,
 };
 #[cfg(not(target_os = "linux"))]
-pub(super) use portable::{
+pub(crate) use portable::{
     HAS_SYNCFS, advise_once, advise_sequential, for_each_name, open_direct, punch_hole, rename_no_replace, reserve,
     sync_data, sync_unopened, syncfs,
 };
 
 /// Makes the names in a directory last, where the file system can: else its renames are synced with the files or not
 /// at all.
-pub(super) fn sync_dir(dir: impl AsFd) -> Result<(), Errno> {
+pub(crate) fn sync_dir(dir: impl AsFd) -> Result<(), Errno> {
     match fsync(dir) {
         Err(Errno::INVAL) => Ok(()),
         other => other,
@@ -32,7 +32,7 @@ pub(super) fn sync_dir(dir: impl AsFd) -> Result<(), Errno> {
 
 /// Moves `old` of `from` to `new` of `to` by a hard link, which refuses an existing name as atomically as
 /// [`rename_no_replace`] does. A process that is killed in between leaves both names.
-pub(super) fn link_and_unlink(from: &OwnedFd, old: &str, to: impl AsFd, new: &[u8]) -> Result<(), Errno> {
+pub(crate) fn link_and_unlink(from: &OwnedFd, old: &str, to: impl AsFd, new: &[u8]) -> Result<(), Errno> {
     linkat(from, old, to, new, AtFlags::empty())?;
     unlinkat(from, old, AtFlags::empty())
 }

@@ -9,26 +9,21 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-pub(in crate::transfer) use rustix::fs::{fdatasync as sync_data, syncfs};
+pub(crate) use rustix::fs::{fdatasync as sync_data, syncfs};
 
 /// Bytes of directory entries taken per system call.
 const DIR_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Whether one call, [`syncfs`], makes everything last that was written to a file system.
-pub(in crate::transfer) const HAS_SYNCFS: bool = true;
+pub(crate) const HAS_SYNCFS: bool = true;
 
 /// Makes a file last that its mode forbids to open.
-pub(in crate::transfer) fn sync_unopened(dir: &OwnedFd, _name: &str) -> Result<(), Errno> {
+pub(crate) fn sync_unopened(dir: &OwnedFd, _name: &str) -> Result<(), Errno> {
     syncfs(dir)
 }
 
 /// Renames, unless the new name is taken: that is [`Errno::EXIST`].
-pub(in crate::transfer) fn rename_no_replace(
-    from: &OwnedFd,
-    old: &str,
-    to: impl AsFd,
-    new: &[u8],
-) -> Result<(), Errno> {
+pub(crate) fn rename_no_replace(from: &OwnedFd, old: &str, to: impl AsFd, new: &[u8]) -> Result<(), Errno> {
     match renameat_with(from, old, &to, new, RenameFlags::NOREPLACE) {
         // The file system cannot.
         Err(Errno::INVAL | Errno::NOSYS) => super::link_and_unlink(from, old, to, new),
@@ -37,32 +32,32 @@ pub(in crate::transfer) fn rename_no_replace(
 }
 
 /// Takes the space of a file of this size from the file system.
-pub(in crate::transfer) fn reserve(fd: &OwnedFd, size_bytes: u64) -> Result<(), Errno> {
+pub(crate) fn reserve(fd: impl AsFd, size_bytes: u64) -> Result<(), Errno> {
     fallocate(fd, FallocateFlags::empty(), 0, size_bytes)
 }
 
 /// Opens a file to be written past the page cache.
-pub(in crate::transfer) fn open_direct(dir: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_direct(dir: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
     openat(dir, name, OFlags::WRONLY | OFlags::DIRECT | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Frees the space of a range, which then reads as zeros. [`Errno::OPNOTSUPP`] or [`Errno::NOSYS`]: not here.
-pub(in crate::transfer) fn punch_hole(fd: &OwnedFd, offset: u64, len: u64) -> Result<(), Errno> {
+pub(crate) fn punch_hole(fd: impl AsFd, offset: u64, len: u64) -> Result<(), Errno> {
     fallocate(fd, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len)
 }
 
 /// The file will be read from front to back. Only a hint: doubles the read-ahead.
-pub(in crate::transfer) fn advise_sequential(fd: &OwnedFd) {
+pub(crate) fn advise_sequential(fd: impl AsFd) {
     let _ = fadvise(fd, 0, None, Advice::Sequential);
 }
 
 /// The range will not be needed again: the kernel starts to write it out, and drops what it has written. Only a hint.
-pub(in crate::transfer) fn advise_once(fd: &OwnedFd, offset: u64, len: u64) {
+pub(crate) fn advise_once(fd: impl AsFd, offset: u64, len: u64) {
     let _ = fadvise(fd, offset, NonZeroU64::new(len), Advice::DontNeed);
 }
 
 /// Calls `each` with the names in `dir`, from where it was read to, in no order; on an error, with those read so far.
-pub(in crate::transfer) fn for_each_name(dir: &OwnedFd, mut each: impl FnMut(&[u8])) -> Result<(), Errno> {
+pub(crate) fn for_each_name(dir: &OwnedFd, mut each: impl FnMut(&[u8])) -> Result<(), Errno> {
     let mut buffer = vec![MaybeUninit::uninit(); DIR_BUFFER_BYTES];
     let mut entries = RawDir::new(dir, &mut buffer);
     while let Some(entry) = entries.next() {
