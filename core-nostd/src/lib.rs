@@ -11,6 +11,7 @@ pub mod congestion;
 pub mod crypto;
 pub mod cubic;
 pub mod device;
+pub mod disk;
 pub mod filter;
 pub mod hops;
 mod hystart;

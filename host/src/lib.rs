@@ -32,6 +32,9 @@ pub mod transfer;
 pub mod transport;
 pub mod udp;
 #[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "the kernel reads and writes memory while nobody waits; the compiler cannot see that")]
+pub mod uring;
+#[cfg(target_os = "linux")]
 #[allow(
     unsafe_code,
     reason = "the kernel's interfaces for AF_XDP and BPF are memory and system calls without safe wrappers"

@@ -22,6 +22,7 @@ pub use sizing::{SLOT_BYTES, SLOTS_PER_SESSION, Sizing};
 pub use slot::Slot;
 
 use core::fmt;
+use core::ptr::NonNull;
 
 use atomic::{AtomicU32, AtomicU64, Ordering};
 use slot::Memory;
@@ -129,6 +130,12 @@ impl<'m> Pool<'m> {
     #[must_use]
     pub const fn slot_bytes(&self) -> usize {
         self.memory.slot_bytes()
+    }
+
+    /// Where its slots lie: all its memory. For whoever has to name it to the system; the bytes are their slots' owners'.
+    #[must_use]
+    pub const fn region(&self) -> NonNull<[u8]> {
+        self.memory.region()
     }
 
     /// How it stands. May be asked at any time, by any thread; costs the workers nothing.

@@ -39,6 +39,12 @@ impl<'m> Memory<'m> {
         self.slots
     }
 
+    /// All slots, one behind the other.
+    pub(super) const fn region(&self) -> NonNull<[u8]> {
+        // `new` has made sure that the product fits.
+        NonNull::slice_from_raw_parts(self.start, self.slot_bytes * self.slots as usize)
+    }
+
     /// Where slot `index` begins.
     ///
     /// # Safety
