@@ -10,6 +10,7 @@ pub mod clock;
 pub mod contestants;
 pub mod data;
 pub mod interrupt;
+pub mod latency;
 pub mod machine;
 pub mod netns;
 pub mod pacing;

@@ -7,8 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant as Wall;
 
-use wirehaul::io::FileEngine;
-use wirehaul::io::threads::{ThreadEngine, default_threads};
+use wirehaul::io::engine::{FileEngine, default_threads};
 use wirehaul::transfer::job::{TransferDone, TransferJob};
 use wirehaul::transfer::plan::Plan;
 use wirehaul::transfer::source::{FileSource, RootMerger};
@@ -64,7 +63,7 @@ fn measure(source: &Path, target: &Path, threads: usize) {
     let examine_s = start.elapsed().as_secs_f64() - walk_s;
     let now = || Instant::from_nanos(start.elapsed().as_nanos() as u64);
     let mut plan = Plan::new(manifest.clone(), Arc::new(want)).peekable();
-    let mut engine = ThreadEngine::new(threads, 2 * DEPTH).unwrap();
+    let mut engine = FileEngine::plain(threads, 2 * DEPTH).unwrap();
     let mut merger = RootMerger::new();
     // Reads may overtake each other; the file hash needs them in order.
     let (mut next, mut waiting) = (0, std::collections::BTreeMap::new());

@@ -15,6 +15,8 @@ pub mod doctor;
 #[cfg(unix)]
 pub mod drive;
 #[cfg(unix)]
+pub mod file_io;
+#[cfg(unix)]
 pub mod handover;
 #[cfg(target_os = "linux")]
 pub mod interface;

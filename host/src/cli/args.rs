@@ -11,6 +11,7 @@ use wirehaul_core::rate::Rate;
 use super::exit::EXIT_CODES;
 use super::units::{parse_rate, parse_size};
 use crate::crypto::PublicKey;
+use crate::file_io;
 use crate::transfer::ticket::{Ticket, TicketError};
 use crate::transport::Choice;
 
@@ -77,9 +78,10 @@ pub struct TransferArgs {
     /// The network interface for xdp [default: the one that packets to the peer leave through]
     #[arg(long, value_name = "IF", value_parser = parse_iface)]
     pub iface: Option<String>,
-    /// How files are read and written: auto takes the fastest way that works here, anything else only that way
+    /// How files are read and written: auto takes the fastest way that works here; uring (io_uring) or sync (ordinary calls) only
+    /// that one
     #[arg(long, value_name = "WAY", default_value = "auto", value_parser = parse_file_io)]
-    pub io: FileIo,
+    pub io: file_io::Choice,
     /// Send no faster than this, such as 800mbit, 1.5gbit or 100MB/s
     #[arg(long, value_name = "RATE", default_value = "unlimited", hide_default_value = true, value_parser = parse_rate)]
     pub rate: Rate,
@@ -104,22 +106,9 @@ pub(super) fn parse_transport(text: &str) -> Result<Choice, String> {
     found.map(|(_, choice)| *choice).ok_or_else(|| "expected auto, xdp, xdp-copy, xdp-skb or udp".to_owned())
 }
 
-/// How files are read and written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileIo {
-    /// The fastest way that works here.
-    Auto,
-    /// Ordinary calls on threads of their own.
-    Sync,
-}
-
-fn parse_file_io(text: &str) -> Result<FileIo, String> {
-    match text {
-        "auto" => Ok(FileIo::Auto),
-        "sync" => Ok(FileIo::Sync),
-        "uring" => Err("this build has only sync; use auto or sync".to_owned()),
-        _ => Err("expected auto or sync".to_owned()),
-    }
+pub(super) fn parse_file_io(text: &str) -> Result<file_io::Choice, String> {
+    let found = file_io::Choice::ALL.iter().find(|(name, _)| *name == text);
+    found.map(|(_, choice)| *choice).ok_or_else(|| "expected auto, uring or sync".to_owned())
 }
 
 /// The congestion controllers.
@@ -323,7 +312,7 @@ impl Listen {
 #[derive(Debug, Args)]
 #[command(after_help = help::ending(help::SERVE))]
 pub struct ServeArgs {
-    /// The configuration, in TOML: dir (where files go), listen, overwrite
+    /// The configuration, in TOML: dir (where files go), listen, overwrite, transport, iface, io
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
 }

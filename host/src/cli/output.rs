@@ -93,6 +93,16 @@ pub fn remark(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "wirehaul: {text}");
 }
 
+/// Says, once, that files are not read and written with io_uring because the system refuses it.
+pub fn say_file_io(refused: Option<&str>, output: OutputArgs) {
+    let Some(reason) = refused else { return };
+    if output.json {
+        line(&json!({ "type": "io", "io": "sync", "reason": reason }).to_string());
+    } else if !output.quiet {
+        remark(&format!("files are read and written by ordinary calls: {reason}"));
+    }
+}
+
 /// Says why a command did not start; with `--json` its last line is a summary all the same.
 pub fn not_started(command: &'static str, message: &str, exit: Exit, output: OutputArgs) -> Exit {
     remark(message);

@@ -15,16 +15,19 @@ use wirehaul_core::worker::Worker;
 
 use super::args::{Destination, OutputArgs, SendArgs, SendError, Sending, Source};
 use super::exit::Exit;
-use super::output::{Pools, ProgressView, Summary, not_started, remark};
+use super::output::{Pools, ProgressView, Summary, not_started, remark, say_file_io};
 use super::session::{config_for, stop_flag};
 use super::transport::{Seen, announce, remark_on};
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, NoiseHandshake, Psk, PublicKey, StaticKey};
 use crate::drive::{Precision, drive};
+use crate::file_io::{self, NoFileIo};
 use crate::io::engine::{FileEngine, default_threads};
 use crate::memory::{SessionSize, WorkerMemory};
+use crate::pools::LastingPool;
 use crate::transfer::blocks::sender_pool;
 use crate::transfer::failure::{Addresses, Failure};
+use crate::transfer::job::TransferJob;
 use crate::transfer::keys::{KeyError, KeyStore};
 use crate::transfer::progress::{Progress, Stage};
 use crate::transfer::sender::{Cargo, Sender, Sent};
@@ -56,6 +59,8 @@ enum StartError {
     #[error(transparent)]
     Transport(#[from] NoTransport),
     #[error(transparent)]
+    FileIo(#[from] NoFileIo),
+    #[error(transparent)]
     Failure(#[from] Failure),
 }
 
@@ -86,6 +91,7 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
         Cargo::Files { blocks, .. } => Some(*blocks),
         Cargo::Generated { .. } => None,
     };
+    let engine = open_files(args.transfer.io, blocks, output)?;
     let mut config = config_for(&args.transfer);
     let local = if callee.addresses.iter().any(SocketAddr::is_ipv6) { "[::]:0" } else { "0.0.0.0:0" };
     let local = local.parse().map_err(|_| StartError::Failure(Failure::Rule("no local address")))?;
@@ -108,7 +114,7 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
     }
     let packets = device.gauge();
     let way = device.name();
-    let (sent, stray, io) = transfer(&config, clock, cargo, &callee, identity, &mut device, &progress)?;
+    let (sent, stray, io) = transfer(&config, clock, (cargo, engine), &callee, identity, &mut device, &progress)?;
     drop(view);
     let pools =
         Pools { packets: packets.stats(), blocks: blocks.map_or_else(PoolStats::default, |blocks| blocks.stats()) };
@@ -116,6 +122,20 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
         remark_on(&mut device);
     }
     Ok(report(sent, &stray, (way, io), pools, output, args.generate))
+}
+
+fn open_files(
+    choice: file_io::Choice,
+    blocks: Option<LastingPool>,
+    output: OutputArgs,
+) -> Result<FileEngine<TransferJob>, NoFileIo> {
+    let wish = file_io::Wish { choice, engines: 1, threads: default_threads(), jobs: ENGINE_JOBS, blocks };
+    let mut files = file_io::open(&wish)?;
+    say_file_io(files.refused.as_deref(), output);
+    match files.engines.pop() {
+        Some(engine) => Ok(engine),
+        None => Ok(FileEngine::plain(wish.threads, wish.jobs)?),
+    }
 }
 
 /// Leaves the departure of packets to the kernel where it can hold them, and says in words what is done.
@@ -139,13 +159,12 @@ fn schedule_departures(_: &mut Transport, _: Clock, _: &[SocketAddr], _: &mut Co
 fn transfer(
     config: &Config,
     clock: Clock,
-    cargo: Cargo,
+    (cargo, engine): (Cargo, FileEngine<TransferJob>),
     callee: &Callee,
     identity: Arc<StaticKey>,
     device: &mut Transport,
     progress: &Arc<Progress>,
 ) -> Result<(Sent, RejectCounters, &'static str), Failure> {
-    let engine = FileEngine::plain(default_threads(), ENGINE_JOBS)?;
     let io = engine.name();
     let acceptor = HostAcceptor::new(Arc::clone(&identity))?;
     let mut memory = WorkerMemory::new(callee.addresses.len(), SessionSize::SENDER);
@@ -248,7 +267,7 @@ impl StartError {
             Self::Key(error) => super::key::exit_of(error),
             Self::UnknownHost(_) => Exit::Refused,
             Self::Resolve { .. } => Exit::Failed,
-            Self::Transport(_) => Exit::Device,
+            Self::Transport(_) | Self::FileIo(_) => Exit::Device,
             Self::Failure(failure) => Exit::of_code(failure.exit_code()),
         }
     }

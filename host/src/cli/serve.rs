@@ -7,11 +7,12 @@ use thiserror::Error;
 use wirehaul_core::limits::MAX_DATAGRAM_BYTES;
 use wirehaul_core::session::Config;
 
-use super::args::{Listen, OutputArgs, ServeArgs, parse_listen, parse_transport};
+use super::args::{Listen, OutputArgs, ServeArgs, parse_file_io, parse_listen, parse_transport};
 use super::exit::Exit;
 use super::output::not_started;
 use super::receiving::{Receiving, StartError};
 use crate::crypto::local_suites;
+use crate::file_io;
 use crate::transport::Choice;
 
 /// The file behind `--config`. Unknown keys are mistakes.
@@ -29,6 +30,8 @@ struct ServeConfig {
     transport: Option<String>,
     /// The network interface for xdp.
     iface: Option<String>,
+    /// How files are read and written; auto where it is left out.
+    io: Option<String>,
 }
 
 /// Why serving did not start.
@@ -75,8 +78,13 @@ fn load(path: &Path) -> Result<Receiving, ServeError> {
         None => Choice::Auto,
         Some(text) => parse_transport(text).map_err(|error| malformed(format!("transport: {error}")))?,
     };
+    let file_io = match &config.io {
+        None => file_io::Choice::Auto,
+        Some(text) => parse_file_io(text).map_err(|error| malformed(format!("io: {error}")))?,
+    };
     Ok(Receiving {
         listen,
+        file_io,
         transport,
         interface: config.iface,
         is_daemon: true,
@@ -118,6 +126,7 @@ mod tests {
             ("dir = \".\"\nlisten = \"nowhere\"", "listen"),
             ("dir = \".\"\noverwite = true", "overwite"),
             ("dir = \".\"\ntransport = \"ftp\"", "transport"),
+            ("dir = \".\"\nio = \"tape\"", "io: expected auto, uring or sync"),
         ] {
             let error = load_text(text).err().unwrap().to_string();
             assert!(error.contains(said), "{text}: {error}");

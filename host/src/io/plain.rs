@@ -133,7 +133,7 @@ mod tests {
             assert_eq!(written, Ok(()));
             assert_eq!(Plain.sync_data(Arc::clone(&file)).await, Ok(()));
             let (buffer, read) = Plain.read(Arc::clone(&file), buffer, 0..10, 0).await;
-            assert_eq!((read, &buffer[..7]), (Ok(7), &b"\0\0\02345"[..]));
+            assert_eq!((read, &buffer[..7]), (Ok(7), &b"\0\0\x002345"[..]));
             let (buffer, read) = Plain.read(Arc::clone(&file), buffer, 5..11, 0).await;
             assert_eq!((read, buffer.len()), (Err(Errno::FAULT), 10));
             assert_eq!(Plain.write(file, buffer, 9..12, 0).await.1, Err(Errno::FAULT));

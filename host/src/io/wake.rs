@@ -53,6 +53,11 @@ impl Alarm {
         fence(Ordering::SeqCst);
     }
 
+    /// The consumer is awake by itself: nobody needs to wake it.
+    pub fn disarm(&self) {
+        self.armed.store(false, Ordering::Relaxed);
+    }
+
     /// Readable once the consumer was woken, until it arms the alarm again; for `poll` or `epoll` only.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.signal.fd()

@@ -88,6 +88,15 @@ pub struct KernelRing {
     missing: Option<&'static str>,
 }
 
+impl Drop for KernelRing {
+    fn drop(&mut self) {
+        // Closing a ring leaves it to a thread of the kernel to let go of what is registered (`io_ring_exit_work`): for some
+        // milliseconds a file system that is to be unmounted would be busy. Where nothing is registered, there is nothing to do.
+        let _ = self.ring.submitter().unregister_files();
+        let _ = self.ring.submitter().unregister_buffers();
+    }
+}
+
 impl Ring for KernelRing {
     fn entries(&self) -> u32 {
         self.ring.params().sq_entries()

@@ -27,6 +27,7 @@ A configuration:
   overwrite = false            # left out: false
   transport = \"auto\"         # left out: auto; or xdp, xdp-copy, xdp-skb, udp
   iface = \"eth0\"             # for xdp; left out: that of the default route
+  io = \"auto\"                # left out: auto; or uring, sync
 
 Hosts are let in by their keys: `wirehaul key trust NAME KEY` on this host.";
 

@@ -13,11 +13,12 @@ use wirehaul_core::session::Config;
 
 use super::args::{Advertised, Listen, OutputArgs};
 use super::exit::Exit;
-use super::output::{ProgressView, line, not_started, remark};
+use super::output::{ProgressView, line, not_started, remark, say_file_io};
 use super::session::stop_flag;
 use super::transport::announce;
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, NoRandomness};
+use crate::file_io::{self, NoFileIo};
 use crate::handover::ExchangeError;
 #[cfg(target_os = "linux")]
 use crate::privileges::{self, Need, StillPrivileged};
@@ -54,6 +55,8 @@ pub struct Receiving {
     pub transport: Choice,
     /// The interface for AF_XDP.
     pub interface: Option<String>,
+    /// How files are read and written.
+    pub file_io: file_io::Choice,
     /// Run for good, and so with no more privileges than that needs (SEC-7).
     pub is_daemon: bool,
 }
@@ -73,6 +76,9 @@ pub enum StartError {
     /// The way that was forced cannot be gone.
     #[error(transparent)]
     Transport(#[from] NoTransport),
+    /// Files cannot be read and written in the way that was forced.
+    #[error(transparent)]
+    FileIo(#[from] NoFileIo),
     /// Workers cannot be joined.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
@@ -126,6 +132,9 @@ impl Receiving {
             idle_secs: self.config.idle_timeout.as_millis() / 1000,
         };
         let shared = Shared::new(output, opened.first.name()).map_err(Failure::from)?;
+        // Here, where no thread is kept on a CPU yet: the threads of an engine are to use all of them.
+        let blocks = self.dir.is_some().then_some(shared.blocks);
+        let files = file_io::open(&workers::file_io_of(1 + opened.others.len(), self.file_io, blocks))?;
         // Before the ticket is out: whoever reads it may stop this receiver at once.
         let stop = stop_flag();
         let local = opened.first.socket();
@@ -138,12 +147,13 @@ impl Receiving {
         }
         let (places, steps) = workers::place(opened, &cpus);
         announce(&workers::seen(&places), &steps, output);
+        say_file_io(files.refused.as_deref(), output);
         let mut config = self.config;
         let carried = places.iter().map(|place| place.transport.datagram_bytes()).min();
         config.max_datagram_bytes = config.max_datagram_bytes.min(carried.unwrap_or(usize::MAX));
         let crew = Crew { config, acceptor, options, clock, stop: &stop, shared: &shared };
         let view = ProgressView::start(output, shared.progress());
-        let driven = crew.run(places);
+        let driven = crew.run(places, files.engines);
         drop(view);
         driven?;
         let idle = || not_started("recv", "stopped before anything was sent here", Exit::Interrupted, output);
@@ -252,6 +262,7 @@ impl StartError {
             Self::Store(_)
             | Self::Bind(_)
             | Self::Transport(_)
+            | Self::FileIo(_)
             | Self::Exchange(_)
             | Self::Thread(_)
             | Self::Randomness(_)

@@ -16,9 +16,11 @@ use super::reporting::{Reporting, Shared};
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, NoiseHandshake};
 use crate::drive::drive;
+use crate::file_io;
 use crate::handover::{Exchange, Handover};
-use crate::io::engine::{EngineError, FileEngine, default_threads};
+use crate::io::engine::{FileEngine, default_threads};
 use crate::memory::{SessionSize, WorkerMemory};
+use crate::pools::LastingPool;
 use crate::transfer::failure::Failure;
 use crate::transfer::jobs::TaggedJob;
 use crate::transfer::receiver::{Receiver, ReceiverOptions};
@@ -85,10 +87,8 @@ impl Crew<'_> {
     ///
     /// # Errors
     /// The first thing that a worker could not do without. The others were stopped, and have told their peers.
-    pub(super) fn run(&self, places: Vec<Place>) -> Result<(), StartError> {
+    pub(super) fn run(&self, places: Vec<Place>, engines: Vec<FileEngine<TaggedJob>>) -> Result<(), StartError> {
         let exchange = Exchange::new(places.len())?;
-        // Here, where no thread is kept on a CPU yet: the threads of an engine are to use all of them.
-        let engines = engines(places.len()).map_err(Failure::from)?;
         let mut manned = places.into_iter().zip(engines);
         let Some((first, engine)) = manned.next() else { return Ok(()) };
         let devices: Vec<_> = thread::scope(|scope| {
@@ -165,11 +165,11 @@ impl Drop for StopOnPanic<'_> {
     }
 }
 
-/// An engine for each of so many workers.
-fn engines(workers: usize) -> Result<Vec<FileEngine<TaggedJob>>, EngineError> {
+/// What so many workers need to write the files that come; `blocks` is where these lie.
+pub(super) fn file_io_of(workers: usize, choice: file_io::Choice, blocks: Option<LastingPool>) -> file_io::Wish {
     let all = default_threads().max(WRITE_THREADS);
-    let threads = all.div_ceil(workers).max(WRITE_THREADS_PER_WORKER);
-    (0..workers).map(|_| FileEngine::plain(threads, ENGINE_JOBS)).collect()
+    let threads = all.div_ceil(workers.max(1)).max(WRITE_THREADS_PER_WORKER);
+    file_io::Wish { choice, engines: workers, threads, jobs: ENGINE_JOBS, blocks }
 }
 
 /// Keeps this thread on its CPU. One that was taken away meanwhile costs speed and nothing else.

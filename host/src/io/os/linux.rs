@@ -5,9 +5,12 @@ use std::num::NonZeroU64;
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
-    Advice, FallocateFlags, Mode, OFlags, RawDir, RenameFlags, fadvise, fallocate, openat, renameat_with,
+    Advice, AtFlags, FallocateFlags, Mode, OFlags, RawDir, RenameFlags, StatxFlags, fadvise, fallocate, openat,
+    renameat_with, statx,
 };
 use rustix::io::Errno;
+
+use crate::io::buffer::ALIGN_BYTES;
 
 pub(crate) use rustix::fs::{fdatasync as sync_data, syncfs};
 
@@ -36,9 +39,21 @@ pub(crate) fn reserve(fd: impl AsFd, size_bytes: u64) -> Result<(), Errno> {
     fallocate(fd, FallocateFlags::empty(), 0, size_bytes)
 }
 
-/// Opens a file to be written past the page cache.
+/// Opens a file to be written past the page cache, from memory and at offsets that are multiples of [`ALIGN_BYTES`].
+/// [`Errno::OPNOTSUPP`] where the file system says that it cannot, or wants more.
 pub(crate) fn open_direct(dir: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
-    openat(dir, name, OFlags::WRONLY | OFlags::DIRECT | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+    let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = openat(dir, name, flags, Mode::empty())?;
+    let stat = statx(&fd, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN);
+    // Before Linux 6.1 nobody can tell, and the first write does.
+    let wanted = stat.ok().filter(|stat| stat.stx_mask & StatxFlags::DIOALIGN.bits() != 0);
+    let suffices = |align: u32| align != 0 && ALIGN_BYTES.is_multiple_of(align as usize);
+    match wanted {
+        Some(stat) if !suffices(stat.stx_dio_mem_align) || !suffices(stat.stx_dio_offset_align) => {
+            Err(Errno::OPNOTSUPP)
+        }
+        _ => Ok(fd),
+    }
 }
 
 /// Frees the space of a range, which then reads as zeros. [`Errno::OPNOTSUPP`] or [`Errno::NOSYS`]: not here.

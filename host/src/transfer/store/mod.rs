@@ -17,6 +17,11 @@ mod files;
 mod staging;
 #[cfg(test)]
 mod tests;
+/// The same once more, with rings in place of ordinary calls (URING-2).
+#[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::duplicate_mod, reason = "what it does differently it reads off its own name")]
+#[path = "tests.rs"]
+mod tests_on_rings;
 
 pub use commit::{CommitFault, CommitGroup, CommitItem, CommitReport, FinishJob, FinishReport};
 pub use error::{Conflict, EntryError, StoreError};

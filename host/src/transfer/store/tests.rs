@@ -20,6 +20,22 @@ use crate::transfer::walk::{Walked, walk};
 
 const CHUNK: usize = CHUNK_BYTES as usize;
 
+/// The engine that this module is for.
+fn engine() -> FileEngine<TransferJob> {
+    #[cfg(target_os = "linux")]
+    if module_path!().ends_with("on_rings") {
+        match crate::uring::start(crate::uring::Settings { threads: 2, jobs: 8, blocks: None }) {
+            Ok(engine) => return engine,
+            Err(refused) => {
+                let required = std::env::var("WIREHAUL_REQUIRE").unwrap_or_default();
+                assert!(!required.split(',').any(|name| name == "uring"), "required, and not here: {refused}");
+                eprintln!("not on a ring, but by ordinary calls: {refused}");
+            }
+        }
+    }
+    FileEngine::plain(2, 8).unwrap()
+}
+
 /// Bytes that differ from chunk to chunk.
 fn bytes(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed | 1;
@@ -98,7 +114,7 @@ impl Run {
         assert_eq!(*received, manifest);
         let (store, want) = Store::examine(target, received, StoreOptions { overwrite }).unwrap();
         Self {
-            engine: FileEngine::plain(2, 8).unwrap(),
+            engine: engine(),
             source: Arc::new(FileSource::new(Arc::new(manifest), roots)),
             store,
             want,
