@@ -17,6 +17,7 @@ mod operation;
 mod queue;
 mod refusal;
 mod ring;
+pub mod scripted;
 
 pub use buffers::Region;
 pub use kernel::{KernelRing, KernelSystem};
