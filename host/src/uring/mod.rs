@@ -25,3 +25,4 @@ pub use operation::{Dir, Finished, Link, MakeDir, Open, Operation, Output, Renam
 pub use queue::{Queue, QueueOptions, Statistics, Wait};
 pub use refusal::{NotRegistered, Refused};
 pub use ring::{Call, Completion, Entry, Ring, System, Target};
+pub use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
