@@ -3,13 +3,15 @@
 //! The binaries are thin; what they share is here, one concept per module: where a run takes place ([`testbed`],
 //! [`netns`]), how a program is run and what it used ([`process`], [`cgroup`]), what is sent ([`data`]), who takes
 //! part ([`contestants`]), how exactly senders pace ([`pacing`]), what checking packets costs ([`validation`]), what the
-//! buffer pool costs ([`pool`]), and what comes out ([`stats`], [`targets`], [`report`]).
+//! buffer pool costs ([`pool`]), what file I/O costs (`io`), and what comes out ([`stats`], [`targets`], [`report`]).
 
 pub mod cgroup;
 pub mod clock;
 pub mod contestants;
 pub mod data;
 pub mod interrupt;
+#[cfg(target_os = "linux")]
+pub mod io;
 pub mod latency;
 pub mod machine;
 pub mod netns;

@@ -8,6 +8,9 @@ pub const MAX_PIECE_BYTES: u32 = 0x7fff_f000;
 /// Times in a row that an operation may come back without a byte moved and without an error that says why.
 pub const MAX_FRUITLESS: u16 = 1000;
 
+/// What writing the same bytes to the same place once more counts as: eight times are enough.
+const REWRITE_PRICE: u16 = MAX_FRUITLESS / 8;
+
 /// No device asks for more than this of the place and length of a direct transfer.
 const MAX_ALIGN: u64 = 4096;
 
@@ -44,11 +47,11 @@ pub struct Piece {
 
 /// A read or write of some bytes at a place in a file.
 ///
-/// Files that are open for direct transfers want memory, place and length aligned. So what was aligned when it began stays
-/// aligned: behind a piece that ended in between, the next one begins at the last boundary before, and moves the bytes from
-/// there once more. Whether the file is direct need not be known for that. Where the same piece ends at the same place again,
-/// a read has met the end of the file; a write goes on exactly there, and where the kernel takes that for misaligned, the
-/// device has no room.
+/// Behind a part that was done it goes on exactly there. Files that are open for direct transfers take only memory, places and
+/// lengths that are aligned, and say EINVAL to what is not; whether a file is one of them need not be known for that. Where
+/// what began aligned is refused because it went on between two boundaries, the file is direct. A device reads whole blocks,
+/// so a direct read that ended in between has met the end of the file. A direct write goes on at the last boundary before, and
+/// writes the bytes from there once more: they are still the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     offset: u64,
@@ -60,8 +63,8 @@ pub struct Progress {
     attempts: Attempts,
     align_bits: u8,
     direction: Direction,
-    /// It goes on where it stopped, aligned or not.
-    is_exact: bool,
+    /// The file was found to take only what is aligned.
+    is_direct: bool,
 }
 
 impl Progress {
@@ -77,7 +80,7 @@ impl Progress {
         // At most 12.
         let align_bits = align.trailing_zeros() as u8;
         let attempts = Attempts::new();
-        Some(Self { offset, len, from: 0, reached: 0, attempts, align_bits, direction, is_exact: false })
+        Some(Self { offset, len, from: 0, reached: 0, attempts, align_bits, direction, is_direct: false })
     }
 
     /// Which way the bytes go.
@@ -113,25 +116,25 @@ impl Progress {
         if end > self.reached {
             self.reached = end;
             self.attempts = Attempts::new();
-            self.from = if self.is_exact { end } else { self.aligned(end) };
-            return Next::Again;
+        } else if !self.attempts.again_at(REWRITE_PRICE) {
+            // It was written once more and once more, and never any further.
+            return Next::Failed(ENOSPC);
         }
-        match self.direction {
-            Direction::Read => Next::Done(self.reached),
-            Direction::Write if self.attempts.again() => {
-                self.is_exact = true;
-                self.from = self.reached;
-                Next::Again
-            }
-            Direction::Write => Next::Failed(ENOSPC),
-        }
+        self.from = if self.is_direct { self.aligned(end) } else { end };
+        Next::Again
     }
 
     fn failed(&mut self, errno: i32) -> Next {
         match errno {
             EINTR | EAGAIN | ECANCELED if self.attempts.again() => Next::Again,
-            // Only here was a misaligned piece asked for of one that began aligned.
-            EINVAL if self.is_exact && self.from != self.aligned(self.from) => Next::Failed(ENOSPC),
+            EINVAL if self.from != self.aligned(self.from) => match self.direction {
+                Direction::Read => Next::Done(self.reached),
+                Direction::Write => {
+                    self.is_direct = true;
+                    self.from = self.aligned(self.from);
+                    Next::Again
+                }
+            },
             errno => Next::Failed(errno),
         }
     }
@@ -154,7 +157,12 @@ impl Attempts {
 
     /// One more; `false` once that is more than [`MAX_FRUITLESS`].
     pub const fn again(&mut self) -> bool {
-        self.0 = self.0.saturating_add(1);
+        self.again_at(1)
+    }
+
+    /// One more, which counts as so many.
+    const fn again_at(&mut self, price: u16) -> bool {
+        self.0 = self.0.saturating_add(price);
         self.0 <= MAX_FRUITLESS
     }
 
@@ -182,48 +190,39 @@ mod tests {
     #[test]
     fn a_short_transfer_goes_on() {
         for direction in [Direction::Read, Direction::Write] {
-            let mut progress = progress(direction, 100, 1000);
-            assert_eq!(at(&progress), (0, 1000, 100));
-            assert_eq!(progress.completed(300), Next::Again);
-            // 4 divides place and length, so it begins at a multiple of 4 again.
-            assert_eq!(at(&progress), (300, 700, 400));
-            assert_eq!(progress.completed(699), Next::Again);
-            assert_eq!(at(&progress), (996, 4, 1096));
-            assert_eq!(progress.completed(4), Next::Done(1000));
-        }
-    }
-
-    /// URING-3: what may be direct stays aligned after a short transfer.
-    #[test]
-    fn what_began_aligned_stays_aligned() {
-        for direction in [Direction::Read, Direction::Write] {
-            let mut progress = progress(direction, 8192, 16384);
-            assert_eq!(progress.completed(5000), Next::Again);
-            assert_eq!(at(&progress), (4096, 12288, 12288));
-            assert_eq!(progress.completed(8192), Next::Again);
-            assert_eq!(at(&progress), (12288, 4096, 20480));
-            assert_eq!(progress.completed(4096), Next::Done(16384));
+            let mut progress = progress(direction, 4096, 8192);
+            assert_eq!(at(&progress), (0, 8192, 4096));
+            assert_eq!(progress.completed(4096), Next::Again);
+            assert_eq!(at(&progress), (4096, 4096, 8192));
+            assert_eq!(progress.completed(4095), Next::Again);
+            assert_eq!(at(&progress), (8191, 1, 12287));
+            assert_eq!(progress.completed(1), Next::Done(8192));
         }
     }
 
     #[test]
     fn a_read_ends_where_the_file_does() {
-        let mut aligned = progress(Direction::Read, 0, 8192);
-        assert_eq!(aligned.completed(5000), Next::Again);
-        assert_eq!(at(&aligned), (4096, 4096, 4096));
-        assert_eq!(aligned.completed(904), Next::Done(5000));
-        let mut at_a_boundary = progress(Direction::Read, 0, 8192);
-        assert_eq!(at_a_boundary.completed(4096), Next::Again);
-        assert_eq!(at_a_boundary.completed(0), Next::Done(4096));
+        let mut cached = progress(Direction::Read, 0, 8192);
+        assert_eq!(cached.completed(5000), Next::Again);
+        assert_eq!(at(&cached), (5000, 3192, 5000));
+        assert_eq!(cached.completed(0), Next::Done(5000));
+        let mut direct = progress(Direction::Read, 0, 8192);
+        assert_eq!(direct.completed(5000), Next::Again);
+        assert_eq!(direct.completed(-EINVAL), Next::Done(5000));
         let mut beyond = progress(Direction::Read, 1 << 40, 10);
         assert_eq!(beyond.completed(0), Next::Done(0));
     }
 
+    /// URING-3: what has to stay aligned does, after a short transfer.
     #[test]
-    fn a_file_that_shrinks_meanwhile_ends_where_it_did() {
-        let mut read = progress(Direction::Read, 0, 8192);
-        assert_eq!(read.completed(5000), Next::Again);
-        assert_eq!(read.completed(0), Next::Done(5000));
+    fn a_direct_write_goes_on_at_a_boundary() {
+        let mut direct = progress(Direction::Write, 8192, 16384);
+        assert_eq!(direct.completed(5000), Next::Again);
+        assert_eq!(direct.completed(-EINVAL), Next::Again);
+        assert_eq!(at(&direct), (4096, 12288, 12288));
+        assert_eq!(direct.completed(4100), Next::Again);
+        assert_eq!(at(&direct), (8192, 8192, 16384));
+        assert_eq!(direct.completed(8192), Next::Done(16384));
     }
 
     /// URING-3: a write of no bytes means that there is no room; so does one that cannot go on at a boundary.
@@ -233,13 +232,11 @@ mod tests {
         assert_eq!(none.completed(0), Next::Failed(ENOSPC));
         let mut direct = progress(Direction::Write, 0, 8192);
         assert_eq!(direct.completed(5000), Next::Again);
-        assert_eq!(direct.completed(904), Next::Again);
-        assert_eq!(at(&direct), (5000, 3192, 5000));
-        assert_eq!(direct.completed(-EINVAL), Next::Failed(ENOSPC));
-        let mut cached = direct;
-        assert_eq!(cached.completed(3000), Next::Again);
-        assert_eq!(at(&cached), (8000, 192, 8000));
-        assert_eq!(cached.completed(-ENOSPC), Next::Failed(ENOSPC));
+        assert_eq!(direct.completed(-EINVAL), Next::Again);
+        for _ in 0..8 {
+            assert_eq!(direct.completed(904), Next::Again);
+        }
+        assert_eq!(direct.completed(904), Next::Failed(ENOSPC));
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(super) struct Files {
 impl Files {
     pub(super) fn new(places: u32) -> Self {
         let rows = vec![Row::default(); places as usize].into_boxed_slice();
-        Self { table: FileTable::new(rows), open: vec![Weak::new(); places as usize], since_sweep: 0 }
+        Self { table: FileTable::new(rows), open: (0..places).map(|_| Weak::new()).collect(), since_sweep: 0 }
     }
 
     /// How an operation is to name `file` in `rings`. A registered place is held until [`Files::release`].

@@ -23,6 +23,7 @@ mod owner;
 mod queue;
 mod refusal;
 mod ring;
+pub mod scripted;
 mod tasks;
 
 pub use buffers::Region;
@@ -32,3 +33,4 @@ pub use operation::{Dir, Finished, Link, MakeDir, Open, Operation, Output, Renam
 pub use queue::{Queue, QueueOptions, Statistics, Wait};
 pub use refusal::{NotRegistered, Refused};
 pub use ring::{Call, Completion, Entry, Ring, System, Target};
+pub use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};

@@ -220,6 +220,11 @@ impl<R: Ring> Queue<R> {
         self.files.knows(file)
     }
 
+    #[cfg(test)]
+    pub(super) fn ring_mut(&mut self) -> &mut R {
+        &mut self.rings[PLAIN]
+    }
+
     /// Begins an operation. The kernel sees it with the next [`Queue::enter`] at the latest, or now, where enough are waiting.
     ///
     /// # Errors

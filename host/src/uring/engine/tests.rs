@@ -192,3 +192,25 @@ fn dropping_the_engine_finishes_what_was_submitted() {
     drop(engine);
     assert_eq!(std::fs::read(&path).unwrap(), vec![5; 100 * BLOCK]);
 }
+
+/// The end may come at any moment of a thread's way to sleep.
+#[test]
+fn an_engine_ends_whenever_it_is_dropped() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("file");
+    std::fs::write(&path, b"").unwrap();
+    for round in 0..1000_u64 {
+        let Some(mut engine) = start_or_skip::<Task>(settings(2, 8)) else { return };
+        for block in 0..round % 5 {
+            let act = Act::WriteAndRead(5, block * BLOCK as u64);
+            assert!(engine.submit(Task { path: path.clone(), act, buffer: Buffer::new() }).is_ok());
+        }
+        for _ in 0..round % 5 {
+            assert_eq!(next(&mut engine), Done::Same);
+        }
+        for _ in 0..round % 61 {
+            std::hint::spin_loop();
+        }
+        drop(engine);
+    }
+}
