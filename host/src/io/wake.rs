@@ -47,9 +47,10 @@ impl Alarm {
 
     /// From now on the next item wakes the consumer, who is to look at its queue once more before it sleeps.
     pub fn arm(&self) {
-        self.armed.store(true, Ordering::Relaxed);
-        // Take away what woke the caller last. If this swallows a newer signal, its item is in the queue already.
+        // Take away what woke the caller last: before it is armed, so that no signal is taken away that is meant from now on.
+        // Somebody else might have taken the item that it stands for.
         self.signal.clear();
+        self.armed.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
     }
 
