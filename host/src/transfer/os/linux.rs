@@ -41,6 +41,14 @@ pub(in crate::transfer) fn reserve(fd: &OwnedFd, size_bytes: u64) -> Result<(), 
     fallocate(fd, FallocateFlags::empty(), 0, size_bytes)
 }
 
+/// Whether `errno` says that the device below a file system failed: the page cache turns all that a device says into EIO, but who
+/// reads or writes past it gets the device's own words (`blk_errors` of the kernel).
+pub(in crate::transfer) fn is_of_the_device(errno: Errno) -> bool {
+    const FAILURES: [Errno; 7] =
+        [Errno::IO, Errno::NODATA, Errno::ILSEQ, Errno::REMOTEIO, Errno::NOLINK, Errno::TIMEDOUT, Errno::NODEV];
+    FAILURES.contains(&errno)
+}
+
 /// Opens a file to be written past the page cache.
 pub(in crate::transfer) fn open_direct(dir: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
     openat(dir, name, OFlags::WRONLY | OFlags::DIRECT | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())

@@ -57,6 +57,11 @@ pub(in crate::transfer) fn reserve(_: &OwnedFd, _: u64) -> Result<(), Errno> {
     Err(Errno::OPNOTSUPP)
 }
 
+/// Whether `errno` says that the device below a file system failed.
+pub(in crate::transfer) fn is_of_the_device(errno: Errno) -> bool {
+    errno == Errno::IO
+}
+
 /// There is no flag for it that all of them have: [`Errno::OPNOTSUPP`].
 pub(in crate::transfer) fn open_direct(_: &OwnedFd, _: &str) -> Result<OwnedFd, Errno> {
     Err(Errno::OPNOTSUPP)

@@ -371,7 +371,7 @@ impl Store {
     }
 
     fn fail_with(&mut self, entry: u32, operation: &'static str, errno: rustix::io::Errno) {
-        match StoreError::fatal(errno) {
+        match StoreError::fatal(operation, errno, || self.manifest.display(entry)) {
             Some(fatal) => {
                 self.fatal.get_or_insert(fatal);
             }
