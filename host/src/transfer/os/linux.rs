@@ -69,6 +69,12 @@ pub(in crate::transfer) fn advise_once(fd: &OwnedFd, offset: u64, len: u64) {
     let _ = fadvise(fd, offset, NonZeroU64::new(len), Advice::DontNeed);
 }
 
+/// What was read of the file or is written by now goes from memory, so that the next read is from the disk. What still waits to be
+/// written stays.
+pub(in crate::transfer) fn forget_cached(fd: &OwnedFd) {
+    let _ = fadvise(fd, 0, None, Advice::DontNeed);
+}
+
 /// Calls `each` with the names in `dir`, from where it was read to, in no order; on an error, with those read so far.
 pub(in crate::transfer) fn for_each_name(dir: &OwnedFd, mut each: impl FnMut(&[u8])) -> Result<(), Errno> {
     let mut buffer = vec![MaybeUninit::uninit(); DIR_BUFFER_BYTES];

@@ -78,6 +78,9 @@ pub(in crate::transfer) fn advise_sequential(_: &OwnedFd) {}
 /// Nothing to be said.
 pub(in crate::transfer) fn advise_once(_: &OwnedFd, _: u64, _: u64) {}
 
+/// There is no way to.
+pub(in crate::transfer) fn forget_cached(_: &OwnedFd) {}
+
 /// Calls `each` with the names in `dir`, from where it was read to, in no order; on an error, with those read so far.
 pub(in crate::transfer) fn for_each_name(dir: &OwnedFd, mut each: impl FnMut(&[u8])) -> Result<(), Errno> {
     for entry in Dir::new(fcntl_dupfd_cloexec(dir, 0)?)? {

@@ -113,7 +113,7 @@ impl CommitGroup {
         let small: Vec<usize> = (0..self.items.len()).filter(is_small).collect();
         let mut fail = |at: usize, errno: Errno| results[at] = Err(CommitFault::System("sync", errno));
         if os::HAS_SYNCFS && small.len() >= SYNCFS_FROM {
-            if let Err(errno) = os::syncfs(self.files.target.staging()) {
+            if let Err(errno) = self.files.sync_all() {
                 small.iter().for_each(|&at| fail(at, errno));
             }
             return;
@@ -262,7 +262,7 @@ impl FinishJob {
 
     /// Makes links and directories last. Without `syncfs` each directory was synced as it was finished.
     fn sync(&self) -> Result<(), Errno> {
-        if os::HAS_SYNCFS { os::syncfs(self.files.target.staging()) } else { os::sync_dir(self.files.target.root()) }
+        if os::HAS_SYNCFS { self.files.sync_all() } else { os::sync_dir(self.files.target.root()) }
     }
 
     fn link(&self, entry: u32) -> Result<(), CommitFault> {
