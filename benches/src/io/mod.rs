@@ -141,7 +141,7 @@ impl Offsets {
             self.state ^= self.state >> 7;
             self.state ^= self.state << 17;
             // The upper half times the count: as even as the numbers are, without a division.
-            ((self.state >> 32) * self.blocks >> 32) * self.block_bytes
+            (((self.state >> 32) * self.blocks) >> 32) * self.block_bytes
         } else {
             self.state = (self.state + 1) % self.blocks;
             self.state * self.block_bytes

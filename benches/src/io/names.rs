@@ -14,7 +14,7 @@ use nix::unistd::UnlinkatFlags;
 use serde::Serialize;
 use wirehaul::io::buffer::Buffer;
 use wirehaul::io::file::File;
-use wirehaul::io::threads::default_threads;
+use wirehaul::io::engine::default_threads;
 use wirehaul::uring::{Dir, Finished, Operation, Output, Queue, QueueOptions, Wait};
 
 use super::{IoError, cpu_seconds};

@@ -215,7 +215,8 @@ mod tests {
 
     #[test]
     fn without_rows_every_file_is_plain() {
-        let mut table = FileTable::new([Row::default(); 0]);
+        let none: [Row; 0] = [];
+        let mut table = FileTable::new(none);
         assert_eq!([table.hold(1), table.hold(1), table.hold(1)], [Use::Plain; 3]);
     }
 

@@ -12,13 +12,13 @@ use rustix::io::Errno;
 
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    HAS_SYNCFS, advise_once, advise_sequential, for_each_name, open_direct, punch_hole, rename_no_replace, reserve,
-    sync_data, sync_unopened, syncfs,
+    HAS_SYNCFS, advise_once, advise_sequential, for_each_name, forget_cached, is_of_the_device, open_direct,
+    punch_hole, rename_no_replace, reserve, sync_data, sync_unopened, syncfs,
 };
 #[cfg(not(target_os = "linux"))]
 pub(crate) use portable::{
-    HAS_SYNCFS, advise_once, advise_sequential, for_each_name, open_direct, punch_hole, rename_no_replace, reserve,
-    sync_data, sync_unopened, syncfs,
+    HAS_SYNCFS, advise_once, advise_sequential, for_each_name, forget_cached, is_of_the_device, open_direct,
+    punch_hole, rename_no_replace, reserve, sync_data, sync_unopened, syncfs,
 };
 
 /// Makes the names in a directory last, where the file system can: else its renames are synced with the files or not

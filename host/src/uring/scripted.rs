@@ -340,9 +340,12 @@ impl ScriptedRing {
     /// Whether memory lies in the registered region that an entry says it does.
     fn check(&self, memory: NonNull<u8>, len: u32, region: Option<u16>) {
         let Some(region) = region else { return };
-        let known = self.regions.get(usize::from(region)).expect("a region that was registered");
-        let (begin, at) = (known.start().as_ptr() as usize, memory.as_ptr() as usize);
-        assert!(at >= begin && at + len as usize <= begin + known.len(), "memory outside of its region");
+        let known = self.regions.get(usize::from(region));
+        let inside = known.is_some_and(|known| {
+            let (begin, at) = (known.start().as_ptr() as usize, memory.as_ptr() as usize);
+            at >= begin && at + len as usize <= begin + known.len()
+        });
+        assert!(inside, "memory outside of its region, or a region that was not registered");
     }
 
     fn perform(&self, target: Target, call: Call, most: u32) -> i32 {

@@ -39,6 +39,14 @@ pub(crate) fn reserve(fd: impl AsFd, size_bytes: u64) -> Result<(), Errno> {
     fallocate(fd, FallocateFlags::empty(), 0, size_bytes)
 }
 
+/// Whether `errno` says that the device below a file system failed: the page cache turns all that a device says into EIO, but who
+/// reads or writes past it gets the device's own words (`blk_errors` of the kernel).
+pub(crate) fn is_of_the_device(errno: Errno) -> bool {
+    const FAILURES: [Errno; 7] =
+        [Errno::IO, Errno::NODATA, Errno::ILSEQ, Errno::REMOTEIO, Errno::NOLINK, Errno::TIMEDOUT, Errno::NODEV];
+    FAILURES.contains(&errno)
+}
+
 /// Opens a file to be written past the page cache, from memory and at offsets that are multiples of [`ALIGN_BYTES`].
 /// [`Errno::OPNOTSUPP`] where the file system says that it cannot, or wants more.
 pub(crate) fn open_direct(dir: &OwnedFd, name: &str) -> Result<OwnedFd, Errno> {
@@ -69,6 +77,12 @@ pub(crate) fn advise_sequential(fd: impl AsFd) {
 /// The range will not be needed again: the kernel starts to write it out, and drops what it has written. Only a hint.
 pub(crate) fn advise_once(fd: impl AsFd, offset: u64, len: u64) {
     let _ = fadvise(fd, offset, NonZeroU64::new(len), Advice::DontNeed);
+}
+
+/// What was read of the file or is written by now goes from memory, so that the next read is from the disk. What still waits to be
+/// written stays.
+pub(crate) fn forget_cached(fd: impl AsFd) {
+    let _ = fadvise(fd, 0, None, Advice::DontNeed);
 }
 
 /// Calls `each` with the names in `dir`, from where it was read to, in no order; on an error, with those read so far.

@@ -52,6 +52,11 @@ pub(crate) fn reserve(_: impl AsFd, _: u64) -> Result<(), Errno> {
     Err(Errno::OPNOTSUPP)
 }
 
+/// Whether `errno` says that the device below a file system failed.
+pub(crate) fn is_of_the_device(errno: Errno) -> bool {
+    errno == Errno::IO
+}
+
 /// There is no flag for it that all of them have: [`Errno::OPNOTSUPP`].
 pub(crate) fn open_direct(_: &OwnedFd, _: &str) -> Result<OwnedFd, Errno> {
     Err(Errno::OPNOTSUPP)
@@ -67,6 +72,9 @@ pub(crate) fn advise_sequential(_: impl AsFd) {}
 
 /// Nothing to be said.
 pub(crate) fn advise_once(_: impl AsFd, _: u64, _: u64) {}
+
+/// There is no way to.
+pub(crate) fn forget_cached(_: impl AsFd) {}
 
 /// Calls `each` with the names in `dir`, from where it was read to, in no order; on an error, with those read so far.
 pub(crate) fn for_each_name(dir: &OwnedFd, mut each: impl FnMut(&[u8])) -> Result<(), Errno> {

@@ -128,7 +128,7 @@ impl CommitGroup {
         let mut fail = |at: usize, errno: Errno| results[at] = Err(CommitFault::System("sync", errno));
         if os::HAS_SYNCFS && small.len() >= SYNCFS_FROM {
             let files = Arc::clone(&self.files);
-            if let Err(errno) = disk.blocking(move || os::syncfs(files.target.staging())).await {
+            if let Err(errno) = disk.blocking(move || files.sync_all()).await {
                 small.iter().for_each(|&at| fail(at, errno));
             }
             return;
@@ -286,7 +286,7 @@ impl FinishJob {
 
     /// Makes links and directories last. Without `syncfs` each directory was synced as it was finished.
     fn sync(&self) -> Result<(), Errno> {
-        if os::HAS_SYNCFS { os::syncfs(self.files.target.staging()) } else { os::sync_dir(self.files.target.root()) }
+        if os::HAS_SYNCFS { self.files.sync_all() } else { os::sync_dir(self.files.target.root()) }
     }
 
     fn link(&self, entry: u32) -> Result<(), CommitFault> {

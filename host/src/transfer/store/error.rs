@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 use thiserror::Error;
 
+use crate::io::os;
+
 /// A failure that ends the transfer. Whatever was received stays in `.wirehaul` and the next run continues with it.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -30,9 +32,16 @@ pub enum StoreError {
     /// The file system is read-only (EROFS).
     #[error("the file system is mounted read-only: remount it writable, or choose another directory")]
     ReadOnly,
-    /// The device fails (EIO).
-    #[error("the disk reports an input/output error: check the device before you run the transfer again")]
-    Device,
+    /// The device fails (EIO and its kin).
+    #[error(
+        "cannot {operation} {at}: the disk reports an input/output error. Check the device, then run the same transfer again, it continues where it stopped"
+    )]
+    Device {
+        /// What was tried.
+        operation: &'static str,
+        /// With what.
+        at: String,
+    },
     /// The process has no descriptors left (EMFILE, ENFILE).
     #[error("too many open files: raise the limit (ulimit -n) and run the same transfer again, it continues")]
     Descriptors,
@@ -46,21 +55,29 @@ pub enum StoreError {
     },
 }
 
+/// Operations with the bytes of a file, and not with its name.
+const DATA_OPERATIONS: &[&str] = &["read", "write", "sync"];
+
 impl StoreError {
-    /// The failure that ends the transfer, if `errno` is one.
-    pub(super) fn fatal(errno: Errno) -> Option<Self> {
+    /// The failure that ends the transfer, if `errno` is one; `at` is what `operation` was tried with.
+    pub(super) fn fatal(operation: &'static str, errno: Errno, at: impl FnOnce() -> String) -> Option<Self> {
         match errno {
             Errno::NOSPC => Some(Self::DiskFull),
             Errno::DQUOT => Some(Self::Quota),
             Errno::ROFS => Some(Self::ReadOnly),
-            Errno::IO => Some(Self::Device),
             Errno::MFILE | Errno::NFILE => Some(Self::Descriptors),
+            // Elsewhere it says that the file system cannot hold a name.
+            Errno::ILSEQ if !DATA_OPERATIONS.contains(&operation) => None,
+            errno if os::is_of_the_device(errno) => Some(Self::Device { operation, at: at() }),
             _ => None,
         }
     }
 
     pub(super) fn staging(operation: &'static str) -> impl Fn(Errno) -> Self {
-        move |errno| Self::fatal(errno).unwrap_or_else(|| Self::Staging { operation, source: errno.into() })
+        move |errno| {
+            let at = || "in the staging directory .wirehaul".to_owned();
+            Self::fatal(operation, errno, at).unwrap_or_else(|| Self::Staging { operation, source: errno.into() })
+        }
     }
 }
 

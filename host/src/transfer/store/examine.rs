@@ -32,8 +32,15 @@ impl Store {
     /// A failure that ends the transfer. Conflicts and failures of single entries are in [`Store::outcome`].
     pub fn examine(target: Target, manifest: Arc<Manifest>, options: StoreOptions) -> Result<(Self, Want), StoreError> {
         let keys = target.keys().map_err(StoreError::staging("list the partial files"))?;
+        let files = StoreFiles::new(target, manifest.clone()).map_err(StoreError::staging("open a directory"))?;
+        if !keys.is_empty() {
+            // What is compared is to come from the disk. After a write that failed the page cache has what the disk has not, and
+            // takes it for written: a sync would say nothing of it any more. So that it can be forgotten, no page may wait to be
+            // written. Where that fails now, what is missing is found when it is compared.
+            let _ = files.sync_all();
+        }
         let mut store = Self {
-            files: Arc::new(StoreFiles::new(target, manifest.clone())),
+            files: Arc::new(files),
             states: vec![State::Settled; manifest.len() as usize],
             manifest,
             options,
@@ -54,7 +61,10 @@ impl Store {
         }
         store.commit_empty_files();
         let want = store.build_want();
-        Ok((store, want))
+        match store.fatal.take() {
+            Some(fatal) => Err(fatal),
+            None => Ok((store, want)),
+        }
     }
 
     fn look(&mut self, keys: &HashSet<Key>) -> Vec<DirState> {

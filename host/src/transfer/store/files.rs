@@ -86,6 +86,9 @@ struct OpenFile {
 pub struct StoreFiles {
     pub(super) manifest: Arc<Manifest>,
     pub(super) target: Target,
+    /// The staging directory as opened by this transfer: of a write that failed, `syncfs` tells each open file once, and another
+    /// transfer must not get this one's answer.
+    sync_fd: OwnedFd,
     pub(super) dirs: DirCache,
     places: Vec<AtomicU8>,
     open: Mutex<HashMap<u32, Arc<OpenFile>>>,
@@ -93,9 +96,15 @@ pub struct StoreFiles {
 }
 
 impl StoreFiles {
-    pub(super) fn new(target: Target, manifest: Arc<Manifest>) -> Self {
+    pub(super) fn new(target: Target, manifest: Arc<Manifest>) -> Result<Self, Errno> {
         let places = (0..manifest.len()).map(|_| AtomicU8::new(Place::Fresh as u8)).collect();
-        Self { manifest, target, dirs: DirCache::new(), places, open: Mutex::new(HashMap::new()), umask: read_umask() }
+        let (sync_fd, dirs) = (open_dir(target.staging(), c".")?, DirCache::new());
+        Ok(Self { manifest, target, sync_fd, dirs, places, open: Mutex::new(HashMap::new()), umask: read_umask() })
+    }
+
+    /// Makes everything last that was written to the file system, where one call does that ([`os::HAS_SYNCFS`]).
+    pub(super) fn sync_all(&self) -> Result<(), Errno> {
+        os::syncfs(&self.sync_fd)
     }
 
     pub(super) fn place(&self, file: u32) -> Place {
@@ -292,6 +301,7 @@ impl StoreFiles {
         }
         // What is staged may be cut short, gone, or have a mode that forbids reading: then it is sent again.
         let Ok(fd) = self.open_staged(piece.file) else { return Ok(PieceOutcome::Mismatch) };
+        os::forget_cached(&*fd);
         if !same_on_disk(disk, &fd, piece, cv).await? {
             return Ok(PieceOutcome::Mismatch);
         }
@@ -325,6 +335,9 @@ impl StoreFiles {
             let fresh = self.place(file) == Place::Fresh;
             let opened = if fresh { self.create_partial(file) } else { self.reopen_partial(file) };
             let (fd, journal) = opened.map_err(|errno| ("create", errno))?;
+            if !fresh {
+                os::forget_cached(&fd);
+            }
             self.set_place(file, Place::Staged);
             Ok(OpenFile { fd: Arc::new(File::new(fd)), direct: OnceLock::new(), journal: Some(journal), fresh })
         })

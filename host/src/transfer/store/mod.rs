@@ -47,6 +47,8 @@ const GROUP_FILES: usize = 16_384;
 const GROUP_BYTES: u64 = 256 * 1024 * 1024;
 /// or when it is this old.
 const GROUP_AGE: Duration = Duration::from_secs(1);
+/// What is tried with the journal of a partial file.
+const JOURNAL_READ: &str = "read the journal of";
 /// A chunk that does not match its hash in this many rounds fails its file.
 const MAX_ROUNDS: u32 = 5;
 
@@ -380,12 +382,17 @@ impl Store {
     }
 
     fn fail_with(&mut self, entry: u32, operation: &'static str, errno: rustix::io::Errno) {
-        match StoreError::fatal(errno) {
-            Some(fatal) => {
-                self.fatal.get_or_insert(fatal);
-            }
-            None => self.fail(entry, EntryError::new(operation, errno)),
+        if !self.ends_with(entry, operation, errno) {
+            self.fail(entry, EntryError::new(operation, errno));
         }
+    }
+
+    /// Whether a failure ends the transfer; then it is noted.
+    fn ends_with(&mut self, entry: u32, operation: &'static str, errno: rustix::io::Errno) -> bool {
+        let fatal = StoreError::fatal(operation, errno, || self.manifest.display(entry));
+        let ends = fatal.is_some();
+        self.fatal = self.fatal.take().or(fatal);
+        ends
     }
 
     fn settle(&mut self, entry: u32) {
@@ -421,7 +428,7 @@ impl Store {
     }
 
     /// All chunks of `file`: those that are on disk are compared.
-    fn want_from_start(&self, file: u32, chunks: u64, want: &mut Want) {
+    fn want_from_start(&mut self, file: u32, chunks: u64, want: &mut Want) {
         let mode = match self.files.place(file) {
             Place::Final => PieceMode::Verify,
             Place::Staged if chunks == 1 => PieceMode::Verify,
@@ -432,22 +439,31 @@ impl Store {
     }
 
     /// A partial file of several chunks: those that its journal names are compared, the others sent.
-    fn want_staged(&self, file: u32, chunks: u64, want: &mut Want) {
+    fn want_staged(&mut self, file: u32, chunks: u64, want: &mut Want) {
         let before = want.total();
-        let is_whole_length = || {
+        let open = || {
             let stat = rustix::fs::fstat(self.files.open_staged(file)?)?;
-            Ok::<_, rustix::io::Errno>(Some(stat.st_size as u64) == self.manifest.file_size(file))
+            let journal = self.files.open_journal(file)?;
+            Ok(journal.filter(|_| Some(stat.st_size as u64) == self.manifest.file_size(file)))
         };
-        let journal = self.files.open_journal(file).ok().flatten().filter(|_| is_whole_length().unwrap_or(false));
+        let journal = match open() {
+            Ok(journal) => journal,
+            // A disk that fails is no reason to throw away what arrived: the next time it may be whole.
+            Err(errno) if self.ends_with(file, JOURNAL_READ, errno) => return want.push(PieceMode::Skip, chunks),
+            Err(_) => None,
+        };
         let Some(journal) = journal else {
             self.files.set_place(file, Place::Fresh);
             return want.push(PieceMode::Full, chunks);
         };
-        // What cannot be read of the journal is sent.
-        let _ = journal.for_each(|cv| {
+        let listed = journal.for_each(|cv| {
             let is_known = *cv != super::tree::FAILED && want.has_room();
             want.push(if is_known { PieceMode::Verify } else { PieceMode::Full }, 1);
         });
+        if let Err(errno) = listed {
+            self.ends_with(file, JOURNAL_READ, errno);
+        }
+        // What cannot be read of the journal is sent.
         want.push(PieceMode::Full, chunks - (want.total() - before));
     }
 

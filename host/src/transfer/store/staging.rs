@@ -86,12 +86,13 @@ impl Target {
     /// `dir` is missing, no directory, not writable, or another receiver holds it.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let failed = |errno: Errno| StoreError::Open { dir: dir.to_path_buf(), source: errno.into() };
+        let fatal = |errno: Errno| StoreError::fatal("write to", errno, || dir.display().to_string());
         let root =
             openat(CWD, dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
         for _ in 0..LOCK_TRIES {
             match mkdirat(&root, RESERVED_NAME, Mode::from(0o700)) {
                 Ok(()) | Err(Errno::EXIST) => {}
-                Err(errno) => return Err(StoreError::fatal(errno).unwrap_or_else(|| failed(errno))),
+                Err(errno) => return Err(fatal(errno).unwrap_or_else(|| failed(errno))),
             }
             let staging = match open_dir(&root, RESERVED_NAME) {
                 Ok(staging) => staging,
@@ -102,7 +103,7 @@ impl Target {
             let lock = match openat(&staging, LOCK_NAME, flags, Mode::from(0o600)) {
                 Ok(lock) => lock,
                 Err(Errno::NOENT) => continue,
-                Err(errno) => return Err(StoreError::fatal(errno).unwrap_or_else(|| failed(errno))),
+                Err(errno) => return Err(fatal(errno).unwrap_or_else(|| failed(errno))),
             };
             let lock = match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) if is_still(&staging, LOCK_NAME.as_bytes(), &lock) => Some(lock),
