@@ -29,7 +29,7 @@ impl Ours {
     /// # Errors
     /// There is none.
     pub fn new(depth: u32) -> Result<Self, IoError> {
-        let pool = |slot_bytes| lasting(&Sizing { slots_per_session: depth.into(), slot_bytes, ..Sizing::new(1, 1) });
+        let pool = |slot_bytes| lasting(&Sizing { slots_per_session: depth, slot_bytes, ..Sizing::new(1, 1) });
         Ok(Self { small: pool(4096)?, large: pool(256 << 10)? })
     }
 
