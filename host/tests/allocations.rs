@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use wirehaul::file_io::Choice;
 use wirehaul::transfer::blocks::{receiver_pool, sender_pool};
 use wirehaul::transfer::progress::Progress;
 use wirehaul::transfer::receiver::Received;
@@ -39,6 +40,12 @@ fn mark(progress: &Progress, bytes: u64, receiver: &JoinHandle<Received>) -> (u6
 #[test]
 fn in_steady_state_nothing_is_allocated_at_either_end() {
     let _profiler = dhat::Profiler::builder().testing().build();
+    for io in [Choice::Sync, Choice::Auto] {
+        transfer(io);
+    }
+}
+
+fn transfer(io: Choice) {
     let dir = tempfile::tempdir().unwrap();
     let (file, target) = (dir.path().join("large"), dir.path().join("target"));
     fs::create_dir(&target).unwrap();
@@ -46,8 +53,8 @@ fn in_steady_state_nothing_is_allocated_at_either_end() {
 
     let (sending, receiving) = (sender_pool().unwrap(), receiver_pool(2).unwrap());
     let progress = Arc::new(Progress::default());
-    let (ticket, receiver) = receive(&target, receiving, Arc::clone(&progress));
-    let sender = send(&file, ticket, sending, Some(Rate::from_bits_per_sec(RATE_BITS_PER_SEC)));
+    let (ticket, receiver) = receive(&target, receiving, io, Arc::clone(&progress));
+    let sender = send(&file, ticket, sending, io, Some(Rate::from_bits_per_sec(RATE_BITS_PER_SEC)));
     let (from, before) = mark(&progress, FILE_BYTES / 4, &receiver);
     let (to, after) = mark(&progress, FILE_BYTES / 4 * 3, &receiver);
     let (sent, received) = (sender.join().unwrap(), receiver.join().unwrap());
@@ -57,7 +64,7 @@ fn in_steady_state_nothing_is_allocated_at_either_end() {
     assert!(fs::read(target.join("large")).unwrap().chunks(pattern.len()).all(|chunk| chunk == pattern));
     assert!(to - from > FILE_BYTES / 5 && to < FILE_BYTES, "the marks were met at {from} and {to} bytes");
     assert!(before > 100, "the allocator does not count: {before} allocations before the first mark");
-    assert_eq!(after - before, 0, "allocations between {from} and {to} bytes");
+    assert_eq!(after - before, 0, "allocations between {from} and {to} bytes, {io:?}");
     assert!(sent.outcome.is_ok());
     for pool in [sending, receiving] {
         let stats = pool.stats();

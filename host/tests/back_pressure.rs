@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use wirehaul::file_io::Choice;
 use wirehaul::pools::{LastingPool, lasting};
 use wirehaul::transfer::blocks::SLOT_BYTES;
 use wirehaul::transfer::progress::Progress;
@@ -31,8 +32,8 @@ fn a_sender_with_two_slots_sends_as_acknowledgements_free_them() {
     fs::create_dir(&target).unwrap();
     let pattern = write_file(&file, FILE_BYTES);
     let (sending, receiving) = (pool(2), pool(40));
-    let (ticket, receiver) = receive(&target, receiving, Arc::default());
-    let sender = send(&file, ticket, sending, None);
+    let (ticket, receiver) = receive(&target, receiving, Choice::Auto, Arc::default());
+    let sender = send(&file, ticket, sending, Choice::Auto, None);
     assert!(sender.join().unwrap().outcome.is_ok());
     assert!(receiver.join().unwrap().verified);
     assert!(fs::read(target.join("large")).unwrap().chunks(pattern.len()).all(|chunk| chunk == pattern));
@@ -51,8 +52,8 @@ fn a_receiver_without_slots_grants_no_more_until_there_are_some() {
     // Somebody else has them all.
     let taken: Vec<_> = std::iter::from_fn(|| receiving.take()).collect();
     let progress = Arc::new(Progress::default());
-    let (ticket, receiver) = receive(&target, receiving, Arc::clone(&progress));
-    let sender = send(&file, ticket, sending, None);
+    let (ticket, receiver) = receive(&target, receiving, Choice::Sync, Arc::clone(&progress));
+    let sender = send(&file, ticket, sending, Choice::Auto, None);
     // What was granted at the start arrives all the same, and nothing behind it.
     while progress.done() < MIB && !receiver.is_finished() {
         thread::sleep(Duration::from_millis(1));

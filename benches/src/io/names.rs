@@ -13,8 +13,8 @@ use nix::sys::stat::Mode;
 use nix::unistd::UnlinkatFlags;
 use serde::Serialize;
 use wirehaul::io::buffer::Buffer;
-use wirehaul::io::file::File;
 use wirehaul::io::engine::default_threads;
+use wirehaul::io::file::File;
 use wirehaul::uring::{Dir, Finished, Operation, Output, Queue, QueueOptions, Wait};
 
 use super::{IoError, cpu_seconds};

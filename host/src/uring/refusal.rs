@@ -36,7 +36,8 @@ pub enum Refused {
     Forbidden,
     /// No memory.
     #[error(
-        "no memory for a ring of {entries} entries; before Linux 5.12 it counts as locked memory, {}",
+        "no memory for a ring of {entries} entries, which counts as locked memory, {}: raise it (`ulimit -l`), or give the \
+         program CAP_IPC_LOCK",
         limit_text(*.limit_bytes)
     )]
     Memory {

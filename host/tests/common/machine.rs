@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use wirehaul::uring::{Queue, QueueOptions};
 use wirehaul::xdp::bpf::SocketMap;
 
 /// Whether this process may make namespaces and mounts. Where it may not, says that `test` is skipped; with
@@ -22,6 +23,14 @@ pub fn has_xdp(test: &str) -> bool {
     let protocols = std::fs::read_to_string("/proc/net/protocols").unwrap_or_default();
     let has_sockets = protocols.lines().any(|line| line.starts_with("XDP "));
     has_sockets && SocketMap::create(1).is_ok() || skip(test, "AF_XDP and BPF", "xdp")
+}
+
+/// Whether the kernel gives this process rings: with `WIREHAUL_REQUIRE=uring` it must.
+pub fn has_rings(test: &str) -> bool {
+    match Queue::open(&QueueOptions::default()) {
+        Ok(_) => true,
+        Err(refused) => skip(test, &format!("io_uring ({refused})"), "uring"),
+    }
 }
 
 /// Whether ethtool(8) is installed: with `WIREHAUL_REQUIRE=xdp` it must be.

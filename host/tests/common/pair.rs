@@ -10,6 +10,8 @@ use std::thread::{self, JoinHandle};
 use wirehaul::clock::Clock;
 use wirehaul::crypto::{HostAcceptor, NoiseHandshake, StaticKey, local_suites};
 use wirehaul::drive::drive;
+use wirehaul::file_io::{self, Choice, Wish};
+use wirehaul::io::Job;
 use wirehaul::io::engine::FileEngine;
 use wirehaul::memory::{SessionSize, WorkerMemory};
 use wirehaul::pools::LastingPool;
@@ -36,8 +38,17 @@ pub fn write_file(path: &Path, bytes: u64) -> Vec<u8> {
     pattern
 }
 
+fn engine<J: Job>(choice: Choice, jobs: usize, blocks: LastingPool) -> FileEngine<J> {
+    let wish = Wish { choice, engines: 1, threads: 2, jobs, blocks: Some(blocks) };
+    let mut opened = file_io::open(&wish).unwrap();
+    if let Some(refused) = opened.refused {
+        eprintln!("by ordinary calls, and not with io_uring: {refused}");
+    }
+    opened.engines.pop().unwrap()
+}
+
 /// A receiver on a thread of its own; ends after one transfer.
-pub fn receive(dir: &Path, blocks: LastingPool, progress: Arc<Progress>) -> (Ticket, JoinHandle<Received>) {
+pub fn receive(dir: &Path, blocks: LastingPool, io: Choice, progress: Arc<Progress>) -> (Ticket, JoinHandle<Received>) {
     let mut device = UdpDevice::bind("127.0.0.1:0".parse().unwrap(), &Options::default()).unwrap();
     let identity = Arc::new(StaticKey::generate().unwrap());
     let mut acceptor = HostAcceptor::new(Arc::clone(&identity)).unwrap();
@@ -46,7 +57,7 @@ pub fn receive(dir: &Path, blocks: LastingPool, progress: Arc<Progress>) -> (Tic
     let target = Some(Target::open(dir).unwrap());
     let options = ReceiverOptions { target, overwrite: false, once: true, idle_secs: IDLE_SECS };
     let work = move || {
-        let engine = FileEngine::plain(2, 128).unwrap();
+        let engine = engine(io, 128, blocks);
         let mut memory = WorkerMemory::new(2, SessionSize::RECEIVER);
         let mut streams = Vec::new();
         let mut slots = memory.slots::<NoiseHandshake>(&mut streams);
@@ -60,7 +71,7 @@ pub fn receive(dir: &Path, blocks: LastingPool, progress: Arc<Progress>) -> (Tic
 }
 
 /// Sends `file` to whoever made `ticket`, on a thread of its own, at this rate at most.
-pub fn send(file: &Path, ticket: Ticket, blocks: LastingPool, rate_cap: Option<Rate>) -> JoinHandle<Sent> {
+pub fn send(file: &Path, ticket: Ticket, blocks: LastingPool, io: Choice, rate_cap: Option<Rate>) -> JoinHandle<Sent> {
     let walked = walk(&[file.to_path_buf()]).unwrap();
     let manifest = Arc::new(walked.manifest);
     let source = Arc::new(FileSource::new(Arc::clone(&manifest), walked.roots));
@@ -77,7 +88,7 @@ pub fn send(file: &Path, ticket: Ticket, blocks: LastingPool, rate_cap: Option<R
         let (clock, psk) = (Clock::start(), ticket.psk());
         let handshake = NoiseHandshake::initiator(identity, psk.clone(), ticket.responder()).unwrap();
         worker.connect(clock.now(), handshake, psk.id(), ticket.addresses()[0], config).unwrap();
-        let engine = FileEngine::plain(2, 64).unwrap();
+        let engine = engine(io, 64, blocks);
         let addresses = ticket.addresses().to_vec();
         let mut sender = Sender::new(cargo, engine, addresses, IDLE_SECS, Arc::default());
         drive(clock, &mut device, &mut worker, &mut sender, &AtomicBool::new(false)).unwrap();

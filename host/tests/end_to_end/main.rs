@@ -14,6 +14,7 @@ mod conflicts;
 mod damage;
 mod disk;
 mod doctor;
+mod file_io;
 mod greeting;
 mod hostile;
 mod interrupt;
