@@ -6,9 +6,11 @@ use std::sync::mpsc::{Sender, channel};
 use thiserror::Error;
 
 use super::buffers::Region;
+use super::kernel::KernelSystem;
 use super::owner;
 use super::queue::{Queue, QueueOptions};
 use super::refusal::{NotRegistered, Refused};
+use super::ring::System;
 use crate::io::Job;
 use crate::io::engine::{Desk, EngineError, FileEngine};
 use crate::io::wake::Alarm;
@@ -16,6 +18,9 @@ use crate::pools::LastingPool;
 
 /// Slots of the pool that the kernel knows beforehand: those that are lent first, and so most of the time. They stay in memory.
 const REGISTERED_SLOTS: usize = 32;
+
+/// Where a user may lock so much memory and no more, an engine takes this part of it: others need some as well.
+const LOCKED_SHARE: u64 = 4;
 
 /// What an engine is made for.
 #[derive(Clone, Copy, Debug)]
@@ -78,11 +83,15 @@ fn work<J: Job>(desk: Desk<J>, bell: Arc<Alarm>, settings: Settings, opened: &Se
     }
 }
 
-/// A queue that knows some of the memory of blocks: as much as this user may lock.
+/// A queue that knows some of the memory of blocks.
 fn open(settings: Settings) -> Result<Queue, NoRing> {
     let mut queue = Queue::open(&QueueOptions::default())?;
     let Some(pool) = settings.blocks else { return Ok(queue) };
-    let mut slots = REGISTERED_SLOTS;
+    let mut slots = KernelSystem.memlock().map_or(REGISTERED_SLOTS, |limit_bytes| {
+        let share = limit_bytes / LOCKED_SHARE / settings.threads.max(1) as u64;
+        (share as usize / pool.slot_bytes()).clamp(1, REGISTERED_SLOTS)
+    });
+    // What is locked counts for all processes of a user.
     while let Err(refused) = queue.register_buffers(&[Region::of(pool, slots * pool.slot_bytes())]) {
         if slots == 1 {
             return Err(refused.into());

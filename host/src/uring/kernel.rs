@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
+use caps::{CapSet, Capability};
 use io_uring::types::{Fd, FsyncFlags, SubmitArgs, Timespec};
 use io_uring::{IoUring, Probe, opcode, squeue};
 use rustix::io::Errno;
@@ -59,7 +60,9 @@ impl System for KernelSystem {
     }
 
     fn memlock(&self) -> Option<u64> {
-        getrlimit(Resource::Memlock).current
+        // `__io_account_mem` counts only for who has not this capability.
+        let is_free = caps::has_cap(None, CapSet::Effective, Capability::CAP_IPC_LOCK).unwrap_or(false);
+        if is_free { None } else { getrlimit(Resource::Memlock).current }
     }
 }
 
