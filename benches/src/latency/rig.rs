@@ -20,10 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The file that is sent goes no faster, so that processors are not what everything waits for.
 const RATE: &str = "400mbit";
 const RATE_BYTES_PER_SEC: u64 = 50_000_000;
-/// What keeps the disk busy: large writes, which need little of a processor.
-const BUSY_BLOCK: &str = "256k";
-const BUSY_DEPTH: &str = "32";
-const BUSY_BYTES: &str = "1g";
+/// What keeps the disk busy: large writes, which need little of a processor, and get it behind everybody else.
+const BUSY: [&str; 7] =
+    ["--name=busy", "--rw=randwrite", "--direct=1", "--ioengine=io_uring", "--bs=1m", "--iodepth=32", "--size=1g"];
 /// Time for the load to settle before questions are asked.
 const SETTLE: Duration = Duration::from_millis(1500);
 
@@ -132,11 +131,8 @@ impl Rig {
     fn saturate(&self) -> Result<Process, RigError> {
         let time = format!("--runtime={}", self.seconds + 60);
         self.start(
-            Program::new("fio").args(["--name=busy", "--rw=randwrite", "--direct=1", "--ioengine=io_uring"]).args([
+            Program::new("nice").args(["-n", "19", "fio"]).args(BUSY).args([
                 format!("--filename={}", self.scratch.path().join("busy").display()),
-                format!("--bs={BUSY_BLOCK}"),
-                format!("--iodepth={BUSY_DEPTH}"),
-                format!("--size={BUSY_BYTES}"),
                 "--time_based".to_owned(),
                 time,
             ]),
