@@ -29,7 +29,7 @@ struct Arguments {
     /// Rounds in which `scp -r` takes part with the small files: it is slow
     #[arg(long, default_value_t = 2)]
     slow_rounds: u32,
-    /// Only these contestants: wirehaul, ceiling, iperf3, quinn, copy, nginx, scp, rsync
+    /// Only these contestants: wirehaul, sync, ceiling, iperf3, quinn, copy, nginx, scp, rsync
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Only these scenarios
@@ -146,7 +146,8 @@ fn publish(report: &Report, arguments: &Arguments) -> Result<(), BenchError> {
 
 fn contestant(name: &str) -> Option<Box<dyn Contestant>> {
     Some(match name {
-        "wirehaul" => Box::new(Wirehaul),
+        "wirehaul" => Box::new(Wirehaul::new()),
+        "sync" => Box::new(Wirehaul::sync()),
         "ceiling" => Box::new(Ceiling),
         "copy" => Box::new(DurableCopy),
         "iperf3" => Box::new(Iperf3),

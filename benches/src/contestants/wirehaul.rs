@@ -10,16 +10,40 @@ use crate::netns::Side;
 use crate::process::{Process, ProcessError, Program};
 
 /// `wirehaul recv` and `wirehaul send`.
-#[derive(Debug, Default)]
-pub struct Wirehaul;
+#[derive(Debug)]
+pub struct Wirehaul {
+    name: &'static str,
+    /// What `--io` is at both ends.
+    io: &'static str,
+}
+
+impl Wirehaul {
+    /// As it comes.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { name: "wirehaul", io: "auto" }
+    }
+
+    /// With files by ordinary calls, in place of io_uring.
+    #[must_use]
+    pub const fn sync() -> Self {
+        Self { name: "sync", io: "sync" }
+    }
+}
+
+impl Default for Wirehaul {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Contestant for Wirehaul {
     fn name(&self) -> &'static str {
-        "wirehaul"
+        self.name
     }
 
     fn settings(&self) -> String {
-        "as it comes: encrypted, verified, files durable before they have their names".to_owned()
+        format!("--io {}: encrypted, verified, files durable before they have their names", self.io)
     }
 
     fn prepare(&mut self, lab: &Lab) -> Result<(), ContestantError> {
@@ -38,7 +62,9 @@ impl Contestant for Wirehaul {
                 Ok(Measurement { bytes: *bytes, seconds, ..measurement })
             }
             Job::Files { source, bytes, into } => {
-                let (measurement, _) = transfer(lab, &["--dir".as_ref(), into.as_path()], [], Some(source))?;
+                let receive: [&Path; 4] = ["--io".as_ref(), self.io.as_ref(), "--dir".as_ref(), into.as_path()];
+                let send = ["--io".to_owned(), self.io.to_owned()];
+                let (measurement, _) = transfer(lab, &receive, send, Some(source))?;
                 Ok(Measurement { bytes: *bytes, ..measurement })
             }
         }
