@@ -19,6 +19,7 @@ use pair::MIB;
 use wirehaul::clock::Clock;
 use wirehaul::crypto::{HostAcceptor, NoiseHandshake, StaticKey, local_suites};
 use wirehaul::drive::drive;
+use wirehaul::file_io::Choice;
 use wirehaul::handover::Exchange;
 use wirehaul::io::engine::FileEngine;
 use wirehaul::memory::{SessionSize, WorkerMemory};
@@ -111,7 +112,8 @@ fn transfer(file: &Path, dir: &Path, owner: usize) -> (Received, u64) {
             .map(|(at, device)| (WorkerNumber::new(at).unwrap(), device))
             .map(|(number, device)| scope.spawn(move || work(number, device)))
             .collect();
-        let sent = pair::send(file, ticket.clone(), sender_pool().unwrap(), Some(Rate::from_bits_per_sec(400_000_000)));
+        let rate = Some(Rate::from_bits_per_sec(400_000_000));
+        let sent = pair::send(file, ticket.clone(), sender_pool().unwrap(), Choice::Auto, rate);
         let of_owner = workers.remove(owner).join().unwrap();
         stop.store(true, Ordering::Relaxed);
         let of_other = workers.remove(0).join().unwrap();
