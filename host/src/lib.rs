@@ -14,7 +14,6 @@ pub mod device;
 pub mod doctor;
 #[cfg(unix)]
 pub mod drive;
-#[cfg(unix)]
 pub mod file_io;
 #[cfg(unix)]
 pub mod handover;

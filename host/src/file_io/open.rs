@@ -1,29 +1,13 @@
-//! How files are read and written: io_uring or ordinary calls, chosen once when a command starts (URING-2).
+//! The engines of a command.
 
 use thiserror::Error;
 
+use super::Choice;
 use crate::io::Job;
 use crate::io::engine::{EngineError, FileEngine};
 use crate::pools::LastingPool;
 #[cfg(target_os = "linux")]
 use crate::uring::{self, NoRing};
-
-/// Which way is asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Choice {
-    /// The fastest that works here.
-    #[default]
-    Auto,
-    /// io_uring.
-    Uring,
-    /// Ordinary calls on threads of their own.
-    Sync,
-}
-
-impl Choice {
-    /// All of them by the name that the command line has for them.
-    pub const ALL: [(&'static str, Self); 3] = [("auto", Self::Auto), ("uring", Self::Uring), ("sync", Self::Sync)];
-}
 
 /// How much is needed.
 #[derive(Clone, Copy, Debug)]
