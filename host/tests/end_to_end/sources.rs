@@ -1,6 +1,7 @@
 //! Source files that cannot be read, or do not stay as they were: they are named, and the others arrive (XFER-9).
 
 use std::fs::{self, File, Permissions};
+use std::io::Write;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -115,6 +116,10 @@ fn assert_only_c_failed(scene: &Scene, sent: Finished, received: Finished) {
         tree::assert_same_file(&scene.from(name), &scene.to(name));
     }
     assert!(!scene.to("dir/c").exists());
+    // XFER-9: once it is at rest, or gone, the rest of the tree arrives, and nothing twice.
+    let (sent, _) = scene.transfer(&["dir"]);
+    assert!(sent.summary()["resumed_bytes"].as_u64().unwrap() >= 8 * MIB, "{}", sent.output());
+    tree::assert_same(&scene.from("dir"), &scene.to("dir"));
 }
 
 #[test]
@@ -138,6 +143,36 @@ fn a_file_that_is_written_to_during_the_transfer_is_named() {
         File::options().write(true).open(path).unwrap().write_all_at(b"changed", 5 * MIB).unwrap();
     });
     assert_only_c_failed(&scene, sent, received);
+}
+
+#[test]
+fn a_file_that_grows_during_the_transfer_is_named() {
+    let _guard = shared();
+    let (scene, sent, received) = disturb(|path| {
+        File::options().append(true).open(path).unwrap().write_all(b"one more line").unwrap();
+    });
+    assert_only_c_failed(&scene, sent, received);
+}
+
+/// A disk that fails while it is read. Of this file of the kernel every read fails.
+#[test]
+fn a_file_whose_reads_fail_is_named_and_the_others_arrive() {
+    let _guard = shared();
+    let failing = "/sys/class/net/lo/speed";
+    let Err(error) = fs::read(failing) else { panic!("{failing} can be read") };
+    let scene = Scene::new();
+    data::write_file(&scene.from("file"), 1, MIB);
+    let receiver = scene.recv(&["--once"]);
+    let sent = scene.send(&["file", failing], &receiver.ticket, &[]).expect(1);
+    let received = receiver.process.wait().expect(1);
+    for finished in [&sent, &received] {
+        let named = format!("speed: it cannot be read: {error}");
+        assert!(finished.stderr.contains(&named), "{}", finished.output());
+        assert_eq!(finished.summary()["failures"], 1, "{}", finished.output());
+    }
+    tree::assert_same_file(&scene.from("file"), &scene.to("file"));
+    assert!(!scene.to("speed").exists());
+    scene.assert_no_leftovers();
 }
 
 /// A file that is put in the place of one that is being read does not get mixed with it.

@@ -4,18 +4,25 @@
 #
 # It has two sockets with a node of memory each, and two network cards that are joined. `init` puts each card into a network
 # namespace of its own, and runs one of the scenarios. A scenario says in its head which kernels it wants, 'distribution' for
-# the one of this machine's Debian and 'newer' for one of a later suite, and how many seconds it may take.
+# the one of this machine's Debian and 'newer' for one of a later suite, and how many seconds it may take; and, if it likes, which
+# disks it wants (see disks.sh) and with which values of --io it is to run.
 
 VM_FOLDER=host/tests/vm
 # What scenarios may need, with all that these need in turn.
-VM_MODULES=(virtio_pci virtio_net veth 8021q dummy tun sch_fq sch_netem)
+VM_MODULES=(
+    virtio_pci virtio_net veth 8021q dummy tun sch_fq sch_netem
+    virtio_blk virtio_console nvme loop ext4 quota_v2
+)
 # Where newer kernels come from: of the suites that have them, one that changes rarely.
 VM_NEWER_SUITE=${WIREHAUL_VM_SUITE:-trixie-backports}
 # Kinds of machines that are ready.
 VM_PREPARED=
 
+# shellcheck source=host/tests/vm/disks.sh
+source "$VM_FOLDER/disks.sh"
+
 vm_test() {
-    local scenario kind scenarios=("$@") failed=()
+    local scenario kind io scenarios=("$@") failed=()
     if ((${#scenarios[@]} == 0)); then
         mapfile -t scenarios < <(ls "$VM_FOLDER/scenarios")
     fi
@@ -27,7 +34,9 @@ vm_test() {
     for scenario in "${scenarios[@]}"; do
         for kind in $(vm_head kernel "$scenario"); do
             vm_prepare "$kind"
-            vm_run "$scenario" "$kind" || failed+=("$scenario")
+            for io in ${WIREHAUL_VM_IO:-$(vm_head io "$scenario" auto)}; do
+                vm_run "$scenario" "$kind" "$io" || failed+=("$scenario")
+            done
         done
     done
     ((${#failed[@]} == 0)) || die "these scenarios failed: ${failed[*]}"
@@ -41,6 +50,7 @@ vm_set_up() {
     need_commands "runs the virtual machine" qemu-system-x86_64=qemu-system-x86
     need_commands "makes its file system" busybox=busybox-static depmod=kmod xz=xz-utils
     need_commands "goes into the machine" dash=dash ip=iproute2
+    need_commands "makes the file systems of its disks" mkfs.ext4=e2fsprogs debugfs=e2fsprogs
     vm_build
 }
 
@@ -49,11 +59,16 @@ vm_build() {
     local target=x86_64-unknown-linux-gnu
     local build=(env "CARGO_TARGET_DIR=$(vm_cache)/cargo" "RUSTFLAGS=-C target-feature=+crt-static" cargo)
     "${build[@]}" build --package wirehaul --bin wirehaul --target "$target"
+    "${build[@]}" build --package wirehaul --example replay --target "$target"
     VM_PROGRAM=$(vm_cache)/cargo/$target/debug/wirehaul
+    VM_REPLAY=$(vm_cache)/cargo/$target/debug/examples/replay
     VM_TESTS=$("${build[@]}" test --package wirehaul --lib --no-run --target "$target" --message-format json |
         sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
     [[ -x $VM_TESTS ]] || die "cargo does not say where it put the tests"
-    cc -static -O2 -o "$(vm_cache)/leave" "$VM_FOLDER/leave.c"
+    local program
+    for program in leave quota; do
+        cc -static -O2 -o "$(vm_cache)/$program" "$VM_FOLDER/$program.c"
+    done
 }
 
 # vm_prepare KIND: a kernel and a file system for it, both once.
@@ -64,12 +79,13 @@ vm_prepare() {
     VM_PREPARED+=" $1 "
 }
 
-# vm_run SCENARIO KIND: runs it and says what came of it.
+# vm_run SCENARIO KIND IO: runs it and says what came of it.
 vm_run() {
-    local scenario=$1 kind=$2 seconds start=$SECONDS status=0
+    local scenario=$1 kind=$2 io=$3 seconds start=$SECONDS status=0
     seconds=$(vm_head seconds "$scenario")
-    say "scenario $scenario, in a machine with the kernel $(<"$(vm_kernel_folder "$kind")/release")"
-    vm_boot "$kind" "$scenario" "$seconds" || status=$?
+    say "scenario $scenario with --io $io, in a machine with the kernel $(<"$(vm_kernel_folder "$kind")/release")"
+    vm_make_disks "$(vm_head disks "$scenario" none)"
+    vm_boot "$kind" "$scenario" "$io" "$seconds" || status=$?
     # isa-debug-exit: QEMU leaves with twice what was written, and one. What was written is one more than the exit code.
     case $status in
         3) say "scenario $scenario: passed in $((SECONDS - start)) s" && return ;;
@@ -80,16 +96,16 @@ vm_run() {
     return 1
 }
 
-# vm_head WORD SCENARIO: what the scenario's head says after '# WORD:'.
+# vm_head WORD SCENARIO [DEFAULT]: what the scenario's head says after '# WORD:'.
 vm_head() {
     local said
     said=$(sed -n "s/^# $1: //p" "$VM_FOLDER/scenarios/$2")
-    [[ -n $said ]] || die "the scenario $2 does not say its $1"
+    [[ -n ${said:=${3:-}} ]] || die "the scenario $2 does not say its $1"
     echo "$said"
 }
 
 vm_boot() {
-    local kind=$1 scenario=$2 seconds=$3
+    local kind=$1 scenario=$2 io=$3 seconds=$4
     local machine=(
         -nodefaults -no-reboot -display none -monitor none -serial stdio
         -machine q35 -accel "tcg,thread=multi" -cpu max -smp "2,sockets=2,cores=1" -m 1536
@@ -97,7 +113,8 @@ vm_boot() {
         -numa "node,nodeid=0,cpus=0,memdev=m0" -numa "node,nodeid=1,cpus=1,memdev=m1" -numa "dist,src=0,dst=1,val=21"
         -device "isa-debug-exit,iobase=0xf4,iosize=4"
         -kernel "$(vm_kernel_folder "$kind")/vmlinuz" -initrd "$(vm_cache)/$kind.cpio"
-        -append "console=ttyS0 quiet panic=-1 wirehaul.scenario=$scenario"
+        -append "console=ttyS0 quiet panic=-1 wirehaul.scenario=$scenario wirehaul.io=$io"
+        "${VM_DISKS[@]}"
     )
     # A card on each node. With iommu_platform the driver maps its buffers as it does on hardware, which zero-copy takes.
     local end
@@ -174,9 +191,10 @@ vm_file_system() {
     mkdir -p "$root"/{bin,usr/bin,usr/sbin,dev,proc,sys,tmp,run,modules}
     cp -r "$VM_FOLDER"/{init,scenarios.sh,scenarios} "$root"
     cp "$(command -v busybox)" "$root/bin/busybox"
-    cp "$(vm_cache)/leave" "$root/bin/leave"
+    cp "$(vm_cache)"/{leave,quota} "$root/bin"
     strip -o "$root/bin/wirehaul" "$VM_PROGRAM"
     strip -o "$root/bin/wirehaul-tests" "$VM_TESTS"
+    strip -o "$root/bin/replay" "$VM_REPLAY"
     # The shell of busybox would run its own ip and tc.
     for program in dash ip tc; do
         vm_copy_with_libraries "$(command -v "$program")" "$root"

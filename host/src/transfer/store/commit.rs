@@ -113,8 +113,9 @@ impl CommitGroup {
         }
         let Some(root) = item.root else { return Ok(()) };
         let journal = self.files.open_journal(item.file).map_err(system("read the journal of"))?;
-        let merged = journal.map_or(Ok(None), |journal| journal.root()).map_err(system("read the journal of"))?;
-        if merged != Some(root) {
+        // Somebody has removed it, or the whole directory: that says nothing of what was sent.
+        let journal = journal.ok_or(CommitFault::System("find the journal of", Errno::NOENT))?;
+        if journal.root().map_err(system("read the journal of"))? != Some(root) {
             return Err(CommitFault::Entry(EntryError::Verification));
         }
         let file = self.files.open_staged(item.file).map_err(system("open"))?;
