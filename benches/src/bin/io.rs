@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use clap::Parser;
 use serde_json::{Value, json};
+use wirehaul_benches::io::fio::Fio;
 use wirehaul_benches::io::names::{NamesRun, by_ring, by_threads};
 use wirehaul_benches::io::ours::Ours;
 use wirehaul_benches::io::subject::Subject;
-use wirehaul_benches::io::{IoError, Load, Run, Scenario, fio, threads};
+use wirehaul_benches::io::{IoError, Load, Run, Scenario, threads};
 use wirehaul_benches::machine::Machine;
 use wirehaul_benches::scratch::Scratch;
 use wirehaul_benches::stats::{median, range};
@@ -124,14 +125,16 @@ fn rates(arguments: &Arguments, ours: &Ours, dir: &Path, in_memory: bool) -> Res
 fn take_turns(arguments: &Arguments, ours: &Ours, subject: &Subject, load: Load) -> Result<[Vec<Run>; 3], IoError> {
     let time = Duration::from_secs_f64(arguments.seconds.max(0.1));
     let mut runs = [const { Vec::new() }; 3];
+    let others = !arguments.only_ours;
+    let fio = others.then(|| said("fio", Fio::prepare(subject, load, arguments.iopoll))).flatten();
     for round in 0..arguments.rounds.max(1) {
         for turn in 0..NAMES.len() {
             let who = (round + turn) % NAMES.len();
             let run = match who {
                 0 => Some(ours.run(subject, load, time, arguments.iopoll)?),
-                _ if arguments.only_ours => None,
-                1 => said("fio", fio::run(subject, load, time, arguments.iopoll)),
-                _ => said("threads", threads::run(subject, load, time)),
+                1 => fio.as_ref().and_then(|fio| said("fio", fio.run(time))),
+                _ if others => said("threads", threads::run(subject, load, time)),
+                _ => None,
             };
             runs[who].extend(run);
         }
@@ -139,8 +142,8 @@ fn take_turns(arguments: &Arguments, ours: &Ours, subject: &Subject, load: Load)
     Ok(runs)
 }
 
-fn said(who: &str, run: Result<Run, IoError>) -> Option<Run> {
-    run.map_err(|error| eprintln!("io: {who}: {error}")).ok()
+fn said<T>(who: &str, result: Result<T, IoError>) -> Option<T> {
+    result.map_err(|error| eprintln!("io: {who}: {error}")).ok()
 }
 
 /// Medians of one load.
@@ -159,9 +162,13 @@ impl<'a> Line<'a> {
         median(&self.runs[who].iter().filter_map(value).collect::<Vec<_>>())
     }
 
-    /// Our rate as a share of fio's, and our CPU time.
+    /// Our rate as a share of fio's, and our CPU time: of each round, since the machine may be faster in one than in another;
+    /// and of these the median.
     fn of_fio(&self) -> Option<(f64, f64)> {
-        let share = |value: fn(&Run) -> f64| Some(self.of(0, |r| Some(value(r)))? / self.of(1, |r| Some(value(r)))?);
+        let share = |value: fn(&Run) -> f64| {
+            let rounds = self.runs[0].iter().zip(&self.runs[1]);
+            median(&rounds.map(|(ours, fio)| value(ours) / value(fio)).collect::<Vec<_>>())
+        };
         Some((share(|run| run.iops)?, share(|run| run.cpu_us)?))
     }
 

@@ -7,6 +7,8 @@ pub mod ours;
 pub mod subject;
 pub mod threads;
 
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
 use serde::Serialize;
 
 /// What is done again and again.
@@ -149,12 +151,14 @@ impl Offsets {
     }
 }
 
-/// User and system time of this process so far, in seconds.
+/// User and system time of this process so far, with the kernel's threads that work for it, in seconds.
 #[must_use]
 pub fn cpu_seconds() -> f64 {
-    use nix::sys::resource::{UsageWho, getrusage};
-    use nix::sys::time::TimeValLike as _;
-    getrusage(UsageWho::RUSAGE_SELF).map_or(0.0, |usage| {
+    cpu_seconds_of(UsageWho::RUSAGE_SELF)
+}
+
+fn cpu_seconds_of(who: UsageWho) -> f64 {
+    getrusage(who).map_or(0.0, |usage| {
         let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
         micros as f64 / 1e6
     })

@@ -1,5 +1,8 @@
 //! Why there is no ring, and what to do about it.
 
+#[cfg(test)]
+mod tests;
+
 use rustix::io::Errno;
 use thiserror::Error;
 use wirehaul_core::disk::Refusal;
