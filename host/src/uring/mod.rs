@@ -18,6 +18,8 @@ mod queue;
 mod refusal;
 mod ring;
 pub mod scripted;
+#[cfg(test)]
+mod umem_tests;
 
 pub use buffers::Region;
 pub use kernel::{KernelRing, KernelSystem};
