@@ -25,6 +25,8 @@ mod refusal;
 mod ring;
 pub mod scripted;
 mod tasks;
+#[cfg(test)]
+mod umem_tests;
 
 pub use buffers::Region;
 pub use engine::{NoRing, Settings, start};

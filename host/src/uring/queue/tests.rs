@@ -344,3 +344,51 @@ fn a_closed_file_is_closed_in_the_kernel_too() {
     let all = std::io::read_to_string(reader).unwrap();
     assert_eq!(all.len(), 30);
 }
+
+/// What cannot be polled is not; whether anything can depends on the device.
+#[test]
+fn a_queue_that_is_to_poll_works_whatever_the_device_can() {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let options = QueueOptions { iopoll: true, ..QueueOptions::default() };
+    let Some(mut queue) = queue(&options) else { return };
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a");
+    let open = |flags| fs::File::options().read(true).write(true).create(true).custom_flags(flags).open(&path);
+    for flags in [libc::O_DIRECT, 0] {
+        // Not every file system has direct transfers.
+        let Ok(file) = open(flags) else { continue };
+        let file = Arc::new(File::new(file.into()));
+        for at in 0..50 {
+            queue.submit(write(&file, buffer(4096, at as u8), at * 4096), at).unwrap();
+        }
+        for _ in 0..50 {
+            assert_eq!(bytes(next(&mut queue).result), 4096);
+        }
+        assert!(done(&mut queue, Operation::SyncData { file: file.clone() }).is_ok());
+        let all = fs::read(&path).unwrap();
+        assert!(all.chunks(4096).enumerate().all(|(at, part)| *part == *buffer(4096, at as u8)));
+    }
+    assert!(matches!(queue.polling_refused(), Some(Errno::OPNOTSUPP | Errno::INVAL)), "a plain file cannot be polled");
+}
+
+/// URING-3: the end of a file that is read past the page cache lies between two boundaries.
+#[test]
+fn a_direct_read_ends_with_the_file() {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let Some(mut queue) = queue(&QueueOptions::default()) else { return };
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("a"), &*buffer(5000, 1)).unwrap();
+    let Ok(file) = fs::File::options().read(true).custom_flags(libc::O_DIRECT).open(dir.path().join("a")) else {
+        return;
+    };
+    let file = Arc::new(File::new(file.into()));
+    for (len, offset, expected) in [(8192, 0, 5000), (4096, 4096, 904), (4096, 8192, 0), (4096, 0, 4096)] {
+        queue.submit(read(&file, len, offset), 0).unwrap();
+        let Finished { operation: Operation::Read { buffer: got, .. }, result, .. } = next(&mut queue) else {
+            panic!()
+        };
+        assert_eq!(bytes(result), expected);
+        let from = offset as usize;
+        assert_eq!(got[..expected as usize], buffer(5000, 1)[from.min(5000)..from.min(5000) + expected as usize]);
+    }
+}
