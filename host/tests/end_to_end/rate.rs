@@ -36,5 +36,11 @@ fn the_cap_holds_and_also_after_a_resume() {
     // What the first run may have sent at most, had it started at once.
     assert!((1_000_000..10_500_000).contains(&resumed), "{resumed} bytes in the first 1.5 s");
     let share = share_of_cap(&sent);
-    assert!((0.85..1.05).contains(&share), "{share} of the cap: {}", sent.output());
+    assert!(share < 1.05, "{share} of the cap: {}", sent.output());
+    // Without the time that the receiver's disk takes for what is there already, which this test knows nothing of.
+    let progress = sent.events("progress");
+    let moving = progress.iter().rev().filter(|event| event["stage"] == "moving");
+    let rates: Vec<_> = moving.filter_map(|event| event["bits_per_s"].as_f64()).collect();
+    let fastest = rates.iter().copied().fold(0.0, f64::max) * WIRE_BYTES_PER_FILE_BYTE / CAP_BITS_PER_SEC;
+    assert!(fastest > 0.85, "{fastest} of the cap at best: {}", sent.output());
 }
