@@ -39,8 +39,9 @@ fn the_cap_holds_and_also_after_a_resume() {
     assert!(share < 1.05, "{share} of the cap: {}", sent.output());
     // Without the time that the receiver's disk takes for what is there already, which this test knows nothing of.
     let progress = sent.events("progress");
-    let moving = progress.iter().rev().filter(|event| event["stage"] == "moving");
-    let rates: Vec<_> = moving.filter_map(|event| event["bits_per_s"].as_f64()).collect();
-    let fastest = rates.iter().copied().fold(0.0, f64::max) * WIRE_BYTES_PER_FILE_BYTE / CAP_BITS_PER_SEC;
-    assert!(fastest > 0.85, "{fastest} of the cap at best: {}", sent.output());
+    let moving = progress.iter().filter(|event| event["stage"] == "moving");
+    let mut rates: Vec<_> = moving.filter_map(|event| event["bits_per_s"].as_u64()).collect();
+    rates.sort_unstable();
+    let median = rates[rates.len() / 2] as f64 * WIRE_BYTES_PER_FILE_BYTE / CAP_BITS_PER_SEC;
+    assert!((0.85..1.1).contains(&median), "{median} of the cap: {}", sent.output());
 }
