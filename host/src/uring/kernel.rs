@@ -66,6 +66,9 @@ impl System for KernelSystem {
     }
 }
 
+/// A year or so.
+const LONGEST_WAIT: Duration = Duration::from_secs(1 << 25);
+
 /// Every code that is used, and what it is for.
 const OPERATIONS: [(u8, &str); 15] = [
     (opcode::Read::CODE, "read"),
@@ -128,7 +131,8 @@ impl Ring for KernelRing {
             None => submitter.submit(),
             Some(Duration::MAX) => submitter.submit_and_wait(1),
             Some(time) => {
-                let time = Timespec::from(time);
+                // Beyond what the kernel's clock counts, a time is an error.
+                let time = Timespec::from(time.min(LONGEST_WAIT));
                 submitter.submit_with_args(1, &SubmitArgs::new().timespec(&time))
             }
         };

@@ -248,13 +248,17 @@ impl<R: Ring> Queue<R> {
         self.polled += u32::from(is_polled);
         let under_way = UnderWay { operation, tag, state, target, ring: ring as u8 };
         let (token, under_way) = self.flight.begin(under_way).map_err(|under_way| under_way.operation)?;
-        if let Some(entry) = under_way.entry(token, &self.regions) {
+        let is_queued = under_way.entry(token, &self.regions).is_some_and(|entry| {
             // SAFETY: what the entry points to belongs to the operation (memory, names, the answer's place; the descriptors are
             // those of files that it holds), on the heap or in a slot, so that it stays where it is while the operation moves.
             // The operation lies in the table and leaves it in `land` alone, with the completion of this token, or never
             // (`drop`). Nobody gets a reference to it meanwhile: `land` looks at it after the completion only.
-            let is_queued = unsafe { self.rings[ring].push(&entry) };
-            debug_assert!(is_queued, "a ring has as many places as there are operations");
+            unsafe { self.rings[ring].push(&entry) }
+        });
+        if !is_queued {
+            // A ring has as many places as there are operations, and each operation is one entry.
+            self.withdraw(token);
+            return Ok(());
         }
         if self.batches[ring].queue(self.flight.count()) {
             let _ = self.show(ring, None);
@@ -318,6 +322,25 @@ impl<R: Ring> Queue<R> {
         }
     }
 
+    /// Takes back what the kernel was not told of.
+    #[cold]
+    fn withdraw(&mut self, token: Token) {
+        if let Some(over) = self.flight.withdraw(token) {
+            let finished = self.finished(over, Err(Errno::INVAL));
+            self.spoilt.push_back(finished);
+        }
+    }
+
+    /// An operation that has left the table.
+    #[inline]
+    fn finished(&mut self, over: UnderWay, result: Result<Output, Errno>) -> Finished {
+        let UnderWay { operation, tag, target, ring, .. } = over;
+        self.files.release(target, &mut self.rings);
+        self.watching -= u32::from(operation.is_watch());
+        self.polled -= u32::from(usize::from(ring) == POLLED);
+        Finished { tag, operation, result }
+    }
+
     /// Enters both rings in turn until one has something, or the time is over.
     fn spin(&mut self, wait: Option<Duration>) -> Result<(), Errno> {
         let clock = Clock::start();
@@ -351,20 +374,20 @@ impl<R: Ring> Queue<R> {
                 outcome = over;
                 return true;
             }
-            let Some(entry) = under_way.entry(next, regions) else { return true };
-            // SAFETY: as in `submit`, with another token: the completion of the one before has come.
-            let is_queued = unsafe { rings[usize::from(under_way.ring)].push(&entry) };
-            debug_assert!(is_queued, "an operation has its place in the ring until it is finished");
-            let _ = batches[usize::from(under_way.ring)].queue(u32::MAX);
-            false
+            let ring = usize::from(under_way.ring);
+            let is_queued = under_way.entry(next, regions).is_some_and(|entry| {
+                // SAFETY: as in `submit`, with another token: the completion of the one before has come.
+                unsafe { rings[ring].push(&entry) }
+            });
+            if is_queued {
+                let _ = batches[ring].queue(u32::MAX);
+            }
+            !is_queued
         });
         match landing {
-            Landing::Ended(UnderWay { operation, tag, target, .. }) => {
-                self.files.release(target, &mut self.rings);
-                self.watching -= u32::from(operation.is_watch());
-                self.polled -= u32::from(ring == POLLED);
+            Landing::Ended(over) => {
                 self.statistics.finished += 1;
-                Some(Finished { tag, operation, result: outcome })
+                Some(self.finished(over, outcome))
             }
             Landing::Again => {
                 self.statistics.repeated += 1;
