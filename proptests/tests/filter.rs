@@ -6,12 +6,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use wirehaul_core::filter::asm::Instruction;
-use wirehaul_core::filter::{Maps, PortKey, Verdict, port_filter};
+use wirehaul_core::filter::{Front, Maps, PortKey, Verdict, port_filter};
 use wirehaul_proptests::choices::Choices;
 use wirehaul_proptests::filtering::{OPEN, cases, cases_as_text, is_ours};
 use wirehaul_proptests::frames::Frame;
@@ -19,6 +20,7 @@ use wirehaul_proptests::frames::Frame;
 /// File descriptors that the interpreter takes for the maps.
 const PORTS: i32 = 1001;
 const SOCKETS: i32 = 1002;
+const FRONT: i32 = 1003;
 /// The only queue with a socket.
 const BOUND_QUEUE: u32 = 3;
 
@@ -44,15 +46,23 @@ fn redirect(map: u64, index: u64, flags: u64, _: u64, _: u64) -> u64 {
     Verdict::Redirect as u64
 }
 
-/// The program with what the kernel, too, replaces when it loads one.
+/// The program with what the kernel, too, replaces when it loads one: the array's descriptor by where its value lies.
 ///
 /// The context has addresses of 32 bits, for which the kernel loads pointers from structures of its own: here from 8-byte
 /// fields. And a function of the interpreter cannot read memory without `unsafe`: it gets the key in registers.
-fn for_interpreter(program: &[Instruction]) -> Vec<u8> {
+fn for_interpreter(program: &[Instruction], front: u64) -> Vec<u8> {
     const LOAD_WORD: u8 = 0x61;
     const LOAD_DOUBLE: u8 = 0x79;
     const CALL: u8 = 0x85;
-    let replace = |instruction: &Instruction| match (instruction.opcode, instruction.source, instruction.immediate) {
+    const LOAD_NUMBER: u8 = 0x18;
+    const MAP_VALUE: u8 = 2;
+    let after_value =
+        |index: usize| program[..index].last().is_some_and(|i| (i.opcode, i.source) == (LOAD_NUMBER, MAP_VALUE));
+    let replace = |(index, instruction): (usize, &Instruction)| match (
+        instruction.opcode,
+        instruction.source,
+        instruction.immediate,
+    ) {
         (LOAD_WORD, 1, _) => {
             let offset = match instruction.offset {
                 0 => 0,
@@ -67,9 +77,14 @@ fn for_interpreter(program: &[Instruction]) -> Vec<u8> {
                 |destination, offset, opcode| Instruction { opcode, destination, source: 2, offset, immediate: 0 };
             vec![load(4, 16, LOAD_WORD), load(3, 8, LOAD_DOUBLE), load(2, 0, LOAD_DOUBLE), *instruction]
         }
+        (LOAD_NUMBER, MAP_VALUE, map) => {
+            assert_eq!(map, FRONT);
+            vec![Instruction { source: 0, immediate: front as i32, ..*instruction }]
+        }
+        (0, ..) if after_value(index) => vec![Instruction { immediate: (front >> 32) as i32, ..*instruction }],
         _ => vec![*instruction],
     };
-    let replaced: Vec<_> = program.iter().map(replace).collect();
+    let replaced: Vec<_> = program.iter().enumerate().map(replace).collect();
     let place = |index: usize| replaced[..index].iter().map(Vec::len).sum::<usize>();
     let mut bytes = Vec::new();
     for (index, group) in replaced.iter().enumerate() {
@@ -85,8 +100,14 @@ fn for_interpreter(program: &[Instruction]) -> Vec<u8> {
     bytes
 }
 
+/// What the filter is open for.
+fn open() -> impl Iterator<Item = SocketAddr> {
+    OPEN.iter().map(|address| address.parse().unwrap())
+}
+
 struct Interpreter {
     program: Vec<u8>,
+    front: Box<[u8; Front::BYTES]>,
 }
 
 impl Interpreter {
@@ -95,10 +116,18 @@ impl Interpreter {
     }
 
     fn up_to(longest: u16) -> Self {
-        let keys = OPEN.iter().map(|address| address.parse().unwrap());
-        let keys = keys.map(|address: std::net::SocketAddr| PortKey::udp(address.ip(), address.port()).bytes());
-        OPEN_KEYS.set(keys.collect());
-        Self { program: for_interpreter(&port_filter(Maps { ports: PORTS, sockets: SOCKETS }, longest).unwrap()) }
+        let mut front = Front::default();
+        for address in open() {
+            front.add(address.ip(), address.port());
+        }
+        Self::with(longest, front)
+    }
+
+    fn with(longest: u16, front: Front) -> Self {
+        OPEN_KEYS.set(open().map(|address| PortKey::udp(address.ip(), address.port()).bytes()).collect());
+        let front = Box::new(front.bytes());
+        let program = port_filter(Maps { ports: PORTS, front: FRONT, sockets: SOCKETS }, longest).unwrap();
+        Self { program: for_interpreter(&program, front.as_ptr().addr() as u64), front }
     }
 
     /// What the filter says of a frame on this queue. The interpreter fails on reads outside of frame, context and stack.
@@ -106,6 +135,8 @@ impl Interpreter {
         let mut machine = rbpf::EbpfVmMbuff::new(Some(&self.program)).unwrap();
         machine.register_helper(1, look_up).unwrap();
         machine.register_helper(51, redirect).unwrap();
+        let places = self.front.as_ptr().addr() as u64;
+        machine.register_allowed_memory(places..places + Front::BYTES as u64);
         // As large as the frame, so that a read past its end is seen.
         let frame: Box<[u8]> = frame.into();
         let start = frame.as_ptr().addr() as u64;
@@ -133,6 +164,35 @@ fn every_case_is_redirected_or_passed_as_the_oracle_says() {
         interpreter.check(&frame, &name);
         (0..frame.len().min(14)).for_each(|length| interpreter.check(&frame[..length], &name));
     }
+}
+
+/// A pair need not have a place in front: what has none is found in the hash map, and who has one is the only one that it is for.
+#[test]
+fn a_pair_is_found_wherever_its_place_is() {
+    let pairs: Vec<_> = open().filter(SocketAddr::is_ipv4).collect();
+    let strangers: Vec<SocketAddr> = (3..6).map(|last| SocketAddr::from(([10, 74, 0, last], 9))).collect();
+    for places in [vec![], pairs[..1].to_vec(), pairs[1..].to_vec(), [strangers, pairs].concat()] {
+        let mut front = Front::default();
+        for address in &places {
+            front.add(address.ip(), address.port());
+        }
+        let interpreter = Interpreter::with(u16::MAX, front);
+        for (name, frame) in cases() {
+            interpreter.check(&frame, &name);
+        }
+    }
+}
+
+/// A hit in front asks no map.
+#[test]
+fn a_pair_in_front_needs_no_look_up() {
+    let (_, frame) = cases().into_iter().find(|(name, _)| name == "ipv4-plain").unwrap();
+    let interpreter = Interpreter::new();
+    OPEN_KEYS.set(Vec::new());
+    assert_eq!(interpreter.run(&frame, BOUND_QUEUE), Verdict::Redirect);
+    let interpreter = Interpreter::with(u16::MAX, Front::default());
+    OPEN_KEYS.set(Vec::new());
+    assert_eq!(interpreter.run(&frame, BOUND_QUEUE), Verdict::Pass);
 }
 
 /// What no frame holds is the kernel's, to the byte: a peer on the same machine may hand over many datagrams in one.
@@ -191,7 +251,7 @@ proptest! {
     #[test]
     fn any_datagram_is_found_out(bytes in vec(any::<u8>(), 0..200), to in 0..4_usize, cut in 0..100_usize) {
         let mut frame = Frame::draw(&mut Choices::Bytes(&bytes));
-        if let Some(Ok(open)) = OPEN.get(to).map(|open| open.parse::<std::net::SocketAddr>())
+        if let Some(Ok(open)) = OPEN.get(to).map(|open| open.parse::<SocketAddr>())
             && open.is_ipv4() == frame.destination.is_ipv4()
         {
             (frame.destination, frame.ports.1) = (open.ip(), open.port());

@@ -2,14 +2,17 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use serde_json::json;
+use wirehaul_benches::interrupt;
 use wirehaul_benches::stats::{median, range};
+use wirehaul_benches::xdp::contest::{Comparison, Contestant, Scenario};
 use wirehaul_benches::xdp::cost::{WORKS, Work, measure, run};
 use wirehaul_benches::xdp::role::{RoleArgs, play};
 use wirehaul_benches::xdp::transfer::{Transfers, WAYS};
-use wirehaul_benches::xdp::veth::{Contestant, Lab, Scenario};
+use wirehaul_benches::xdp::veth::{Extent, Lab, VethError, count};
 
 /// What a packet may cost, in nanoseconds, in each direction.
 const TARGET_NS: f64 = 15.0;
@@ -22,12 +25,24 @@ struct Arguments {
     /// Batches of 64 packets per cost
     #[arg(long, default_value_t = 20_000)]
     batches: usize,
-    /// Times that each rate is taken
+    /// How often all processes of a comparison of rates are started anew
+    #[arg(long, default_value_t = 12)]
+    starts: usize,
+    /// Pairs of slices between two starts
+    #[arg(long, default_value_t = 6)]
+    pairs: usize,
+    /// Milliseconds of a slice
+    #[arg(long, default_value_t = 500)]
+    slice: u64,
+    /// Only this scenario
+    #[arg(long)]
+    scenario: Option<Scenario>,
+    /// Compare ours with itself, which shows how well the method tells equals
+    #[arg(long)]
+    control: bool,
+    /// Times that each transfer is done
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Seconds for each
-    #[arg(long, default_value_t = 3)]
-    seconds: u64,
     /// Only the costs, without any network
     #[arg(long)]
     costs: bool,
@@ -53,19 +68,30 @@ enum Command {
     /// Plays one end of a pair
     #[command(hide = true)]
     Role(RoleArgs),
+    /// Reads the counters of interfaces
+    #[command(hide = true)]
+    Count,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(Command::Role(args)) = &arguments.command {
-        return match play(args) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&error.to_string()),
-        };
+    match &arguments.command {
+        Some(Command::Role(args)) => return exit_code(play(args)),
+        Some(Command::Count) => return exit_code(count()),
+        None => {}
     }
     if let Some(work) = arguments.only {
         let _ = run(work, arguments.batches);
         return ExitCode::SUCCESS;
+    }
+    if let Err(error) = interrupt::install() {
+        return fail(&error.to_string());
+    }
+    if arguments.scenario.is_some() {
+        return match rates(&arguments) {
+            Ok(rates) => print_json(&arguments, &json!({ "rates": rates })),
+            Err(error) => fail(&error.to_string()),
+        };
     }
     let costs: Vec<_> = WORKS.into_iter().filter_map(|work| measure(work, arguments.batches.max(1))).collect();
     if !arguments.json {
@@ -78,7 +104,7 @@ fn main() -> ExitCode {
     if arguments.costs {
         return print_json(&arguments, &json!({ "costs": costs }));
     }
-    match rates(&arguments).and_then(|rates| Ok((rates, transfers(&arguments)?))) {
+    match rates(&arguments).map_err(|error| error.to_string()).and_then(|rates| Ok((rates, transfers(&arguments)?))) {
         Ok((rates, transfers)) => {
             print_json(&arguments, &json!({ "costs": costs, "rates": rates, "transfers": transfers }))
         }
@@ -111,38 +137,68 @@ fn transfers(arguments: &Arguments) -> Result<serde_json::Value, String> {
     Ok(json!(found))
 }
 
-/// Every contestant of every scenario in turn, so often; prints medians, ranges, and ours beside the others.
-fn rates(arguments: &Arguments) -> Result<serde_json::Value, String> {
-    let lab = Lab::new(arguments.skb, arguments.seconds.max(1)).map_err(|error| error.to_string())?;
+/// Ours beside every rival in every scenario. A rival that is not there is said, and left out.
+fn rates(arguments: &Arguments) -> Result<Vec<Comparison>, VethError> {
+    let mut lab = Lab::new(arguments.skb)?;
+    let slice = Duration::from_millis(arguments.slice.max(100));
+    let extent = Extent { starts: arguments.starts.max(1), pairs: arguments.pairs.max(1), slice };
     let mut found = Vec::new();
-    for scenario in Scenario::ALL {
-        let contestants = scenario.contestants();
-        let mut rates = vec![Vec::new(); contestants.len()];
-        for _ in 0..arguments.rounds.max(1) {
-            for (who, rates) in contestants.iter().zip(&mut rates) {
-                match lab.measure(scenario, *who) {
-                    Ok(rate) => rates.push(rate),
-                    Err(error) if *who == Contestant::Wirehaul => return Err(error.to_string()),
-                    Err(error) => eprintln!("xdp: {}: {error}", who.name()),
-                }
-            }
+    for scenario in Scenario::ALL.into_iter().filter(|scenario| arguments.scenario.is_none_or(|only| only == *scenario))
+    {
+        if arguments.skb && scenario == Scenario::Receive {
+            eprintln!(
+                "xdp: {} is left out: behind the driver nobody counts what a socket had no room for",
+                scenario.name()
+            );
+            continue;
         }
-        let ours = rates.first().and_then(|rates| median(rates)).unwrap_or_default();
-        for (who, rates) in contestants.iter().zip(&rates) {
-            let (Some(rate), Some((low, high))) = (median(rates), range(rates)) else { continue };
-            if !arguments.json {
-                println!(
-                    "{:<18} {:<10} {:>9.0} packets/s ({low:.0} to {high:.0})   ours is {:.2}x",
-                    scenario.name(),
-                    who.name(),
-                    rate,
-                    ours / rate
-                );
+        let rivals = if arguments.control { &[Contestant::Wirehaul] } else { scenario.rivals() };
+        for rival in rivals {
+            match lab.compare(scenario, *rival, extent) {
+                Ok(comparison) => {
+                    if !arguments.json {
+                        print_comparison(&comparison);
+                    }
+                    found.push(comparison);
+                }
+                Err(error @ VethError::NoPeer) => eprintln!("xdp: {}: {error}", rival.name()),
+                Err(error) => return Err(error),
             }
-            found.push(json!({ "scenario": scenario, "who": who, "packets_per_s": rate, "ratio": ours / rate }));
         }
     }
-    Ok(json!(found))
+    Ok(found)
+}
+
+fn print_comparison(comparison: &Comparison) {
+    let Some(ratios) = comparison.ratios() else { return };
+    let [ours, theirs] = comparison.medians();
+    let ([low, high], [smallest, largest]) = (ratios.quartiles, ratios.range);
+    println!(
+        "{:<17} ours is {:.3}x of {:<9} (quartiles {low:.3} and {high:.3}, from {smallest:.3} to {largest:.3}; {} pairs, {} more were disturbed)",
+        comparison.scenario.name(),
+        ratios.median,
+        comparison.rival.name(),
+        comparison.pairs.len(),
+        comparison.disturbed,
+    );
+    let starts: Vec<String> = comparison.by_start().iter().map(|ratio| format!("{ratio:.2}")).collect();
+    println!(
+        "{:<17} {:.0} and {:.0} packets/s; no room at the socket for {:.0} and {:.0} more; by start: {}",
+        "",
+        ours.packets_per_s,
+        theirs.packets_per_s,
+        ours.dropped_per_s,
+        theirs.dropped_per_s,
+        starts.join(" "),
+    );
+}
+
+/// How a part that is played ended.
+fn exit_code<E: std::fmt::Display>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error.to_string()),
+    }
 }
 
 fn print_json(arguments: &Arguments, found: &serde_json::Value) -> ExitCode {

@@ -1,7 +1,9 @@
 //! What AF_XDP costs (`./x bench xdp`): this end of the rings alone, and packets per second over a veth pair next to others.
 
+pub mod contest;
 pub mod cost;
 pub mod peer;
+pub mod player;
 pub mod role;
 pub mod transfer;
 pub mod veth;

@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Args, ValueEnum};
 use quinn_udp::{Transmit, UdpSocketState};
@@ -12,13 +13,12 @@ use wirehaul::xdp::{Datapath, Mode, Port};
 use wirehaul_core::wire::net::MacAddress;
 
 use super::{FRAME_BYTES, PORT, write_frame};
-use crate::clock::Stopwatch;
 
 /// Packets per call.
 const BATCH: usize = 64;
 /// Frames that the kernel has for packets to come: they fit into the second cache.
-const LENT: u32 = 512;
-/// How many packets pass between two looks at the clock.
+pub const LENT: u32 = 512;
+/// How many packets pass between two looks whether it is time to end.
 const BETWEEN_LOOKS: usize = 16 * BATCH;
 
 /// What this end does.
@@ -48,15 +48,18 @@ pub struct RoleArgs {
     /// The kernel runs the filter behind the driver
     #[arg(long)]
     pub skb: bool,
-    /// For how long
-    #[arg(long)]
-    pub seconds: f64,
     /// Own address
     #[arg(long)]
     pub own: Ipv4Addr,
     /// The other's address
     #[arg(long)]
     pub other: Ipv4Addr,
+    /// The address whose packets come to the socket, if it is not the own one
+    #[arg(long)]
+    pub taken: Option<Ipv4Addr>,
+    /// Frames that the kernel has for packets to come
+    #[arg(long, default_value_t = LENT)]
+    pub lent: u32,
     /// The other's hardware address
     #[arg(long, value_parser = parse_mac)]
     pub other_mac: MacAddress,
@@ -81,43 +84,55 @@ pub enum RoleError {
     Os(#[from] io::Error),
 }
 
-/// Plays the role and prints what was done as one line of JSON: packets, seconds, system calls.
+/// Plays the role until its standard input ends, and prints how many packets that were as one line of JSON.
 ///
 /// # Errors
 /// [`RoleError`].
 pub fn play(args: &RoleArgs) -> Result<(), RoleError> {
-    let length = Duration::from_secs_f64(args.seconds);
-    let (packets, seconds) = match args.role {
-        Role::Sendmmsg => send_datagrams(args, length)?,
-        Role::Gso => send_segmented(args, length)?,
+    let end = &*at_the_end_of_input();
+    let packets = match args.role {
+        Role::Sendmmsg => send_datagrams(args, end)?,
+        Role::Gso => send_segmented(args, end)?,
         Role::Send | Role::Drop | Role::Forward => {
             let interface = Interface::by_name(&args.iface)?;
             let mode = if args.skb { Mode::Generic } else { Mode::Copy };
-            let datapath = Datapath::open(&interface, mode, SocketAddr::new(args.own.into(), PORT))?;
+            let taken = args.taken.unwrap_or(args.own);
+            let datapath = Datapath::open(&interface, mode, SocketAddr::new(taken.into(), PORT))?;
             let mut port = datapath.port(0)?;
             let own = MacAddress(interface.mac.unwrap_or_default());
-            port.set_lent(LENT);
+            port.set_lent(args.lent);
             println!("{}", json!({ "type": "ready" }));
-            let done = match args.role {
-                Role::Send => send(&mut port, args, own, length),
-                Role::Drop => drop_all(&mut port, length),
-                _ => forward(&mut port, length),
+            let packets = match args.role {
+                Role::Send => send(&mut port, args, own, end),
+                Role::Drop => drop_all(&mut port, end),
+                _ => forward(&mut port, end),
             };
             let frames = port.whereabouts();
             assert_eq!(frames.held(), 0, "a frame was lost: {frames:?}");
-            done
+            packets
         }
     };
-    println!("{}", json!({ "type": "summary", "packets": packets, "seconds": seconds }));
+    println!("{}", json!({ "type": "summary", "packets": packets }));
     Ok(())
 }
 
-fn send(port: &mut Port, args: &RoleArgs, own: MacAddress, length: Duration) -> (u64, f64) {
+/// What becomes true when whoever started this process closes its standard input, or is gone.
+fn at_the_end_of_input() -> Arc<AtomicBool> {
+    let end = Arc::new(AtomicBool::new(false));
+    let raised = Arc::clone(&end);
+    std::thread::spawn(move || {
+        // Nothing is read that matters, and an error is an end as well.
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        raised.store(true, Ordering::Relaxed);
+    });
+    end
+}
+
+fn send(port: &mut Port, args: &RoleArgs, own: MacAddress, end: &AtomicBool) -> u64 {
     let mut frame = [0; FRAME_BYTES];
     assert!(write_frame(&mut frame, [own, args.other_mac], [args.own, args.other]), "the headers fit");
-    let watch = Stopwatch::start();
     let mut packets = 0;
-    while watch.elapsed() < length {
+    while !end.load(Ordering::Relaxed) {
         for _ in 0..BETWEEN_LOOKS / BATCH {
             for _ in 0..BATCH {
                 let sent = port.transmit(|bytes| {
@@ -129,32 +144,21 @@ fn send(port: &mut Port, args: &RoleArgs, own: MacAddress, length: Duration) -> 
             port.flush();
         }
     }
-    (packets, watch.seconds())
+    packets
 }
 
-/// Looks at the ring all the time, as xdpsock does: a receiver that sleeps has the sender's CPU wake it. Prints each second's
-/// packets.
-fn drop_all(port: &mut Port, length: Duration) -> (u64, f64) {
-    let (watch, mut second) = (Stopwatch::start(), Stopwatch::start());
-    let (mut packets, mut in_second) = (0, 0);
-    while watch.elapsed() < length {
-        for _ in 0..BATCH {
-            in_second += port.receive(BATCH, |_| ()) as u64;
-        }
-        let seconds = second.seconds();
-        if seconds >= 1.0 {
-            println!("{}", json!({ "type": "rate", "packets_per_s": in_second as f64 / seconds }));
-            packets += in_second;
-            (second, in_second) = (Stopwatch::start(), 0);
-        }
-    }
-    (packets + in_second, watch.seconds())
-}
-
-fn forward(port: &mut Port, length: Duration) -> (u64, f64) {
-    let watch = Stopwatch::start();
+/// Looks at the ring all the time, as xdpsock does: a receiver that sleeps has the sender's CPU wake it.
+fn drop_all(port: &mut Port, end: &AtomicBool) -> u64 {
     let mut packets = 0;
-    while watch.elapsed() < length {
+    while !end.load(Ordering::Relaxed) {
+        packets += port.receive(BATCH, |_| ()) as u64;
+    }
+    packets
+}
+
+fn forward(port: &mut Port, end: &AtomicBool) -> u64 {
+    let mut packets = 0;
+    while !end.load(Ordering::Relaxed) {
         let (count, forwarded) = port.forward(|frame| {
             let Some((macs, _)) = frame.split_first_chunk_mut::<12>() else { return false };
             let (to, from) = macs.split_at_mut(6);
@@ -169,7 +173,7 @@ fn forward(port: &mut Port, length: Duration) -> (u64, f64) {
             port.reap();
         }
     }
-    (packets, watch.seconds())
+    packets
 }
 
 fn socket(args: &RoleArgs) -> io::Result<std::net::UdpSocket> {
@@ -178,7 +182,7 @@ fn socket(args: &RoleArgs) -> io::Result<std::net::UdpSocket> {
     Ok(socket)
 }
 
-fn send_datagrams(args: &RoleArgs, length: Duration) -> io::Result<(u64, f64)> {
+fn send_datagrams(args: &RoleArgs, end: &AtomicBool) -> io::Result<u64> {
     use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, sendmmsg};
     use std::io::IoSlice;
     use std::os::fd::AsRawFd;
@@ -188,18 +192,17 @@ fn send_datagrams(args: &RoleArgs, length: Duration) -> io::Result<(u64, f64)> {
     let addresses = [Some(SockaddrIn::new(other[0], other[1], other[2], other[3], PORT)); BATCH];
     let slices = [[IoSlice::new(&payload)]; BATCH];
     let mut headers = MultiHeaders::preallocate(BATCH, None);
-    let watch = Stopwatch::start();
     let mut packets = 0;
-    while watch.elapsed() < length {
+    while !end.load(Ordering::Relaxed) {
         for _ in 0..BETWEEN_LOOKS / BATCH {
             let sent = sendmmsg(socket.as_raw_fd(), &mut headers, &slices, addresses, [], MsgFlags::empty());
             packets += sent.map_or(0, |sent| sent.count() as u64);
         }
     }
-    Ok((packets, watch.seconds()))
+    Ok(packets)
 }
 
-fn send_segmented(args: &RoleArgs, length: Duration) -> io::Result<(u64, f64)> {
+fn send_segmented(args: &RoleArgs, end: &AtomicBool) -> io::Result<u64> {
     let socket = socket(args)?;
     let state = UdpSocketState::new((&socket).into())?;
     let segment = FRAME_BYTES - 42;
@@ -211,14 +214,13 @@ fn send_segmented(args: &RoleArgs, length: Duration) -> io::Result<(u64, f64)> {
         segment_size: Some(segment),
         src_ip: None,
     };
-    let watch = Stopwatch::start();
     let mut packets = 0;
-    while watch.elapsed() < length {
+    while !end.load(Ordering::Relaxed) {
         for _ in 0..BETWEEN_LOOKS / BATCH {
             if state.try_send((&socket).into(), &transmit).is_ok() {
                 packets += BATCH as u64;
             }
         }
     }
-    Ok((packets, watch.seconds()))
+    Ok(packets)
 }

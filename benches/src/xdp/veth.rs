@@ -1,89 +1,34 @@
-//! Packets per second over a veth pair: sending, receiving and forwarding, each contestant in turn under the same load.
+//! Packets per second over a veth pair: sending, receiving and forwarding, next to others under the same load.
+//!
+//! A machine that others use, too, is now fast and now slow, and where memory comes to lie makes some percent of difference.
+//! So ours and the rival's processes live side by side, on a pair of interfaces each, and take turns of half a second: those
+//! whose turn it is not are stopped. The ratio of two slices that lie side by side is what is told, for many pairs in
+//! alternating order, and all processes are started anew every few pairs, first this one and then that one.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use serde::Serialize;
-use serde_json::Value;
-
+use super::contest::{Comparison, Contestant, Pair, Rate, Scenario};
 use super::peer::{self, Doing};
+use super::player::Player;
 use crate::clock::Stopwatch;
+use crate::interrupt;
 use crate::netns::{NamespacePair, NetnsError, Side};
-use crate::stats::median;
 
-/// Before a rate is taken: every process is at work by then.
-const WARM_UP: Duration = Duration::from_millis(1500);
 /// Where all packets go that nobody is to receive: xdpsock's own choice. The other host's stack drops them at its door, whoever
 /// sent them; packets to itself it would answer.
 const NOBODY: &str = "3c:fd:fe:9e:7f:71";
-/// What the processes run on for afterwards.
-const COOL_DOWN: u64 = 1;
-
-/// Who sends, receives or forwards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Contestant {
-    /// Ours.
-    Wirehaul,
-    /// The example of bpf-examples.
-    Xdpsock,
-    /// UDP sockets, many datagrams per call.
-    Sendmmsg,
-    /// UDP sockets, the kernel cuts segments.
-    Gso,
-}
-
-/// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scenario {
-    /// Packets that leave.
-    Send,
-    /// Packets that arrive, while as many come as can be sent.
-    Receive,
-    /// Packets that come back, while as many come as can be sent.
-    Forward,
-}
-
-impl Scenario {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Send, Self::Receive, Self::Forward];
-
-    /// Those who can do it, ours first.
-    #[must_use]
-    pub const fn contestants(self) -> &'static [Contestant] {
-        match self {
-            Self::Send => &[Contestant::Wirehaul, Contestant::Xdpsock, Contestant::Sendmmsg, Contestant::Gso],
-            Self::Receive | Self::Forward => &[Contestant::Wirehaul, Contestant::Xdpsock],
-        }
-    }
-
-    /// For people.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Send => "send",
-            Self::Receive => "receive and drop",
-            Self::Forward => "forward",
-        }
-    }
-}
-
-impl Contestant {
-    /// For people.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Wirehaul => "wirehaul",
-            Self::Xdpsock => "xdpsock",
-            Self::Sendmmsg => "sendmmsg",
-            Self::Gso => "GSO",
-        }
-    }
-}
+/// From when its processes go on until a contestant's packets are counted.
+const SETTLE: Duration = Duration::from_millis(150);
+/// For what starts to be at work, and for queues of who was there before to be freed.
+const START: Duration = Duration::from_millis(500);
+/// The part of a slice for which a process may have waited for its CPU: more than the kernel's own threads take.
+const MAX_WAITED: f64 = 0.03;
+/// Pairs are taken again until there are so many times as many as wanted.
+const MAX_ATTEMPTS: usize = 4;
 
 /// Why there is no figure.
 #[derive(Debug, thiserror::Error)]
@@ -105,150 +50,308 @@ pub enum VethError {
         /// What it said.
         output: String,
     },
+    /// Ctrl-C or `kill`.
+    #[error("interrupted")]
+    Interrupted,
 }
 
-/// The pair of hosts, and how they are used.
+/// How much is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// How often all processes are started anew.
+    pub starts: usize,
+    /// Pairs of slices between two starts.
+    pub pairs: usize,
+    /// The length of a slice.
+    pub slice: Duration,
+}
+
+/// Two hosts with two links between them: ours use the first and the rival's the second, and the other way round.
 pub struct Lab {
-    pair: NamespacePair,
     is_skb: bool,
-    seconds: u64,
     own_program: PathBuf,
+    counters: [Counter; 2],
+    // Behind those that live in its namespaces.
+    pair: NamespacePair,
+}
+
+/// A link of the lab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    First,
+    Second,
+}
+
+impl Link {
+    const BOTH: [Self; 2] = [Self::First, Self::Second];
+
+    /// What both its ends are called.
+    const fn interface(self) -> &'static str {
+        match self {
+            Self::First => "veth0",
+            Self::Second => "veth1",
+        }
+    }
 }
 
 impl Lab {
-    /// Two hosts for measurements of so many seconds.
+    /// Two hosts, with a program at each that reads the counters of its interfaces.
     ///
     /// # Errors
     /// [`VethError`].
-    pub fn new(is_skb: bool, seconds: u64) -> Result<Self, VethError> {
-        let lab = Self { pair: NamespacePair::create()?, is_skb, seconds, own_program: std::env::current_exe()? };
-        // Sockets send to the hardware address that their host takes for the other's.
-        let other = lab.pair.address(Side::Destination).to_string();
-        let neighbour = ["neighbour", "replace", &other, "lladdr", NOBODY, "dev", "veth0", "nud", "permanent"];
-        let output = lab.inside(Side::Source, "ip").args(neighbour).output()?;
-        if output.status.success() {
-            return Ok(lab);
+    pub fn new(is_skb: bool) -> Result<Self, VethError> {
+        let (pair, own_program) = (NamespacePair::create()?, std::env::current_exe()?);
+        let second = Link::Second.interface();
+        let names = [Side::Source, Side::Destination].map(|side| pair.name(side));
+        run(Command::new("ip")
+            .args(["link", "add", second, "netns", &names[0], "type", "veth"])
+            .args(["peer", "name", second, "netns", &names[1]]))?;
+        for (side, name) in [Side::Source, Side::Destination].into_iter().zip(&names) {
+            let address = format!("{}/24", address(side, Link::Second));
+            run(Command::new("ip").args(["-n", name, "address", "add", &address, "dev", second]))?;
+            run(Command::new("ip").args(["-n", name, "link", "set", second, "up"]))?;
         }
-        let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(VethError::Failed { who: "ip neighbour", output })
+        // Sockets send to the hardware address that their host takes for the other's.
+        for link in Link::BOTH {
+            let (other, interface) = (address(Side::Destination, link), link.interface());
+            let neighbour = ["neighbour", "replace", &other, "lladdr", NOBODY, "dev", interface, "nud", "permanent"];
+            run(inside(&pair, Side::Source, "ip").args(neighbour))?;
+        }
+        let counter = |side| Counter::start(inside(&pair, side, &own_program.to_string_lossy()));
+        let counters = [counter(Side::Source)?, counter(Side::Destination)?];
+        Ok(Self { is_skb, own_program, counters, pair })
     }
 
-    /// Packets per second.
+    /// Ours beside a rival. Where that is ourselves, it shows how well the method tells equals.
     ///
     /// # Errors
     /// [`VethError`].
-    pub fn measure(&self, scenario: Scenario, who: Contestant) -> Result<f64, VethError> {
-        // The kernel frees the queue of who was there before in its own time.
-        sleep(WARM_UP / 3);
-        match scenario {
-            Scenario::Send => {
-                let sender = self.start(Side::Source, who, Doing::Send, 0)?;
-                let rate = self.arriving(Side::Destination);
-                finish(sender, who.name())?;
-                rate
+    pub fn compare(&mut self, scenario: Scenario, rival: Contestant, extent: Extent) -> Result<Comparison, VethError> {
+        let mut comparison = Comparison { scenario, rival, pairs: Vec::new(), disturbed: 0 };
+        for start in 0..extent.starts {
+            // Each of ours and theirs is first, and on the first link, as often as the other.
+            let links = if start % 2 == 0 { Link::BOTH } else { [Link::Second, Link::First] };
+            let mut players = self.start_both(scenario, rival, links, start / 2 % 2 == 0)?;
+            let mut attempts = 0;
+            let wanted = comparison.pairs.len() + extent.pairs;
+            while comparison.pairs.len() < wanted && attempts < extent.pairs * MAX_ATTEMPTS {
+                attempts += 1;
+                let ours_first = attempts % 2 == 0;
+                match self.measure_pair(scenario, &mut players, links, ours_first, extent.slice)? {
+                    Some([ours, theirs]) => comparison.pairs.push(Pair { start, ours, theirs }),
+                    None => comparison.disturbed += 1,
+                }
             }
+            players.into_iter().try_for_each(Player::end)?;
+        }
+        Ok(comparison)
+    }
+
+    /// All processes of both, stopped.
+    fn start_both(
+        &self,
+        scenario: Scenario,
+        rival: Contestant,
+        links: [Link; 2],
+        ours_first: bool,
+    ) -> Result<[Player; 2], VethError> {
+        // The kernel frees the queues of who was there before in its own time.
+        sleep(START);
+        if ours_first {
+            let ours = self.start(scenario, Contestant::Wirehaul, links[0])?;
+            Ok([ours, self.start(scenario, rival, links[1])?])
+        } else {
+            let theirs = self.start(scenario, rival, links[1])?;
+            Ok([self.start(scenario, Contestant::Wirehaul, links[0])?, theirs])
+        }
+    }
+
+    /// The processes of a contestant on a link, each on a CPU of its own, stopped.
+    fn start(&self, scenario: Scenario, who: Contestant, link: Link) -> Result<Player, VethError> {
+        let mut player = Player::default();
+        let is_ours = |who| who != Contestant::Xdpsock;
+        let mut start = |side, who, doing, cpu| {
+            player.start(Contestant::name(who), self.command(side, who, doing, link, cpu)?, is_ours(who))
+        };
+        match scenario {
+            Scenario::Send => start(Side::Source, who, Doing::Send, 0)?,
+            Scenario::Receive | Scenario::Forward => {
+                let doing = if scenario == Scenario::Receive { Doing::Drop } else { Doing::Forward };
+                start(Side::Destination, who, doing, 1)?;
+                sleep(START);
+                start(Side::Source, Contestant::Wirehaul, Doing::Send, 0)?;
+            }
+        }
+        sleep(START);
+        player.stop()?;
+        Ok(player)
+    }
+
+    /// A slice of each, in this order; `None` where somebody was disturbed.
+    fn measure_pair(
+        &mut self,
+        scenario: Scenario,
+        players: &mut [Player; 2],
+        links: [Link; 2],
+        ours_first: bool,
+        slice: Duration,
+    ) -> Result<Option<[Rate; 2]>, VethError> {
+        let mut rates = [Rate::default(); 2];
+        let mut was_disturbed = false;
+        for place in if ours_first { [0, 1] } else { [1, 0] } {
+            if interrupt::raised() {
+                return Err(VethError::Interrupted);
+            }
+            players[place].go_on()?;
+            sleep(SETTLE);
+            let (before, waited) = (self.look(scenario, links[place])?, players[place].waited()?);
+            sleep(slice);
+            let (after, waited) = (self.look(scenario, links[place])?, players[place].waited()? - waited);
+            players[place].stop()?;
+            let seconds = after.at_s - before.at_s;
+            was_disturbed |= waited.as_secs_f64() > MAX_WAITED * seconds;
+            rates[place] = Rate {
+                packets_per_s: (after.packets - before.packets) as f64 / seconds,
+                dropped_per_s: (after.dropped - before.dropped) as f64 / seconds,
+            };
+        }
+        Ok((!was_disturbed).then_some(rates))
+    }
+
+    /// What the interfaces have counted so far of what the scenario is about.
+    fn look(&mut self, scenario: Scenario, link: Link) -> Result<Look, VethError> {
+        let [source, destination] = &mut self.counters;
+        match scenario {
+            Scenario::Send => destination.look(link),
+            // What the filter hands on and the socket has no room for, the interface counts as dropped.
             Scenario::Receive => {
-                let load = self.start(Side::Source, Contestant::Wirehaul, Doing::Send, 0)?;
-                sleep(WARM_UP / 2);
-                let receiver = self.start(Side::Destination, who, Doing::Drop, 1)?;
-                let output = finish(receiver, who.name());
-                finish(load, "the load")?;
-                received(who, &output?)
+                let look = destination.look(link)?;
+                Ok(Look { packets: look.packets - look.dropped, ..look })
             }
             Scenario::Forward => {
-                let forwarder = self.start(Side::Destination, who, Doing::Forward, 1)?;
-                sleep(WARM_UP / 2);
-                let load = self.start(Side::Source, Contestant::Wirehaul, Doing::Send, 0)?;
-                let rate = self.arriving(Side::Source);
-                finish(load, "the load")?;
-                finish(forwarder, who.name())?;
-                rate
+                let dropped = destination.look(link)?.dropped;
+                Ok(Look { dropped, ..source.look(link)? })
             }
         }
     }
 
-    /// Packets per second that arrive at this side, as its interface counts them.
-    fn arriving(&self, side: Side) -> Result<f64, VethError> {
-        sleep(WARM_UP);
-        let (watch, before) = (Stopwatch::start(), self.counted(side)?);
-        sleep(Duration::from_secs(self.seconds));
-        let (after, seconds) = (self.counted(side)?, watch.seconds());
-        Ok((after - before) as f64 / seconds)
-    }
-
-    fn counted(&self, side: Side) -> Result<u64, VethError> {
-        let output = self.inside(side, "cat").arg("/sys/class/net/veth0/statistics/rx_packets").output()?;
-        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        text.parse().map_err(|_| VethError::Failed { who: "the interface", output: text })
-    }
-
-    /// Starts a contestant on a CPU of its own.
-    fn start(&self, side: Side, who: Contestant, doing: Doing, cpu: usize) -> Result<Child, VethError> {
-        // Longer than what is measured: the load runs on beside it.
-        let seconds = self.seconds + 2 * WARM_UP.as_secs() + 3 + COOL_DOWN;
-        let mut command = self.inside(side, "taskset");
+    fn command(&self, side: Side, who: Contestant, doing: Doing, link: Link, cpu: usize) -> Result<Command, VethError> {
+        let mut command = inside(&self.pair, side, "taskset");
         command.arg("--cpu-list").arg(cpu.to_string());
         if who == Contestant::Xdpsock {
             command.arg(peer::xdpsock().ok_or(VethError::NoPeer)?);
-            let seconds = if doing == Doing::Drop { self.seconds + 2 } else { seconds };
-            command.args(peer::arguments(doing, self.is_skb, seconds));
+            command.args(peer::arguments(doing, link.interface(), self.is_skb));
         } else {
-            let seconds = if doing == Doing::Drop { self.seconds + 2 } else { seconds };
-            command.arg(&self.own_program).args(self.role(side, who, doing)).arg("--seconds").arg(seconds.to_string());
+            command.arg(&self.own_program).args(role(side, who, doing, link));
             if self.is_skb {
                 command.arg("--skb");
             }
         }
-        Ok(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?)
-    }
-
-    fn role(&self, side: Side, who: Contestant, doing: Doing) -> Vec<String> {
-        let role = match (who, doing) {
-            (Contestant::Sendmmsg, _) => "sendmmsg",
-            (Contestant::Gso, _) => "gso",
-            (_, Doing::Send) => "send",
-            (_, Doing::Drop) => "drop",
-            (_, Doing::Forward) => "forward",
-        };
-        let other = if side == Side::Source { Side::Destination } else { Side::Source };
-        let (own, other) = (self.pair.address(side).to_string(), self.pair.address(other).to_string());
-        let arguments =
-            ["role", "--role", role, "--iface", "veth0", "--own", &own, "--other", &other, "--other-mac", NOBODY];
-        arguments.map(str::to_owned).to_vec()
-    }
-
-    fn inside(&self, side: Side, program: &str) -> Command {
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.pair.name(side), program]);
-        command
+        Ok(command)
     }
 }
 
-/// What a receiver says that it got per second: the median of what it prints every second, without the first and the last.
-fn received(who: Contestant, output: &str) -> Result<f64, VethError> {
-    let rates: Vec<f64> = if who == Contestant::Xdpsock {
-        peer::rates(output, "rx")
-    } else {
-        let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter_map(|line| line["packets_per_s"].as_f64()).collect()
+/// The arguments of our own program for a role.
+fn role(side: Side, who: Contestant, doing: Doing, link: Link) -> Vec<String> {
+    let role = match (who, doing) {
+        (Contestant::Sendmmsg, _) => "sendmmsg",
+        (Contestant::Gso, _) => "gso",
+        (_, Doing::Send) => "send",
+        (_, Doing::Drop) => "drop",
+        (_, Doing::Forward) => "forward",
     };
-    let inner = rates.get(1..rates.len().saturating_sub(1)).unwrap_or(&[]);
-    median(inner).ok_or_else(|| VethError::Failed { who: who.name(), output: output.to_owned() })
+    let other = if side == Side::Source { Side::Destination } else { Side::Source };
+    let (own, other) = (address(side, link), address(other, link));
+    let mut arguments = vec!["role", "--role", role, "--iface", link.interface(), "--own", &own, "--other", &other];
+    arguments.extend(["--other-mac", NOBODY]);
+    if doing == Doing::Send {
+        // What a forwarder sends back ends at the sender's socket, which never takes it: the cheapest end there is. The host's
+        // stack would look for a route, on the forwarder's CPU, and need as long as the forwarding.
+        arguments.extend(["--taken", &other, "--lent", "0"]);
+    }
+    arguments.into_iter().map(str::to_owned).collect()
 }
 
-/// Waits for a process; what it printed.
-fn finish(mut child: Child, who: &'static str) -> Result<String, VethError> {
-    let mut output = String::new();
-    if let Some(stdout) = child.stdout.take() {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            output.push_str(&line);
-            output.push('\n');
-        }
+/// The address of this side on that link.
+fn address(side: Side, link: Link) -> String {
+    let host = if side == Side::Source { 1 } else { 2 };
+    let network = if link == Link::First { 0 } else { 1 };
+    format!("10.77.{network}.{host}")
+}
+
+fn inside(pair: &NamespacePair, side: Side, program: &str) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", &pair.name(side), program]);
+    command
+}
+
+fn run(command: &mut Command) -> Result<(), VethError> {
+    let output = command.stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(());
     }
-    let mut errors = String::new();
-    if let Some(mut stderr) = child.stderr.take() {
-        stderr.read_to_string(&mut errors)?;
+    let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(VethError::Failed { who: "ip", output })
+}
+
+/// What an interface has counted.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    /// Seconds since the counting program was started.
+    at_s: f64,
+    packets: u64,
+    dropped: u64,
+}
+
+/// A program in a namespace that reads the counters of the links' ends there.
+#[derive(Debug)]
+struct Counter {
+    child: Child,
+    questions: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Counter {
+    fn start(mut command: Command) -> Result<Self, VethError> {
+        let mut child = command.arg("count").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let (questions, answers) = (child.stdin.take(), child.stdout.take());
+        let (Some(questions), Some(answers)) = (questions, answers) else {
+            return Err(VethError::Failed { who: "the counter", output: String::new() });
+        };
+        Ok(Self { child, questions, answers: BufReader::new(answers) })
     }
-    let status = child.wait()?;
-    if status.success() { Ok(output) } else { Err(VethError::Failed { who, output: format!("{status}: {errors}") }) }
+
+    fn look(&mut self, link: Link) -> Result<Look, VethError> {
+        writeln!(self.questions, "{}", link.interface())?;
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        let mut words = line.split_whitespace();
+        let mut look = || {
+            let at_s = words.next()?.parse().ok()?;
+            Some(Look { at_s, packets: words.next()?.parse().ok()?, dropped: words.next()?.parse().ok()? })
+        };
+        look().ok_or(VethError::Failed { who: "the counter", output: line })
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The counting program: for each line with the name of an interface, one with seconds, packets received and packets dropped.
+///
+/// # Errors
+/// What reading or printing fails with.
+pub fn count() -> std::io::Result<()> {
+    let watch = Stopwatch::start();
+    for name in std::io::stdin().lines() {
+        let name = name?;
+        let read = |counter| std::fs::read_to_string(format!("/sys/class/net/{name}/statistics/{counter}"));
+        let (packets, dropped, seconds) = (read("rx_packets")?, read("rx_dropped")?, watch.seconds());
+        println!("{seconds} {} {}", packets.trim(), dropped.trim());
+    }
+    Ok(())
 }

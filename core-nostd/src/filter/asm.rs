@@ -110,6 +110,8 @@ const JUMP_CALL: u8 = 0x80;
 const JUMP_EXIT: u8 = 0x90;
 /// In the source register of a load of 64 bits: the number is the file descriptor of a map (BPF_PSEUDO_MAP_FD).
 const PSEUDO_MAP_FD: u8 = 1;
+/// The same, and what is meant is where the map's only value lies (BPF_PSEUDO_MAP_VALUE, Linux 5.2).
+const PSEUDO_MAP_VALUE: u8 = 2;
 
 /// One instruction, or one half of a load of 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,6 +231,13 @@ impl<const N: usize> Assembler<N> {
         self.push(0, 0, 0, 0, 0);
     }
 
+    /// `destination = ` the address of the first value in the array behind the file descriptor. Two instructions, and no call when
+    /// the program runs.
+    pub fn load_map_value(&mut self, destination: Register, descriptor: i32) {
+        self.push(CLASS_LOAD | Width::Double as u8, destination as u8, PSEUDO_MAP_VALUE, 0, descriptor);
+        self.push(0, 0, 0, 0, 0);
+    }
+
     /// `goto label`
     pub fn jump(&mut self, label: Label) {
         self.note_jump(label);
@@ -333,6 +342,7 @@ mod tests {
         asm.jump_if(Condition::Greater, R2, R3, end);
         asm.jump(end);
         asm.load_map(R1, 7);
+        asm.load_map_value(R2, 8);
         asm.call(Helper::MapLookup);
         asm.call(Helper::RedirectMap);
         asm.place(end);
@@ -351,12 +361,14 @@ mod tests {
             instruction(0x57, 0, 0, 0, 15),
             instruction(0x67, 0, 0, 0, 2),
             instruction(0x77, 0, 0, 0, 4),
-            instruction(0x15, 0, 0, 8, 1),
-            instruction(0x55, 0, 0, 7, 1),
-            instruction(0xa5, 0, 0, 6, 5),
-            instruction(0x2d, 2, 3, 5, 0),
-            instruction(0x05, 0, 0, 4, 0),
+            instruction(0x15, 0, 0, 10, 1),
+            instruction(0x55, 0, 0, 9, 1),
+            instruction(0xa5, 0, 0, 8, 5),
+            instruction(0x2d, 2, 3, 7, 0),
+            instruction(0x05, 0, 0, 6, 0),
             instruction(0x18, 1, 1, 0, 7),
+            instruction(0, 0, 0, 0, 0),
+            instruction(0x18, 2, 2, 0, 8),
             instruction(0, 0, 0, 0, 0),
             instruction(0x85, 0, 0, 0, 1),
             instruction(0x85, 0, 0, 0, 51),

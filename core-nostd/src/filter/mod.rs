@@ -8,5 +8,5 @@ pub mod asm;
 mod key;
 mod program;
 
-pub use key::PortKey;
+pub use key::{Front, PortKey};
 pub use program::{Maps, PROGRAM_CAPACITY, Program, Verdict, port_filter};

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Ethernet, 0 to 2 VLAN tags -> IPv4 without fragments, or IPv6 with UDP directly behind -> UDP
-//!   -> is {destination address, destination port} in `ports`? -> the socket in `sockets` at the queue of the packet
+//!   -> is {destination address, destination port} in `front` or in `ports`? -> the socket in `sockets` at the queue of the packet
 //! ```
 //! Wherever that path is left, and where no socket is bound to the queue, the kernel gets the packet untouched. What is
 //! needed to find address and port is checked and no more: lengths and checksums are for whoever takes the packet. Only a
@@ -12,13 +12,13 @@ use heapless::Vec;
 
 use super::asm::Condition::{Equal, Greater, Less, NotEqual};
 use super::asm::Operation::{Add, And, Move, ShiftLeft, ShiftRight};
-use super::asm::Register::{R0, R1, R2, R3, R4, R5, R6, R7, R10};
-use super::asm::Width::{Byte, Half, Word};
+use super::asm::Register::{R0, R1, R2, R3, R4, R5, R6, R7, R8, R10};
+use super::asm::Width::{Byte, Double, Half, Word};
 use super::asm::{AsmError, Assembler, Helper, Instruction, Label, Register};
-use super::key::{PROTOCOL_UDP, PortKey};
+use super::key::{Front, PROTOCOL_UDP, PortKey};
 
 /// The most instructions of a filter.
-pub const PROGRAM_CAPACITY: usize = 112;
+pub const PROGRAM_CAPACITY: usize = 144;
 
 /// A program to load.
 pub type Program = Vec<Instruction, PROGRAM_CAPACITY>;
@@ -61,6 +61,8 @@ impl Verdict {
 pub struct Maps {
     /// A hash map with keys of [`PortKey::BYTES`]; what the values are does not matter.
     pub ports: i32,
+    /// An array with one entry, a [`Front`]: a part of what `ports` holds.
+    pub front: i32,
     /// An XSKMAP: AF_XDP sockets by the number of the receive queue.
     pub sockets: i32,
 }
@@ -78,6 +80,8 @@ const END: Register = R3;
 const ETHER_TYPE: Register = R5;
 /// The receive queue of the packet.
 const QUEUE: Register = R6;
+/// Destination address, destination port and protocol as one number, as [`Front`] has them.
+const PAIR: Register = R8;
 
 /// Where on the stack the key begins.
 const KEY: i16 = -(PortKey::BYTES as i16);
@@ -89,7 +93,7 @@ const KEY: i16 = -(PortKey::BYTES as i16);
 /// None, unless the program outgrows [`PROGRAM_CAPACITY`]; the tests see that it does not.
 pub fn port_filter(maps: Maps, longest: u16) -> Result<Program, AsmError> {
     let mut asm = Asm::new();
-    let [network, ipv4, udp, pass] = [(); 4].map(|()| asm.label());
+    let [network, ipv4, look_up, redirect, pass] = [(); 5].map(|()| asm.label());
     asm.load(Word, QUEUE, R1, CONTEXT_QUEUE);
     asm.load(Word, CURSOR, R1, CONTEXT_DATA);
     asm.load(Word, END, R1, CONTEXT_DATA_END);
@@ -98,12 +102,16 @@ pub fn port_filter(maps: Maps, longest: u16) -> Result<Program, AsmError> {
     asm.jump_if(Equal, ETHER_TYPE, as_read([0x08, 0x00]), ipv4);
     asm.jump_if(NotEqual, ETHER_TYPE, as_read([0x86, 0xdd]), pass);
     ipv6_header(&mut asm, pass);
-    asm.jump(udp);
+    udp_header(&mut asm, longest, pass);
+    asm.jump(look_up);
     asm.place(ipv4);
     ipv4_header(&mut asm, pass);
-    asm.place(udp);
     udp_header(&mut asm, longest, pass);
-    look_up(&mut asm, maps, pass);
+    compare(&mut asm, maps.front, redirect);
+    asm.place(look_up);
+    look_up_key(&mut asm, maps.ports, pass);
+    asm.place(redirect);
+    redirect_to_socket(&mut asm, maps.sockets);
     asm.place(pass);
     asm.compute(Move, R0, Verdict::Pass as i32);
     asm.exit();
@@ -160,15 +168,17 @@ fn ipv4_header(asm: &mut Asm, pass: Label) {
     asm.store(Word, R10, KEY, 0);
     asm.store(Word, R10, KEY + 4, 0);
     asm.store(Word, R10, KEY + 8, i32::from_ne_bytes([0, 0, 0xff, 0xff]));
-    asm.load(Word, R0, CURSOR, 16);
-    asm.store(Word, R10, KEY + 12, R0);
+    asm.load(Word, PAIR, CURSOR, 16);
+    asm.store(Word, R10, KEY + 12, PAIR);
     asm.compute(Add, CURSOR, 20);
     skip_options(asm);
 }
 
-/// Goes behind the words of a header beyond five, whose number is in its register. In constant steps: only who has CAP_PERFMON
+/// Goes behind the words of a header beyond five, whose number is in R7. In constant steps: only who has CAP_PERFMON
 /// may load a program that adds what it has read to a packet's address (kernel/bpf/verifier.c, `sanitize_ptr_alu`).
 fn skip_options(asm: &mut Asm) {
+    let without_any = asm.label();
+    asm.jump_if(Equal, R7, 5, without_any);
     asm.compute(Add, R7, -5);
     for words in [1, 2, 4, 8] {
         let without = asm.label();
@@ -178,9 +188,10 @@ fn skip_options(asm: &mut Asm) {
         asm.compute(Add, CURSOR, 4 * words);
         asm.place(without);
     }
+    asm.place(without_any);
 }
 
-/// Puts port and protocol into the key.
+/// Puts port and protocol into the key, and leaves the port in R0.
 fn udp_header(asm: &mut Asm, longest: u16, pass: Label) {
     need(asm, 8, pass);
     asm.load(Byte, R0, CURSOR, 4);
@@ -193,14 +204,31 @@ fn udp_header(asm: &mut Asm, longest: u16, pass: Label) {
     asm.store(Half, R10, KEY + PortKey::PROTOCOL_AT as i16, as_read([PROTOCOL_UDP, 0]));
 }
 
-/// Redirects where the key is in the map.
-fn look_up(asm: &mut Asm, maps: Maps, pass: Label) {
-    asm.load_map(R1, maps.ports);
+/// Goes on at `found` where address and port have a place in front: they are in their registers still.
+fn compare(asm: &mut Asm, front: i32, found: Label) {
+    asm.compute(ShiftLeft, PAIR, Front::ADDRESS_SHIFT);
+    asm.compute(ShiftLeft, R0, Front::PORT_SHIFT);
+    asm.compute(Add, PAIR, R0);
+    asm.compute(Add, PAIR, i32::from(PROTOCOL_UDP));
+    asm.load_map_value(R1, front);
+    for place in 0..Front::PLACES {
+        asm.load(Double, R0, R1, (place * size_of::<u64>()) as i16);
+        asm.jump_if(Equal, R0, PAIR, found);
+    }
+}
+
+/// Leaves the packet to the kernel unless the key is in the map.
+fn look_up_key(asm: &mut Asm, ports: i32, pass: Label) {
+    asm.load_map(R1, ports);
     asm.compute(Move, R2, R10);
     asm.compute(Add, R2, i32::from(KEY));
     asm.call(Helper::MapLookup);
     asm.jump_if(Equal, R0, 0, pass);
-    asm.load_map(R1, maps.sockets);
+}
+
+/// Ends the program with what the map has for the packet's queue.
+fn redirect_to_socket(asm: &mut Asm, sockets: i32) {
+    asm.load_map(R1, sockets);
     asm.compute(Move, R2, QUEUE);
     asm.compute(Move, R3, Verdict::Pass as i32);
     asm.call(Helper::RedirectMap);
@@ -225,9 +253,9 @@ mod tests {
 
     #[test]
     fn the_program_fits_and_names_its_maps() {
-        let program = port_filter(Maps { ports: 77, sockets: 78 }, u16::MAX).unwrap();
+        let program = port_filter(Maps { ports: 77, front: 79, sockets: 78 }, u16::MAX).unwrap();
         let maps: Vec<i32, 4> = program.iter().filter(|i| i.opcode == 0x18).map(|i| i.immediate).collect();
-        assert_eq!(maps, [77, 78]);
+        assert_eq!(maps, [79, 77, 78]);
         assert!(program.len() < PROGRAM_CAPACITY, "{}", program.len());
         assert_eq!(program.last().map(|i| i.opcode), Some(0x95));
     }
@@ -235,7 +263,7 @@ mod tests {
     /// The kernel's verifier wants a program without loops; this one only jumps forward.
     #[test]
     fn every_jump_goes_forward_and_stays_inside() {
-        let program = port_filter(Maps { ports: 3, sockets: 4 }, 1472).unwrap();
+        let program = port_filter(Maps { ports: 3, front: 5, sockets: 4 }, 1472).unwrap();
         for (index, instruction) in program.iter().enumerate() {
             let is_jump = instruction.opcode & 7 == 5 && !matches!(instruction.opcode, 0x85 | 0x95);
             let offset = usize::try_from(instruction.offset);

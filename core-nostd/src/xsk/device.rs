@@ -263,6 +263,9 @@ impl<'m, 'p, O: Outside> XskDevice<'m, 'p, O> {
         if let Some(queue) = self.queues.get_mut(index).filter(|_| taken > 0) {
             queue.release();
             self.refill(index);
+        } else if self.queues.get(index).is_some_and(|queue| queue.receive_needs_wakeup(0)) {
+            let kick = self.outside.kick_receive(index);
+            self.note(kick);
         }
         (taken, datagrams)
     }

@@ -46,6 +46,8 @@ pub struct Queue<'m> {
     /// How many frames the kernel should have to receive into, and how many it has.
     share: u32,
     filled: u32,
+    /// Whether the kernel looks at the card in our calls.
+    is_polled: bool,
     counters: QueueCounters,
 }
 
@@ -63,6 +65,7 @@ impl<'m> Queue<'m> {
             completion: Consumer::new(memory.completion)?,
             share: 0,
             filled: 0,
+            is_polled: false,
             counters: QueueCounters::default(),
         })
     }
@@ -70,6 +73,11 @@ impl<'m> Queue<'m> {
     /// Says how many frames the kernel should have to receive into; no more than its ring holds.
     pub fn set_share(&mut self, frames: u32) {
         self.share = frames.min(self.fill.size());
+    }
+
+    /// Says that the kernel looks at the card in our calls (SO_PREFER_BUSY_POLL): it is called whenever nothing has come.
+    pub fn set_polled(&mut self, is_polled: bool) {
+        self.is_polled = is_polled;
     }
 
     /// Lends the kernel free frames to receive into, until it has its share or until there are none; returns how many.
@@ -211,6 +219,13 @@ impl<'m> Queue<'m> {
     #[must_use]
     pub fn fill_needs_wakeup(&self) -> bool {
         self.fill.needs_wakeup()
+    }
+
+    /// Whether to call the kernel after so many packets were taken out: it waits for frames, or it is to look for packets.
+    #[inline]
+    #[must_use]
+    pub fn receive_needs_wakeup(&self, taken: usize) -> bool {
+        if taken == 0 { self.is_polled } else { self.fill_needs_wakeup() }
     }
 
     /// The sizes of the fill ring and of the transmit ring.

@@ -10,10 +10,11 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use thiserror::Error;
 use wirehaul_core::filter::asm::AsmError;
-use wirehaul_core::filter::{Maps, PortKey, Verdict, port_filter};
+use wirehaul_core::filter::{Front, Maps, PortKey, Verdict, port_filter};
 
 use call::{MapKind, MapShape};
 pub(super) use call::{attach, detach};
@@ -33,6 +34,9 @@ const PORTS: MapShape = MapShape {
     value_bytes: 4,
     entries: PORTS_CAPACITY,
 };
+
+const FRONT: MapShape =
+    MapShape { kind: MapKind::Array as u32, key_bytes: 4, value_bytes: Front::BYTES as u32, entries: 1 };
 
 /// What the filter needs, for messages.
 const NEEDED: &str = "run as root, or give the program CAP_BPF, CAP_NET_ADMIN and CAP_NET_RAW \
@@ -267,7 +271,32 @@ impl SocketMap {
 pub struct PortFilter {
     pub(super) program: OwnedFd,
     ports: OwnedFd,
+    front: FrontMap,
     sockets: SocketMap,
+}
+
+/// The array with the first few of the ports; see [`Front`].
+#[derive(Debug)]
+struct FrontMap {
+    descriptor: OwnedFd,
+    front: Mutex<Front>,
+}
+
+impl FrontMap {
+    fn create() -> io::Result<Self> {
+        Ok(Self { descriptor: call::create_map(c"wirehaul_front", FRONT)?, front: Mutex::default() })
+    }
+
+    /// Changes it here, and in the kernel where `change` says that something is different now.
+    fn change(&self, change: impl FnOnce(&mut Front) -> bool) -> io::Result<()> {
+        let mut front = self.front.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = *front;
+        if change(&mut changed) {
+            call::set(self.descriptor.as_fd(), FRONT, &0_u32.to_ne_bytes(), &changed.bytes())?;
+            *front = changed;
+        }
+        Ok(())
+    }
 }
 
 impl PortFilter {
@@ -292,12 +321,19 @@ impl PortFilter {
         let ports = call::create_map(c"wirehaul_ports", PORTS).map_err(|error| {
             FilterError::common("create the filter's map of ports", error, FilterError::CreatePorts)
         })?;
-        let maps = Maps { ports: ports.as_raw_fd(), sockets: sockets.descriptor.as_raw_fd() };
+        let front = FrontMap::create().map_err(|error| {
+            FilterError::common("create the filter's map of ports", error, FilterError::CreatePorts)
+        })?;
+        let maps = Maps {
+            ports: ports.as_raw_fd(),
+            front: front.descriptor.as_raw_fd(),
+            sockets: sockets.descriptor.as_raw_fd(),
+        };
         let program = port_filter(maps, longest).map_err(FilterError::Assemble)?;
         let program = call::load(PROGRAM_NAME, LICENSE, &program, frags).map_err(|(error, log)| {
             FilterError::common("load an XDP program", error, |source| FilterError::Load { source, log })
         })?;
-        Ok(Self { program, ports, sockets })
+        Ok(Self { program, ports, front, sockets })
     }
 
     /// Takes datagrams to this address and port away from the kernel. Idempotent.
@@ -308,16 +344,16 @@ impl PortFilter {
     /// [`FilterError::PortsFull`] or [`FilterError::Add`].
     pub fn add(&self, address: IpAddr, port: u16) -> Result<(), FilterError> {
         let key = PortKey::udp(address, port).bytes();
-        call::set(self.ports.as_fd(), PORTS, &key, &[0; PORTS.value_bytes as usize]).map_err(|error| {
-            match error.raw_os_error() {
-                Some(libc::E2BIG) => FilterError::PortsFull,
-                _ => FilterError::common("change the filter's ports", error, |source| FilterError::Add {
-                    address,
-                    port,
-                    source,
-                }),
-            }
-        })
+        let failed = |error: io::Error| match error.raw_os_error() {
+            Some(libc::E2BIG) => FilterError::PortsFull,
+            _ => FilterError::common("change the filter's ports", error, |source| FilterError::Add {
+                address,
+                port,
+                source,
+            }),
+        };
+        call::set(self.ports.as_fd(), PORTS, &key, &[0; PORTS.value_bytes as usize]).map_err(failed)?;
+        self.front.change(|front| front.add(address, port)).map_err(failed)
     }
 
     /// Gives datagrams to this address and port back to the kernel; says whether they were taken.
@@ -325,14 +361,18 @@ impl PortFilter {
     /// # Errors
     /// [`FilterError::Remove`]
     pub fn remove(&self, address: IpAddr, port: u16) -> Result<bool, FilterError> {
-        match call::remove(self.ports.as_fd(), PORTS, &PortKey::udp(address, port).bytes()) {
-            Ok(()) => Ok(true),
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
-            Err(error) => Err(FilterError::common("change the filter's ports", error, |source| FilterError::Remove {
+        let failed = |error| {
+            FilterError::common("change the filter's ports", error, |source| FilterError::Remove {
                 address,
                 port,
                 source,
-            })),
+            })
+        };
+        self.front.change(|front| front.remove(address, port)).map_err(failed)?;
+        match call::remove(self.ports.as_fd(), PORTS, &PortKey::udp(address, port).bytes()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+            Err(error) => Err(failed(error)),
         }
     }
 

@@ -153,10 +153,10 @@ impl Port {
         (count, forwarded)
     }
 
-    /// Tells the kernel of frames to receive into, where it waits for that.
+    /// Calls the kernel where it waits for frames to receive into, or looks for packets in our calls.
     #[inline]
     fn wake_for(&mut self, taken: usize) {
-        if taken > 0 && self.queue.fill_needs_wakeup() {
+        if self.queue.receive_needs_wakeup(taken) {
             self.socket.kick_receive();
         }
     }

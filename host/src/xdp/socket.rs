@@ -196,7 +196,8 @@ impl Socket {
         }
         bind(&socket, options, share)?;
         raise_budget(&socket, options.transmit_entries);
-        let queue = Queue::new(umem.id(), memory).map_err(|reason| SocketError::Strange { ring: "new", reason })?;
+        let mut queue = Queue::new(umem.id(), memory).map_err(|reason| SocketError::Strange { ring: "new", reason })?;
+        queue.set_polled(options.busy_poll_us.is_some());
         let is_zero_copy = is_zero_copy(&socket);
         Ok((Self { _rings: rings.maps, socket, is_zero_copy }, queue))
     }

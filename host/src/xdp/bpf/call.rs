@@ -36,6 +36,7 @@ const LOG_BYTES: usize = 64 << 10;
 #[repr(u32)]
 pub(super) enum MapKind {
     Hash = 1,
+    Array = 2,
     /// AF_XDP sockets by number.
     Sockets = 17,
 }
