@@ -16,6 +16,7 @@ pub mod filter;
 pub mod hops;
 mod hystart;
 pub mod limits;
+pub mod numa;
 pub mod pacer;
 #[cfg(target_has_atomic = "64")]
 #[allow(unsafe_code, reason = "a slot of the pool is memory whose only owner it is; the compiler cannot see that")]

@@ -27,6 +27,7 @@ const CORE_RULES: Rules = &[
     ("crypto", &[]),
     ("disk", &[]),
     ("filter", &[]),
+    ("numa", &[]),
     ("pool", &[]),
     ("sources", &[]),
     ("rate", &["time"]),
