@@ -21,11 +21,16 @@ pub mod handover;
 pub mod interface;
 #[cfg(unix)]
 pub mod io;
+#[cfg(target_os = "linux")]
+mod kernel_files;
 pub mod memory;
 #[cfg(target_os = "linux")]
 pub mod neighbours;
 #[cfg(target_os = "linux")]
 pub mod netlink;
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "where memory lies is asked and said in system calls without safe wrappers")]
+pub mod numa;
 pub mod pools;
 #[cfg(target_os = "linux")]
 pub mod privileges;

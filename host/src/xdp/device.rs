@@ -19,12 +19,12 @@ use wirehaul_core::wire::net::NetReject;
 use wirehaul_core::xsk::{Counters, Frames, MAX_QUEUES, Queues, Whereabouts, XskDevice};
 
 use super::datapath::{Attachment, Datapath, Mode, OpenError, Shape};
-use super::memory::{Memory, PageSize};
 use super::socket::{Socket, SocketOptions, SocketStatistics};
 use super::system::System;
 use super::umem::Umem;
 use crate::device::HostDevice;
 use crate::neighbours::NextHops;
+use crate::numa::memory::{Memory, PageSize};
 use crate::udp::UdpDevice;
 
 /// How often changes of links, addresses, routes and neighbours are looked for while packets leave no time to sleep.

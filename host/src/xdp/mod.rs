@@ -4,7 +4,7 @@
 //! datapath  the filter on the interface (bpf, attach), and how frames and sockets have to be for it
 //! device    sockets and UMEM under the core's device; opened anew when they fail; the kernel's own socket beside them
 //! port      whole frames of one queue, without sessions
-//! socket    system calls of one queue        umem, memory   frames on huge pages, on the card's node
+//! socket    system calls of one queue        umem   frames, in the memory of `numa`
 //! paired    rings without a socket, for tests and benches
 //! ```
 //!
@@ -14,7 +14,6 @@ pub mod attach;
 pub mod bpf;
 mod datapath;
 mod device;
-pub mod memory;
 pub mod paired;
 mod port;
 mod socket;

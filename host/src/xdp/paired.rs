@@ -8,8 +8,8 @@ use wirehaul_core::pool::Pool;
 use wirehaul_core::xsk::ring::{Consumer, Producer, RingMemory};
 use wirehaul_core::xsk::{CONTINUED, Descriptor, Frames, Loan, Queue, QueueMemory};
 
-use super::memory::Memory;
 use super::umem::UmemSize;
+use crate::numa::memory::Memory;
 
 /// Bytes in front of a packet that the kernel puts into a chunk (XDP_PACKET_HEADROOM).
 pub const KERNEL_HEADROOM: u64 = 256;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use wirehaul_core::pool::{Pool, PoolError};
 use wirehaul_core::xsk::{Frames, Loan, NoFrames};
 
-use super::memory::{Memory, MemoryError};
+use crate::numa::memory::{Memory, MemoryError};
 
 /// How large a UMEM is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

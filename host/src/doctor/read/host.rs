@@ -6,8 +6,8 @@ use nix::libc;
 use rustix::process::{Resource, getrlimit};
 use socket2::{Domain, Socket, Type};
 
-use super::files::{Files, list_of, value_of};
 use crate::doctor::facts::{AfXdp, Capabilities, Host, HugePages, Node};
+use crate::kernel_files::{Files, list_of, value_of};
 
 /// What holds for this host and this process now. What cannot be read is left unknown.
 #[must_use]

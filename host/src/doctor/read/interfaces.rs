@@ -6,9 +6,9 @@ use netlink_packet_core::NLM_F_DUMP;
 use netlink_packet_route::route::{RouteAttribute, RouteHeader, RouteMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::files::{Files, list_of};
 use crate::doctor::facts::{Card, Interrupt};
 use crate::interface::{Interface, InterfaceError};
+use crate::kernel_files::{Files, list_of};
 use crate::netlink::RouteSocket;
 
 /// The interface called `name`; without a name, that of the default route, or else all that are up but for loopback.

@@ -1,6 +1,5 @@
 //! Gathers facts: files of /proc and /sys, netlink, and one socket that is opened and closed again.
 
-mod files;
 mod host;
 mod interfaces;
 

@@ -5,33 +5,33 @@ use std::path::{Path, PathBuf};
 
 /// Files below some root: that of the machine, or one that a test made up.
 #[derive(Clone, Debug)]
-pub(super) struct Files {
+pub(crate) struct Files {
     root: PathBuf,
 }
 
 impl Files {
-    pub(super) fn of_machine() -> Self {
+    pub(crate) fn of_machine() -> Self {
         Self::below("/")
     }
 
-    pub(super) fn below(root: impl Into<PathBuf>) -> Self {
+    pub(crate) fn below(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
 
-    pub(super) fn text(&self, path: impl AsRef<Path>) -> Option<String> {
+    pub(crate) fn text(&self, path: impl AsRef<Path>) -> Option<String> {
         Some(fs::read_to_string(self.root.join(path)).ok()?.trim().to_owned())
     }
 
-    pub(super) fn number<T: std::str::FromStr>(&self, path: impl AsRef<Path>) -> Option<T> {
+    pub(crate) fn number<T: std::str::FromStr>(&self, path: impl AsRef<Path>) -> Option<T> {
         self.text(path)?.parse().ok()
     }
 
-    pub(super) fn exists(&self, path: impl AsRef<Path>) -> bool {
+    pub(crate) fn exists(&self, path: impl AsRef<Path>) -> bool {
         self.root.join(path).exists()
     }
 
     /// The names in a folder, sorted; none where there is no such folder.
-    pub(super) fn names(&self, path: impl AsRef<Path>) -> Vec<String> {
+    pub(crate) fn names(&self, path: impl AsRef<Path>) -> Vec<String> {
         let entries = fs::read_dir(self.root.join(path)).into_iter().flatten().flatten();
         let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort();
@@ -40,7 +40,7 @@ impl Files {
 }
 
 /// Numbers as in `0-3,8`. What cannot be read is left out; no machine has more than 2^16 CPUs.
-pub(super) fn list_of(text: &str) -> Vec<u32> {
+pub(crate) fn list_of(text: &str) -> Vec<u32> {
     const MOST: usize = 1 << 16;
     let run = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -50,7 +50,7 @@ pub(super) fn list_of(text: &str) -> Vec<u32> {
 }
 
 /// The value behind `key:` on a line of its own.
-pub(super) fn value_of<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+pub(crate) fn value_of<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map(str::trim)
 }
 

@@ -1,0 +1,15 @@
+//! The nodes of this machine: what there is (NUMA-1), what this process may use of it, and memory on a node (NUMA-4).
+//!
+//! ```text
+//! machine   all that is known of a machine, from sysfs        allowed   what is left to this process
+//! memory    memory on a node, on pages as large as there are
+//! ```
+//!
+//! Who goes where is decided in [`wirehaul_core::numa`].
+
+mod allowed;
+mod machine;
+pub mod memory;
+mod sysfs;
+
+pub use machine::{Machine, Source};
