@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! machine   all that is known of a machine, from sysfs        allowed   what is left to this process
-//! memory    memory on a node, on pages as large as there are
+//! process   this process and all its threads on one node      pools     a runtime on each node
+//! threads   the CPUs of a thread, its memory                  memory    memory on a node, on pages as large as there are
 //! ```
 //!
 //! Who goes where is decided in [`wirehaul_core::numa`].
@@ -10,6 +11,11 @@
 mod allowed;
 mod machine;
 pub mod memory;
+pub mod pools;
+mod process;
 mod sysfs;
+pub mod threads;
+pub mod words;
 
-pub use machine::{Machine, Source};
+pub use machine::{Machine, Source, has_one_node};
+pub use process::Home;
