@@ -4,11 +4,13 @@
 //! machine   all that is known of a machine, from sysfs        allowed   what is left to this process
 //! process   this process and all its threads on one node      pools     a runtime on each node
 //! threads   the CPUs of a thread, its memory                  memory    memory on a node, on pages as large as there are
+//! check     all of that tried out on each node
 //! ```
 //!
 //! Who goes where is decided in [`wirehaul_core::numa`].
 
 mod allowed;
+pub mod check;
 mod machine;
 pub mod memory;
 pub mod pools;

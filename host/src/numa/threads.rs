@@ -66,6 +66,13 @@ pub fn prefer(node: u32) -> io::Result<()> {
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// The CPU that this thread runs on just now.
+#[must_use]
+pub fn current_cpu() -> Option<u32> {
+    // SAFETY: getcpu(2) tells, and changes nothing.
+    u32::try_from(unsafe { libc::sched_getcpu() }).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
