@@ -1,6 +1,7 @@
 //! Small files of the kernel's, and the forms in which they hold numbers.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 /// Files below some root: that of the machine, or one that a test made up.
@@ -19,11 +20,29 @@ impl Files {
     }
 
     pub(crate) fn text(&self, path: impl AsRef<Path>) -> Option<String> {
-        Some(fs::read_to_string(self.root.join(path)).ok()?.trim().to_owned())
+        self.read(path).ok()
+    }
+
+    /// The same, with the reason where there is none.
+    pub(crate) fn read(&self, path: impl AsRef<Path>) -> io::Result<String> {
+        Ok(fs::read_to_string(self.root.join(path))?.trim().to_owned())
     }
 
     pub(crate) fn number<T: std::str::FromStr>(&self, path: impl AsRef<Path>) -> Option<T> {
         self.text(path)?.parse().ok()
+    }
+
+    /// Writes to a file that is there.
+    pub(crate) fn write(&self, path: impl AsRef<Path>, text: &str) -> io::Result<()> {
+        // In one call: to the kernel each is a value of its own.
+        OpenOptions::new().write(true).truncate(true).open(self.root.join(path))?.write_all(text.as_bytes())
+    }
+
+    /// Whether a process of this program runs, by the name that the kernel shows for it, which has 15 bytes at most.
+    pub(crate) fn runs(&self, program: &str) -> bool {
+        let is_process = |name: &String| name.bytes().all(|byte| byte.is_ascii_digit());
+        let mut processes = self.names("proc").into_iter().filter(is_process);
+        processes.any(|id| self.text(format!("proc/{id}/comm")).is_some_and(|name| name == program))
     }
 
     pub(crate) fn exists(&self, path: impl AsRef<Path>) -> bool {

@@ -57,7 +57,7 @@ const HOST_RULES: Rules = &[
     ("memory", &[]),
     ("neighbours", &["netlink"]),
     ("netlink", &[]),
-    ("numa", &["kernel_files"]),
+    ("numa", &["interface", "kernel_files"]),
     ("pools", &[]),
     ("privileges", &[]),
     ("device", &[]),

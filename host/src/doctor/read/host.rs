@@ -48,7 +48,7 @@ fn of_files(files: &Files) -> Host {
         nodes: nodes(files),
         allowed_cpus: value_of(&status, "Cpus_allowed_list").map(list_of).unwrap_or_default(),
         io_uring_disabled: files.number("proc/sys/kernel/io_uring_disabled"),
-        has_irqbalance: runs(files, "irqbalance"),
+        has_irqbalance: files.runs("irqbalance"),
     }
 }
 
@@ -60,12 +60,6 @@ fn lockdown_of(text: &str) -> Option<String> {
 /// The first user namespace maps every user to itself (user_namespaces(7)).
 fn is_whole(uid_map: &str) -> bool {
     uid_map.split_whitespace().eq(["0", "0", "4294967295"])
-}
-
-fn runs(files: &Files, program: &str) -> bool {
-    let is_process = |name: &String| name.bytes().all(|byte| byte.is_ascii_digit());
-    let mut processes = files.names("proc").into_iter().filter(is_process);
-    processes.any(|id| files.text(format!("proc/{id}/comm")).is_some_and(|name| name == program))
 }
 
 /// The nodes, or where the kernel knows none, one with all CPUs.
