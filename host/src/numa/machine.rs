@@ -1,6 +1,6 @@
 //! All that is known of the machine that this process runs on.
 
-use wirehaul_core::numa::{Allowed, Topology};
+use wirehaul_core::numa::{Allowed, CpuSet, Topology};
 
 use super::{allowed, sysfs};
 use crate::kernel_files::Files;
@@ -37,6 +37,11 @@ pub struct Machine {
 #[must_use]
 pub fn has_one_node() -> bool {
     sysfs::node_count(&Files::of_machine()) < 2
+}
+
+/// Of these CPUs of this machine, the first of each core.
+pub(super) fn first_of_cores(cpus: &CpuSet) -> CpuSet {
+    sysfs::first_of_cores(&Files::of_machine(), cpus)
 }
 
 impl Machine {

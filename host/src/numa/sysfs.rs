@@ -50,7 +50,7 @@ fn online_cpus(files: &Files) -> CpuSet {
 }
 
 /// Of each core, the CPU with the lowest number.
-fn first_of_cores(files: &Files, cpus: &CpuSet) -> CpuSet {
+pub(super) fn first_of_cores(files: &Files, cpus: &CpuSet) -> CpuSet {
     let is_first = |cpu: &u32| {
         let siblings = set(files, &format!("{CPUS}/cpu{cpu}/topology/thread_siblings_list"));
         siblings.is_none_or(|siblings| siblings.and(cpus).iter().next().is_none_or(|first| first == *cpu))
