@@ -28,5 +28,6 @@ mod rate;
 mod resume;
 mod serve;
 mod sources;
+mod topo;
 mod trees;
 mod xdp;
