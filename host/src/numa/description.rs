@@ -2,9 +2,6 @@
 
 use wirehaul_core::numa::{MAX_CPUS, MAX_NODES};
 
-/// What of a description is repeated in a message.
-const SHOWN_CHARS: usize = 60;
-
 /// A machine in hwloc's own words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Description<'a> {
@@ -46,17 +43,4 @@ pub enum DescriptionError {
     /// There is nobody to read it.
     #[error("this wirehaul was built without hwloc, which reads descriptions: build it with the feature `hwloc`")]
     WithoutHwloc,
-}
-
-impl Description<'_> {
-    pub(super) fn is_none_at_all(self) -> DescriptionError {
-        match self {
-            Self::Xml(_) => DescriptionError::Xml,
-            Self::Synthetic(text) => {
-                let shown = text.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect::<String>();
-                let rest = if text.chars().nth(SHOWN_CHARS).is_some() { "..." } else { "" };
-                DescriptionError::Synthetic { shown: shown + rest }
-            }
-        }
-    }
 }

@@ -16,6 +16,8 @@ use wirehaul_core::numa::{CpuSet, MAX_CPUS, MAX_NODES, Node, Topology};
 use super::apart::{ApartError, Variables, run_apart};
 use super::description::{Description, DescriptionError};
 
+/// What of a description is repeated in a message.
+const SHOWN_CHARS: usize = 60;
 /// Instead of a topology: the description is none.
 const REFUSED: &str = "refused\n";
 /// Instead of a topology: it has more CPUs or nodes than are told apart here.
@@ -49,8 +51,18 @@ pub(super) fn described(description: Description<'_>) -> Result<Topology, Descri
         Err(error @ ApartError::Fork(_)) => Err(DescriptionError::NotRead { reason: error.to_string() }),
         Err(ApartError::Unfinished) => Err(DescriptionError::Unfinished),
         Ok(text) if text == TOO_LARGE => Err(DescriptionError::TooLarge),
-        Ok(text) => {
-            told(&text).filter(|topology| !topology.nodes().is_empty()).ok_or_else(|| description.is_none_at_all())
+        Ok(text) => told(&text).filter(|topology| !topology.nodes().is_empty()).ok_or_else(|| no_machine(description)),
+    }
+}
+
+/// hwloc does not say what is wrong with it.
+pub(super) fn no_machine(description: Description<'_>) -> DescriptionError {
+    match description {
+        Description::Xml(_) => DescriptionError::Xml,
+        Description::Synthetic(text) => {
+            let shown = text.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect::<String>();
+            let rest = if text.chars().nth(SHOWN_CHARS).is_some() { "..." } else { "" };
+            DescriptionError::Synthetic { shown: shown + rest }
         }
     }
 }
