@@ -17,6 +17,8 @@ use crate::numa::report::{NodeState, Place, Report, Worker};
 use crate::numa::{DescriptionError, HugePages, Machine};
 use crate::transport;
 
+#[cfg(test)]
+mod tests;
 mod text;
 
 /// Bytes of an XML file at most; that of a machine with a thousand CPUs has some two million.
@@ -213,6 +215,3 @@ fn place_json(place: &Place) -> Value {
 fn worker_json(worker: &Worker) -> Value {
     json!({ "cpu": worker.cpu, "node": worker.node, "queues": worker.queues })
 }
-
-#[cfg(test)]
-mod tests;
