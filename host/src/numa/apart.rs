@@ -13,6 +13,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, pipe2, write};
 
+use crate::kernel_files::{Files, value_of};
+
 /// Processor time that it may take: the time of the largest machines is a tenth of that.
 const CPU_SECONDS: u64 = 3;
 /// How long it may take by the clock: others may need the processor as well.
@@ -118,11 +120,9 @@ fn silence() {
 /// What it may use; a crash leaves no core file.
 fn limit() {
     // What cannot be limited is bounded by our patience.
-    let pages = std::fs::read_to_string("/proc/self/statm").ok().and_then(|text| {
-        let first = text.split_whitespace().next()?;
-        first.parse::<u64>().ok()
-    });
-    let bytes = pages.unwrap_or(0).saturating_mul(4096).saturating_add(MEMORY_BYTES);
+    let status = Files::of_machine().text("proc/self/status").unwrap_or_default();
+    let kib = value_of(&status, "VmSize").and_then(|size| size.split_whitespace().next()?.parse::<u64>().ok());
+    let bytes = kib.unwrap_or(0).saturating_mul(1024).saturating_add(MEMORY_BYTES);
     for (resource, most) in
         [(Resource::RLIMIT_AS, bytes), (Resource::RLIMIT_CPU, CPU_SECONDS), (Resource::RLIMIT_CORE, 0)]
     {

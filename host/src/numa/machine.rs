@@ -64,7 +64,8 @@ pub(super) fn first_of_cores(cpus: &CpuSet) -> CpuSet {
 }
 
 impl Machine {
-    /// The machine that this process runs on.
+    /// The machine that this process runs on. hwloc is asked in a process of its own, which is cheap as long as this one is small:
+    /// at the start of a command.
     #[must_use]
     pub fn here() -> Box<Self> {
         let files = Files::of_machine();
