@@ -416,6 +416,9 @@ pub struct TopoArgs {
     /// Show the machine in this file, which `lstopo --of xml FILE` has written there; - is standard input
     #[arg(long, value_name = "FILE")]
     pub xml: Option<PathBuf>,
+    /// Put threads and memory on every node for a moment, and count what is not where it belongs
+    #[arg(long, conflicts_with_all = ["synthetic", "xml"])]
+    pub check: bool,
     /// Where the work would be done.
     #[command(flatten)]
     pub numa: NumaArgs,

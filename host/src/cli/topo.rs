@@ -13,6 +13,8 @@ use super::exit::Exit;
 use crate::clock::Clock;
 use crate::interface::{InterfaceError, Interrupt};
 use crate::numa::cards::{Card, cards};
+use crate::numa::check::{NodeCheck, check};
+use crate::numa::memory::Residency;
 use crate::numa::report::{NodeState, Place, Report, Worker};
 use crate::numa::{DescriptionError, HugePages, Machine};
 use crate::transport;
@@ -59,7 +61,7 @@ pub fn run(args: &TopoArgs, output: OutputArgs, out: &mut impl Write, remarks: &
     let began = clock.now();
     let found = look(args).map(|machine| (machine, clock.now().saturating_since(began)));
     let drawn = found.and_then(|(machine, took)| Ok((report(args, machine)?, took)));
-    let exit = drawn.as_ref().map_or_else(TopoError::exit, |_| Exit::Done);
+    let exit = drawn.as_ref().map_or_else(TopoError::exit, |(report, _)| exit_of(report));
     let printed = match &drawn {
         Ok((report, took)) => print(report, *took, output, out),
         Err(error) => print_error(error, output, out, remarks),
@@ -74,6 +76,12 @@ pub fn run(args: &TopoArgs, output: OutputArgs, out: &mut impl Write, remarks: &
             Exit::Failed
         }
     }
+}
+
+/// What was tried out and is not where it belongs is a failure; what is only shown is none.
+fn exit_of(report: &Report) -> Exit {
+    let is_good = report.checks.iter().flatten().all(NodeCheck::is_good);
+    if is_good { Exit::Done } else { Exit::Failed }
 }
 
 fn look(args: &TopoArgs) -> Result<Box<Machine>, TopoError> {
@@ -103,7 +111,9 @@ fn read(path: &Path) -> Result<String, TopoError> {
 fn report(args: &TopoArgs, machine: Box<Machine>) -> Result<Report, TopoError> {
     let iface = args.iface.as_deref();
     let cards = if machine.source.is_here() { cards(iface)? } else { Vec::new() };
-    Ok(Report::of(machine, cards, iface.is_some(), args.numa.choice(), transport::shares))
+    let checks = args.check.then(|| check(&machine));
+    let report = Report::of(machine, cards, iface.is_some(), args.numa.choice(), transport::shares);
+    Ok(Report { checks, ..report })
 }
 
 fn print(report: &Report, took: Duration, output: OutputArgs, out: &mut impl Write) -> io::Result<()> {
@@ -143,6 +153,9 @@ fn print_json(report: &Report, took: Duration, out: &mut impl Write) -> io::Resu
     for place in &report.places {
         writeln!(out, "{}", place_json(place))?;
     }
+    for check in report.checks.iter().flatten() {
+        writeln!(out, "{}", check_json(check))?;
+    }
     let summary = json!({
         "type": "summary",
         "command": "topo",
@@ -154,7 +167,7 @@ fn print_json(report: &Report, took: Duration, out: &mut impl Write) -> io::Resu
         "detect_ms": took.as_nanos() as f64 / 1e6,
         "shortfalls": report.shortfalls(),
         "error": null,
-        "exit_code": 0,
+        "exit_code": exit_of(report).code(),
     });
     writeln!(out, "{summary}")
 }
@@ -209,6 +222,24 @@ fn place_json(place: &Place) -> Value {
         "cpus": place.placement.cpus.list().to_string(),
         "workers": place.workers.iter().map(worker_json).collect::<Vec<_>>(),
         "shortfalls": place.shortfalls,
+    })
+}
+
+/// `frames` and `heap` are null on a node without memory for this process.
+fn check_json(check: &NodeCheck) -> Value {
+    let pages = |found: Residency| json!({ "pages": found.pages, "misplaced": found.misplaced });
+    json!({
+        "type": "check",
+        "node": check.node,
+        "good": check.is_good(),
+        "threads": check.threads,
+        "misplaced_threads": check.misplaced_threads,
+        "cpus": check.cpus.list().to_string(),
+        "frames": check.frames.map(|(found, size)| {
+            json!({ "page_bytes": size.bytes(), "pages": found.pages, "misplaced": found.misplaced })
+        }),
+        "heap": check.heap.map(pages),
+        "remarks": check.remarks,
     })
 }
 

@@ -3,6 +3,7 @@
 use wirehaul_core::numa::{Choice, CpuSet, Node, Placement, Wish, place};
 
 use super::cards::Card;
+use super::check::NodeCheck;
 use super::huge_pages::HugePages;
 use super::machine::Machine;
 use super::words;
@@ -19,6 +20,8 @@ pub struct Report {
     pub cards: Vec<Card>,
     /// Where work would be done: for each card that was asked about, or without any.
     pub places: Vec<Place>,
+    /// What was tried out on each node, where that was asked for.
+    pub checks: Option<Vec<NodeCheck>>,
 }
 
 /// A node, and how it stands.
@@ -75,7 +78,7 @@ impl Report {
         if places.is_empty() {
             places.push(place_of(&machine, &nodes, None, choice, divide));
         }
-        Self { machine, nodes, cards, places }
+        Self { machine, nodes, cards, places, checks: None }
     }
 
     /// All lines about what is not as it would be best, each once.

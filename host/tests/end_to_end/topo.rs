@@ -58,6 +58,23 @@ fn nodes(finished: &Finished) -> BTreeMap<u64, BTreeSet<u32>> {
     finished.events("node").iter().map(|node| (node["node"].as_u64().unwrap(), cpus(node, "cpus"))).collect()
 }
 
+/// NUMA-7: what is tried out is where it belongs, and said for every node that has CPUs for this process.
+#[test]
+fn threads_and_memory_are_where_they_belong() {
+    let told = topo(&["--check", "--json"]).expect(0);
+    let lines: Vec<Value> = told.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |kind: &str| lines.iter().filter(|line| line["type"] == kind).cloned().collect::<Vec<_>>();
+    let usable = of("node").iter().filter(|node| node["allowed_cpus"] != "").count();
+    assert_eq!(of("check").len(), usable);
+    for check in of("check") {
+        assert_eq!((&check["good"], &check["misplaced_threads"]), (&true.into(), &0.into()), "{check}");
+        assert!(check["threads"].as_u64().unwrap() > 1, "{check}");
+    }
+    let text = topo(&["--check"]).expect(0).stdout;
+    assert!(text.contains("\ncheck\n  node ") && text.contains("all there") && !text.contains("ELSEWHERE"), "{text}");
+    topo(&["--check", "--synthetic", "core:1 pu:1"]).expect(2);
+}
+
 #[test]
 fn nodes_and_cpus_are_those_that_lscpu_shows() {
     let _guard = shared();

@@ -47,10 +47,11 @@ pub(super) const TOPO: &str =
     "  wirehaul topo                           nodes, cards, and where packets would be worked on
   wirehaul topo --iface eth0 --json       one card; a JSON line for each node, card and place
   wirehaul topo --numa-node 1             what --numa-node 1 would do in a transfer
+  wirehaul topo --check                   try it: threads and memory on every node, and where they are
   wirehaul topo --synthetic \"pack:2 [numa(memory=32GB)] core:4 pu:2\"
   ssh server lstopo --of xml - | wirehaul topo --xml -
 
-It only looks, and changes nothing. What is not at its best place is marked with `!`.";
+It only looks, and changes nothing (--check takes some megabytes of each node for a moment). What is not at its best place is marked with `!`.";
 
 /// The end of a command's help.
 pub(super) fn ending(examples: &str) -> String {

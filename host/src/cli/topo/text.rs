@@ -8,6 +8,7 @@ use wirehaul_core::time::Duration;
 use crate::cli::units::{format_duration, format_size};
 use crate::cli::wrap::push_wrapped;
 use crate::numa::cards::Card;
+use crate::numa::check::NodeCheck;
 use crate::numa::report::{NodeState, Place, Report, Worker};
 use crate::numa::{HugePages, Machine, Source};
 
@@ -27,6 +28,7 @@ pub(super) fn of(report: &Report, took: Duration) -> String {
     push_distances(&mut text, &report.machine.topology);
     push_cards(&mut text, &report.cards, report.machine.source);
     push_places(&mut text, report);
+    push_checks(&mut text, report);
     text
 }
 
@@ -164,6 +166,38 @@ fn push_places(text: &mut String, report: &Report) {
             push_wrapped(text, shortfall, INDENT + 2, INDENT + 2);
         }
     }
+}
+
+fn push_checks(text: &mut String, report: &Report) {
+    let Some(checks) = &report.checks else { return };
+    text.push_str("\ncheck\n");
+    for check in checks {
+        let _ = write!(text, "  node {}: ", check.node);
+        push_wrapped(text, &check_in_words(check), 8 + check.node.to_string().len(), INDENT);
+        for remark in &check.remarks {
+            text.push_str("    ! ");
+            push_wrapped(text, remark, INDENT + 2, INDENT + 2);
+        }
+    }
+}
+
+fn check_in_words(check: &NodeCheck) -> String {
+    let of = |misplaced: usize, all: u64, what: &str| match misplaced {
+        0 => format!("{}, all there", count(all, what)),
+        misplaced => format!("{}, {misplaced} of them ELSEWHERE", count(all, what)),
+    };
+    let looks = of(check.misplaced_threads, check.threads as u64, "look");
+    let mut parts = vec![format!("threads on {} ({looks})", cpus_named(&check.cpus))];
+    if let Some((found, size)) = check.frames {
+        parts.push(format!("frames: {}", of(found.misplaced, found.pages as u64, &format!("{size} page"))));
+    }
+    if let Some(found) = check.heap {
+        parts.push(format!("touched: {}", of(found.misplaced, found.pages as u64, "page")));
+    }
+    if check.frames.is_none() && check.heap.is_none() {
+        parts.push("no memory to try".to_owned());
+    }
+    parts.join("; ")
 }
 
 fn place_in_words(place: &Place) -> String {
