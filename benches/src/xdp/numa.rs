@@ -9,8 +9,9 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use wirehaul::interface::Interface;
+use wirehaul::numa::irq::Steered;
 use wirehaul::numa::{Home, Machine, threads};
-use wirehaul_core::numa::Choice;
+use wirehaul_core::numa::{Choice, CpuSet, Node};
 
 use super::contest::{Contestant, Scenario};
 use super::cost::{WORKS, run_on_node};
@@ -101,8 +102,7 @@ pub fn measure(args: &NumaArgs) -> Result<Report, VethError> {
         .map(|node| (node.id, node.cpus.and(&machine.allowed.cpus).iter().collect::<Vec<_>>()))
         .filter(|(_, cpus)| !cpus.is_empty())
         .collect();
-    let is_usable =
-        |node: &&wirehaul_core::numa::Node| node.memory_bytes > 0 && machine.allowed.memory & node.mask() != 0;
+    let is_usable = |node: &&Node| node.memory_bytes > 0 && machine.allowed.memory & node.mask() != 0;
     let memory: Vec<u32> = nodes.iter().filter(is_usable).map(|node| node.id).collect();
     let detect_ms = times(|| drop(Machine::here())) * 1e3;
     let decide_us = times(|| drop(Home::find(Choice::Auto, true, || None))) * 1e6;
@@ -213,24 +213,24 @@ fn card(args: &NumaArgs, name: &str, cpus: &[(u32, Vec<u32>)], memory: &[u32]) -
     let Some(cpu) = cpu_of(node).filter(|_| memory.contains(&node)) else {
         return Err(failed(format!("node {node}, where {name} is, has no CPU or no memory for this process")));
     };
-    let here = Seat { cpu, memory_node: Some(node) };
+    let all_of = |node: u32| machine_cpus(cpus, node);
+    let here = At { seat: Seat { cpu, memory_node: Some(node) }, interrupts: all_of(node) };
     let mut places = Vec::new();
-    for other in memory.iter().chain(cpus.iter().map(|(node, _)| node)).filter(|other| **other != node) {
-        if memory.contains(other) {
-            places.push((format!("frames on {node} | {other}"), Seat { memory_node: Some(*other), ..here }));
-        }
-        if let Some(cpu) = cpu_of(*other) {
-            places.push((format!("worker on {node} | {other}"), Seat { cpu, ..here }));
-        }
+    for other in memory.iter().filter(|other| **other != node) {
+        let seat = Seat { memory_node: Some(*other), ..here.seat };
+        places.push((format!("frames on {node} | {other}"), At { seat, ..here }));
     }
-    places.sort_by(|a, b| a.0.cmp(&b.0));
-    places.dedup();
+    for (other, cpus) in cpus.iter().filter(|(other, _)| *other != node) {
+        let seat = Seat { cpu: cpus.first().copied().unwrap_or(cpu), ..here.seat };
+        places.push((format!("worker on {node} | {other}"), At { seat, ..here }));
+        places.push((format!("interrupts on {node} | {other}"), At { interrupts: all_of(*other), ..here }));
+    }
     let mut found = Vec::new();
     for (places, there) in places {
         let (mut pairs, mut remote) = (Vec::new(), Vec::new());
         for round in 0..args.rounds.max(1) {
             let order = if round % 2 == 0 { [here, there] } else { [there, here] };
-            let mut results = [receive(args, name, order[0])?, receive(args, name, order[1])?];
+            let mut results = [receive(args, &interface, order[0])?, receive(args, &interface, order[1])?];
             if round % 2 == 1 {
                 results.swap(0, 1);
             }
@@ -238,40 +238,55 @@ fn card(args: &NumaArgs, name: &str, cpus: &[(u32, Vec<u32>)], memory: &[u32]) -
             remote.push(results.map(|(_, remote)| remote));
         }
         let share = |at: usize| median(&remote.iter().filter_map(|pair| pair[at]).collect::<Vec<_>>());
-        let finding =
-            finding(format!("{name}, receive and drop"), format!("card on {node}: {places}"), &pairs, |[a, b]| a / b);
-        found
-            .extend(finding.map(|finding| Finding { remote_loads: share(0).zip(share(1)).map(Into::into), ..finding }));
+        let (what, places) = (format!("{name}, receive and drop"), format!("card on {node}: {places}"));
+        let finding = finding(what, places, &pairs, |[a, b]| a / b);
+        let remote_loads = share(0).zip(share(1)).map(Into::into);
+        found.extend(finding.map(|finding| Finding { remote_loads, ..finding }));
     }
     Ok(found)
 }
 
+/// Where a card's packets are worked on.
+#[derive(Clone, Copy, Debug)]
+struct At {
+    seat: Seat,
+    /// The CPUs of the card's interrupts.
+    interrupts: CpuSet,
+}
+
+fn machine_cpus(cpus: &[(u32, Vec<u32>)], node: u32) -> CpuSet {
+    cpus.iter().filter(|(id, _)| *id == node).flat_map(|(_, cpus)| cpus.iter().copied()).collect()
+}
+
 /// Packets per second from the first queue of a card, and the part of the loads that another node had.
-fn receive(args: &NumaArgs, name: &str, seat: Seat) -> Result<(f64, Option<f64>), VethError> {
+fn receive(args: &NumaArgs, interface: &Interface, at: At) -> Result<(f64, Option<f64>), VethError> {
     let missing = || VethError::Failed { who: "the card", output: "--own and --other say the addresses".to_owned() };
     let (own, other) = (args.own.ok_or_else(missing)?.to_string(), args.other.ok_or_else(missing)?.to_string());
     let mut command = Command::new("taskset");
-    command.arg("--cpu-list").arg(seat.cpu.to_string()).arg(std::env::current_exe()?);
-    command.args(["role", "--role", "drop", "--iface", name, "--own", &own, "--other", &other]);
+    command.arg("--cpu-list").arg(at.seat.cpu.to_string()).arg(std::env::current_exe()?);
+    command.args(["role", "--role", "drop", "--iface", &interface.name, "--own", &own, "--other", &other]);
     command.args(["--other-mac", "00:00:00:00:00:00"]);
-    if let Some(node) = seat.memory_node {
+    if let Some(node) = at.seat.memory_node {
         command.arg("--memory-node").arg(node.to_string());
     }
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let begun = Stopwatch::start();
     sleep(START);
+    // Behind the driver's own changes; they go back at the end of this function.
+    let steered = Steered::steer(interface, &at.interrupts);
+    steered.warnings().iter().for_each(|warning| eprintln!("xdp: {warning}"));
     let counting = Counting::start(child.id());
-    let watch = Stopwatch::start();
     sleep(Duration::from_secs(args.seconds.max(1)));
     let remote = counting.and_then(Counting::finish);
     // It counts from its first packet on.
-    let seconds = (watch.elapsed() + START).as_secs_f64();
+    let seconds = begun.seconds();
     drop(child.stdin.take());
     let output = child.wait_with_output()?;
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     let summary = told.lines().rev().find_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let packets = summary.and_then(|summary| summary["packets"].as_f64());
-    let failed =
-        || VethError::Failed { who: "the card", output: String::from_utf8_lossy(&output.stderr).trim().to_owned() };
+    let words = || String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let failed = || VethError::Failed { who: "the card", output: words() };
     Ok((packets.ok_or_else(failed)? / seconds, remote))
 }
 
