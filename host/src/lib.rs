@@ -5,8 +5,6 @@
 
 pub mod cli;
 pub mod clock;
-#[cfg(target_os = "linux")]
-pub mod cpu;
 pub mod crypto;
 #[cfg(unix)]
 pub mod device;

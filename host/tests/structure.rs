@@ -50,7 +50,6 @@ const CRYPTO_ON_THE_WIRE: &[&str] = &["PSK_ID_BYTES", "PUBLIC_KEY_BYTES", "Suite
 /// The host: sockets, files and keys know nothing of transfers, and nothing knows the command line.
 const HOST_RULES: Rules = &[
     ("clock", &[]),
-    ("cpu", &[]),
     ("crypto", &[]),
     ("interface", &["netlink"]),
     ("io", &[]),
@@ -63,7 +62,7 @@ const HOST_RULES: Rules = &[
     ("privileges", &[]),
     ("device", &[]),
     ("udp", &["clock", "device", "netlink", "pools"]),
-    ("uring", &["clock", "io", "pools"]),
+    ("uring", &["clock", "io", "numa", "pools"]),
     ("file_io", &["io", "pools", "uring"]),
     ("xdp", &["device", "interface", "neighbours", "numa", "udp"]),
     ("transport", &["device", "interface", "netlink", "udp", "xdp"]),
@@ -75,7 +74,6 @@ const HOST_RULES: Rules = &[
         "cli",
         &[
             "clock",
-            "cpu",
             "crypto",
             "doctor",
             "drive",
@@ -84,6 +82,7 @@ const HOST_RULES: Rules = &[
             "interface",
             "io",
             "memory",
+            "numa",
             "pools",
             "privileges",
             "transfer",

@@ -10,6 +10,7 @@ use wirehaul_benches::interrupt;
 use wirehaul_benches::stats::{median, range};
 use wirehaul_benches::xdp::contest::{Comparison, Contestant, Scenario};
 use wirehaul_benches::xdp::cost::{WORKS, Work, measure, run};
+use wirehaul_benches::xdp::numa::{self, NumaArgs};
 use wirehaul_benches::xdp::role::{RoleArgs, play};
 use wirehaul_benches::xdp::transfer::{Transfers, WAYS};
 use wirehaul_benches::xdp::veth::{Extent, Lab, VethError, count};
@@ -56,7 +57,7 @@ struct Arguments {
     #[arg(long)]
     skb: bool,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     /// Only does this work, for callgrind
     #[arg(long, hide = true)]
@@ -68,6 +69,8 @@ enum Command {
     /// Plays one end of a pair
     #[command(hide = true)]
     Role(RoleArgs),
+    /// Threads and frames on the right NUMA node and on the wrong one
+    Numa(NumaArgs),
     /// Reads the counters of interfaces
     #[command(hide = true)]
     Count,
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
     match &arguments.command {
         Some(Command::Role(args)) => return exit_code(play(args)),
         Some(Command::Count) => return exit_code(count()),
+        Some(Command::Numa(args)) => return numa(args, arguments.json),
         None => {}
     }
     if let Some(work) = arguments.only {
@@ -191,6 +195,23 @@ fn print_comparison(comparison: &Comparison) {
         theirs.dropped_per_s,
         starts.join(" "),
     );
+}
+
+fn numa(args: &NumaArgs, as_json: bool) -> ExitCode {
+    if let Err(error) = interrupt::install() {
+        return fail(&error.to_string());
+    }
+    match numa::measure(args) {
+        Ok(report) if as_json => {
+            println!("{}", json!(report));
+            ExitCode::SUCCESS
+        }
+        Ok(report) => {
+            print!("{}", report.to_text());
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error.to_string()),
+    }
 }
 
 /// How a part that is played ended.

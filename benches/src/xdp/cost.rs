@@ -78,8 +78,14 @@ pub struct Cost {
 /// Does the work so often; nanoseconds per packet of each batch.
 #[must_use]
 pub fn run(work: Work, batches: usize) -> Vec<f64> {
+    run_on_node(work, batches, None)
+}
+
+/// The same with frames on this NUMA node; nothing where they cannot be had there.
+#[must_use]
+pub fn run_on_node(work: Work, batches: usize, node: Option<u32>) -> Vec<f64> {
     let mut found = Vec::with_capacity(batches);
-    let done = paired::with(SIZE, ENTRIES, 0, |frames, queue, kernel| match work {
+    let done = paired::with_on_node(SIZE, ENTRIES, 0, node, |frames, queue, kernel| match work {
         Work::Receive | Work::Send | Work::Forward => rings(work, batches, frames, queue, kernel, &mut found),
         Work::Datagram | Work::SendDatagram | Work::SendLarge => {
             datagrams(work, batches, frames, queue, kernel, &mut found);

@@ -1,8 +1,11 @@
 //! What AF_XDP costs (`./x bench xdp`): this end of the rings alone, and packets per second over a veth pair next to others.
+//! And what it costs on the wrong NUMA node (`./x bench numa`).
 
 pub mod contest;
 pub mod cost;
+pub mod numa;
 pub mod peer;
+pub mod perf;
 pub mod player;
 pub mod role;
 pub mod transfer;

@@ -60,6 +60,9 @@ pub struct RoleArgs {
     /// Frames that the kernel has for packets to come
     #[arg(long, default_value_t = LENT)]
     pub lent: u32,
+    /// The NUMA node that frames lie on
+    #[arg(long)]
+    pub memory_node: Option<u32>,
     /// The other's hardware address
     #[arg(long, value_parser = parse_mac)]
     pub other_mac: MacAddress,
@@ -98,6 +101,7 @@ pub fn play(args: &RoleArgs) -> Result<(), RoleError> {
             let mode = if args.skb { Mode::Generic } else { Mode::Copy };
             let taken = args.taken.unwrap_or(args.own);
             let datapath = Datapath::open(&interface, mode, SocketAddr::new(taken.into(), PORT))?;
+            let datapath = datapath.on_node(args.memory_node.or(interface.numa_node));
             let mut port = datapath.port(0)?;
             let own = MacAddress(interface.mac.unwrap_or_default());
             port.set_lent(args.lent);

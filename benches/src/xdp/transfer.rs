@@ -35,6 +35,14 @@ impl Transfers {
     /// # Errors
     /// [`VethError`].
     pub fn run(&self, way: &str, bytes: u64) -> Result<f64, VethError> {
+        self.run_with(way, bytes, &[])
+    }
+
+    /// The same, with more flags for both ends.
+    ///
+    /// # Errors
+    /// [`VethError`].
+    pub fn run_with(&self, way: &str, bytes: u64, flags: &[&str]) -> Result<f64, VethError> {
         let listen = format!("{}:7420", self.pair.address(Side::Destination));
         let mut receiver = self
             .command(Side::Destination)
@@ -50,6 +58,7 @@ impl Transfers {
                 "--iface",
                 "veth0",
             ])
+            .args(flags)
             .stdout(Stdio::piped())
             .spawn()?;
         let mut lines = BufReader::new(receiver.stdout.take().ok_or_else(|| failed("recv", ""))?);
@@ -63,7 +72,9 @@ impl Transfers {
         };
         let sent = self
             .command(Side::Source)
-            .args(["send", "--json", "--transport", way, "--iface", "veth0", "--generate", &bytes.to_string(), &ticket])
+            .args(["send", "--json", "--transport", way, "--iface", "veth0"])
+            .args(flags)
+            .args(["--generate", &bytes.to_string(), &ticket])
             .output()?;
         let mut rest = String::new();
         lines.read_to_string(&mut rest)?;

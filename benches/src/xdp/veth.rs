@@ -66,6 +66,20 @@ pub struct Extent {
     pub slice: Duration,
 }
 
+/// Where the end runs that receives or forwards, and where its frames lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// Its CPU.
+    pub cpu: u32,
+    /// The NUMA node of its frames; `None` leaves it to the system.
+    pub memory_node: Option<u32>,
+}
+
+impl Seat {
+    /// Where nodes make no difference: a CPU beside the sender's.
+    pub const BESIDE: Self = Self { cpu: 1, memory_node: None };
+}
+
 /// Two hosts with two links between them: ours use the first and the rival's the second, and the other way round.
 pub struct Lab {
     is_skb: bool,
@@ -127,11 +141,26 @@ impl Lab {
     /// # Errors
     /// [`VethError`].
     pub fn compare(&mut self, scenario: Scenario, rival: Contestant, extent: Extent) -> Result<Comparison, VethError> {
+        self.compare_seats(scenario, rival, [Seat::BESIDE; 2], extent)
+    }
+
+    /// The same, where ours has the first of these seats and the rival the second.
+    ///
+    /// # Errors
+    /// [`VethError`].
+    pub fn compare_seats(
+        &mut self,
+        scenario: Scenario,
+        rival: Contestant,
+        seats: [Seat; 2],
+        extent: Extent,
+    ) -> Result<Comparison, VethError> {
         let mut comparison = Comparison { scenario, rival, pairs: Vec::new(), disturbed: 0 };
         for start in 0..extent.starts {
             // Each of ours and theirs is first, and on the first link, as often as the other.
             let links = if start % 2 == 0 { Link::BOTH } else { [Link::Second, Link::First] };
-            let mut players = self.start_both(scenario, rival, links, start / 2 % 2 == 0)?;
+            let places = [(links[0], seats[0]), (links[1], seats[1])];
+            let mut players = self.start_both(scenario, rival, places, start / 2 % 2 == 0)?;
             let mut attempts = 0;
             let wanted = comparison.pairs.len() + extent.pairs;
             while comparison.pairs.len() < wanted && attempts < extent.pairs * MAX_ATTEMPTS {
@@ -152,34 +181,35 @@ impl Lab {
         &self,
         scenario: Scenario,
         rival: Contestant,
-        links: [Link; 2],
+        places: [(Link, Seat); 2],
         ours_first: bool,
     ) -> Result<[Player; 2], VethError> {
         // The kernel frees the queues of who was there before in its own time.
         sleep(START);
         if ours_first {
-            let ours = self.start(scenario, Contestant::Wirehaul, links[0])?;
-            Ok([ours, self.start(scenario, rival, links[1])?])
+            let ours = self.start(scenario, Contestant::Wirehaul, places[0])?;
+            Ok([ours, self.start(scenario, rival, places[1])?])
         } else {
-            let theirs = self.start(scenario, rival, links[1])?;
-            Ok([self.start(scenario, Contestant::Wirehaul, links[0])?, theirs])
+            let theirs = self.start(scenario, rival, places[1])?;
+            Ok([self.start(scenario, Contestant::Wirehaul, places[0])?, theirs])
         }
     }
 
     /// The processes of a contestant on a link, each on a CPU of its own, stopped.
-    fn start(&self, scenario: Scenario, who: Contestant, link: Link) -> Result<Player, VethError> {
+    fn start(&self, scenario: Scenario, who: Contestant, (link, seat): (Link, Seat)) -> Result<Player, VethError> {
         let mut player = Player::default();
         let is_ours = |who| who != Contestant::Xdpsock;
-        let mut start = |side, who, doing, cpu| {
-            player.start(Contestant::name(who), self.command(side, who, doing, link, cpu)?, is_ours(who))
+        let mut start = |side, who, doing, seat| {
+            player.start(Contestant::name(who), self.command(side, who, doing, link, seat)?, is_ours(who))
         };
+        let sender = Seat { cpu: 0, memory_node: None };
         match scenario {
-            Scenario::Send => start(Side::Source, who, Doing::Send, 0)?,
+            Scenario::Send => start(Side::Source, who, Doing::Send, sender)?,
             Scenario::Receive | Scenario::Forward => {
                 let doing = if scenario == Scenario::Receive { Doing::Drop } else { Doing::Forward };
-                start(Side::Destination, who, doing, 1)?;
+                start(Side::Destination, who, doing, seat)?;
                 sleep(START);
-                start(Side::Source, Contestant::Wirehaul, Doing::Send, 0)?;
+                start(Side::Source, Contestant::Wirehaul, Doing::Send, sender)?;
             }
         }
         sleep(START);
@@ -235,9 +265,9 @@ impl Lab {
         }
     }
 
-    fn command(&self, side: Side, who: Contestant, doing: Doing, link: Link, cpu: usize) -> Result<Command, VethError> {
+    fn command(&self, side: Side, who: Contestant, doing: Doing, link: Link, seat: Seat) -> Result<Command, VethError> {
         let mut command = inside(&self.pair, side, "taskset");
-        command.arg("--cpu-list").arg(cpu.to_string());
+        command.arg("--cpu-list").arg(seat.cpu.to_string());
         if who == Contestant::Xdpsock {
             command.arg(peer::xdpsock().ok_or(VethError::NoPeer)?);
             command.args(peer::arguments(doing, link.interface(), self.is_skb));
@@ -245,6 +275,9 @@ impl Lab {
             command.arg(&self.own_program).args(role(side, who, doing, link));
             if self.is_skb {
                 command.arg("--skb");
+            }
+            if let Some(node) = seat.memory_node {
+                command.arg("--memory-node").arg(node.to_string());
             }
         }
         Ok(command)

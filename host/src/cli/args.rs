@@ -14,8 +14,10 @@ use crate::crypto::PublicKey;
 use crate::file_io;
 use crate::transfer::ticket::{Ticket, TicketError};
 use crate::transport::Choice;
+pub use numa::NumaArgs;
 
 mod help;
+pub mod numa;
 #[cfg(test)]
 mod tests;
 
@@ -82,6 +84,9 @@ pub struct TransferArgs {
     /// that one
     #[arg(long, value_name = "WAY", default_value = "auto", value_parser = parse_file_io)]
     pub io: file_io::Choice,
+    /// Where the work is done.
+    #[command(flatten)]
+    pub numa: NumaArgs,
     /// Send no faster than this, such as 800mbit, 1.5gbit or 100MB/s
     #[arg(long, value_name = "RATE", default_value = "unlimited", hide_default_value = true, value_parser = parse_rate)]
     pub rate: Rate,
@@ -312,7 +317,8 @@ impl Listen {
 #[derive(Debug, Args)]
 #[command(after_help = help::ending(help::SERVE))]
 pub struct ServeArgs {
-    /// The configuration, in TOML: dir (where files go), listen, overwrite, transport, iface, io
+    /// The configuration, in TOML: dir (where files go), listen, overwrite, transport, iface, io,
+    /// numa (false leaves it to the system), numa_node
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
 }

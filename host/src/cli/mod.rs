@@ -8,6 +8,8 @@ pub mod key;
 #[cfg(unix)]
 pub mod output;
 #[cfg(unix)]
+mod place;
+#[cfg(unix)]
 pub mod receiving;
 #[cfg(unix)]
 pub mod recv;

@@ -46,6 +46,8 @@ pub struct Summary<'a> {
     pub stray: &'a RejectCounters,
     /// The pools that its buffers were from.
     pub pools: Pools,
+    /// The nodes that it worked on; `None` where they make no difference.
+    pub numa: Option<Value>,
     /// Why it is not complete, where it is not.
     pub failure: Option<&'a Failure>,
 }
@@ -119,6 +121,7 @@ pub fn not_started(command: &'static str, message: &str, exit: Exit, output: Out
             stats: &Stats::default(),
             stray: &RejectCounters::default(),
             pools: Pools::default(),
+            numa: None,
             failure: Some(&failure),
         };
         line(&summary.to_json().to_string());
@@ -187,6 +190,7 @@ impl Summary<'_> {
             "lost_packets": self.stats.lost_packets,
             "rejects": rejects,
             "pool": { "packets": self.pools.packets.to_json(), "blocks": self.pools.blocks.to_json() },
+            "numa": self.numa,
             "error": self.failure.map(ToString::to_string),
             "exit_code": self.failure.map_or(0, Failure::exit_code),
         })

@@ -18,6 +18,7 @@ pub fn run(args: &RecvArgs, output: OutputArgs) -> Exit {
         transport: args.transfer.transport,
         interface: args.transfer.iface.clone(),
         file_io: args.transfer.io,
+        numa: args.transfer.numa.choice(),
         is_daemon: false,
     };
     receiving.run(output).unwrap_or_else(|error| not_started("recv", &error.to_string(), error.exit(), output))

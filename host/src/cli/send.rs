@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use serde_json::Value;
 use thiserror::Error;
 use wirehaul_core::crypto::HandshakeError;
 use wirehaul_core::limits::{default_datagram_bytes, largest_datagram_bytes};
@@ -16,6 +17,7 @@ use wirehaul_core::worker::Worker;
 use super::args::{Destination, OutputArgs, SendArgs, SendError, Sending, Source};
 use super::exit::Exit;
 use super::output::{Pools, ProgressView, Summary, not_started, remark, say_file_io};
+use super::place::Place;
 use super::session::{config_for, stop_flag};
 use super::transport::{Seen, announce, remark_on};
 use crate::clock::Clock;
@@ -84,6 +86,19 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
     let store = KeyStore::of_user()?;
     let identity = Arc::new(store.load_or_create_key()?);
     let callee = callee_of(destination, &store)?;
+    let local = if callee.addresses.iter().any(SocketAddr::is_ipv6) { "[::]:0" } else { "0.0.0.0:0" };
+    let local = local.parse().map_err(|_| StartError::Failure(Failure::Rule("no local address")))?;
+    let udp = UdpDevice::bind(local, &Options::default()).map_err(Failure::from)?;
+    let mut wish = Wish {
+        choice: args.transfer.transport,
+        interface: args.transfer.iface.clone(),
+        remote: callee.addresses.first().copied(),
+        // One session goes through, whichever queues its packets come by.
+        workers: 1,
+        memory_node: None,
+    };
+    let place = Place::take(args.transfer.numa.choice(), &wish, &udp);
+    wish.memory_node = place.memory_node();
     let progress = Arc::new(Progress::default());
     let view = ProgressView::start(output, &progress);
     let cargo = load(source, args.transfer.seed, output, &progress)?;
@@ -93,20 +108,11 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
     };
     let engine = open_files(args.transfer.io, blocks, output)?;
     let mut config = config_for(&args.transfer);
-    let local = if callee.addresses.iter().any(SocketAddr::is_ipv6) { "[::]:0" } else { "0.0.0.0:0" };
-    let local = local.parse().map_err(|_| StartError::Failure(Failure::Rule("no local address")))?;
-    let udp = UdpDevice::bind(local, &Options::default()).map_err(Failure::from)?;
     config.rate_cap = args.transfer.rate_cap();
     let clock = Clock::start();
-    let wish = Wish {
-        choice: args.transfer.transport,
-        interface: args.transfer.iface.clone(),
-        remote: callee.addresses.first().copied(),
-        // One session goes through, whichever queues its packets come by.
-        workers: 1,
-    };
     let Opened { first: mut device, steps, .. } = transport::open(&wish, Box::new(udp), clock.now())?;
     announce(&[Seen { transport: &device, cpu: None }], &steps, output);
+    place.announce(output);
     config.max_datagram_bytes = config.max_datagram_bytes.min(device.datagram_bytes());
     let pacing = schedule_departures(&mut device, clock, &callee.addresses, &mut config);
     if output.verbose > 0 {
@@ -121,7 +127,8 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
     if output.verbose > 0 {
         remark_on(&mut device);
     }
-    Ok(report(sent, &stray, (way, io), pools, output, args.generate))
+    let numa = place.to_json(blocks);
+    Ok(report(sent, &stray, (way, io), (pools, numa), output, args.generate))
 }
 
 fn open_files(
@@ -237,7 +244,7 @@ fn report(
     sent: Sent,
     stray: &RejectCounters,
     (transport, io): (&'static str, &'static str),
-    pools: Pools,
+    (pools, numa): (Pools, Option<Value>),
     output: OutputArgs,
     generated: Option<u64>,
 ) -> Exit {
@@ -254,6 +261,7 @@ fn report(
         stats: &stats,
         stray,
         pools,
+        numa,
         failure: failure.as_ref(),
     };
     summary.print(output);

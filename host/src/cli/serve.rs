@@ -7,7 +7,7 @@ use thiserror::Error;
 use wirehaul_core::limits::MAX_DATAGRAM_BYTES;
 use wirehaul_core::session::Config;
 
-use super::args::{Listen, OutputArgs, ServeArgs, parse_file_io, parse_listen, parse_transport};
+use super::args::{Listen, NumaArgs, OutputArgs, ServeArgs, parse_file_io, parse_listen, parse_transport};
 use super::exit::Exit;
 use super::output::not_started;
 use super::receiving::{Receiving, StartError};
@@ -32,6 +32,15 @@ struct ServeConfig {
     iface: Option<String>,
     /// How files are read and written; auto where it is left out.
     io: Option<String>,
+    /// Whether NUMA nodes are looked at.
+    #[serde(default = "yes")]
+    numa: bool,
+    /// The NUMA node to work on; the card's where it is left out.
+    numa_node: Option<u32>,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// Why serving did not start.
@@ -82,9 +91,14 @@ fn load(path: &Path) -> Result<Receiving, ServeError> {
         None => file_io::Choice::Auto,
         Some(text) => parse_file_io(text).map_err(|error| malformed(format!("io: {error}")))?,
     };
+    if !config.numa && config.numa_node.is_some() {
+        return Err(malformed("numa_node: nodes are not looked at with `numa = false`".to_owned()));
+    }
+    let numa = NumaArgs { no_numa: !config.numa, numa_node: config.numa_node }.choice();
     Ok(Receiving {
         listen,
         file_io,
+        numa,
         transport,
         interface: config.iface,
         is_daemon: true,
@@ -99,6 +113,7 @@ fn load(path: &Path) -> Result<Receiving, ServeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wirehaul_core::numa::Choice;
 
     fn load_text(text: &str) -> Result<Receiving, ServeError> {
         let dir = tempfile::tempdir().unwrap();
@@ -115,7 +130,9 @@ mod tests {
         assert!(!receiving.listen.or_any_port && receiving.ticket.is_none() && !receiving.once);
         let receiving = load_text("dir = \".\"\nlisten = \"127.0.0.1:9000\"\noverwrite = true").unwrap();
         assert_eq!(receiving.listen.address.to_string(), "127.0.0.1:9000");
-        assert!(receiving.overwrite);
+        assert!(receiving.overwrite && receiving.numa == Choice::Auto);
+        assert_eq!(load_text("dir = \".\"\nnuma = false").unwrap().numa, Choice::Off);
+        assert_eq!(load_text("dir = \".\"\nnuma_node = 1").unwrap().numa, Choice::Node(1));
     }
 
     #[test]
@@ -127,6 +144,8 @@ mod tests {
             ("dir = \".\"\noverwite = true", "overwite"),
             ("dir = \".\"\ntransport = \"ftp\"", "transport"),
             ("dir = \".\"\nio = \"tape\"", "io: expected auto, uring or sync"),
+            ("dir = \".\"\nnuma_node = -1", "numa_node"),
+            ("dir = \".\"\nnuma = false\nnuma_node = 1", "numa_node: nodes are not looked at"),
         ] {
             let error = load_text(text).err().unwrap().to_string();
             assert!(error.contains(said), "{text}: {error}");

@@ -12,7 +12,7 @@ use crate::xdp::{MemoryReport, XdpDevice};
 pub(super) struct Seen<'a> {
     pub(super) transport: &'a Transport,
     /// The CPU that it stays on.
-    pub(super) cpu: Option<usize>,
+    pub(super) cpu: Option<u32>,
 }
 
 /// Says which way was taken. With `-v` each step of the ladder is said with its reason; with `--json` it is a line of its own.

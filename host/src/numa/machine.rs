@@ -33,6 +33,12 @@ pub struct Machine {
     pub source: Source,
 }
 
+/// Whether there is one node, so that nothing need be decided: a single small file tells.
+#[must_use]
+pub fn has_one_node() -> bool {
+    sysfs::node_count(&Files::of_machine()) < 2
+}
+
 impl Machine {
     /// The machine that this process runs on.
     #[must_use]

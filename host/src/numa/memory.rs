@@ -13,7 +13,9 @@ use libc::{c_int, c_void};
 const SMALL_BYTES: usize = 1 << 12;
 const HUGE_BYTES: usize = 1 << 21;
 const GIGANTIC_BYTES: usize = 1 << 30;
-/// Allocate on these nodes and nowhere else (include/uapi/linux/mempolicy.h).
+/// Allocate on these nodes, and elsewhere where they have none left (include/uapi/linux/mempolicy.h).
+const MPOL_PREFERRED: c_int = 1;
+/// Allocate on these nodes and nowhere else.
 const MPOL_BIND: c_int = 2;
 /// Nodes that a mask of one word names.
 const MAX_NODES: u32 = 64;
@@ -177,11 +179,14 @@ impl Memory {
 
     fn bind(&self, node: u32) -> Result<(), MemoryError> {
         let mask: u64 = if node < MAX_NODES { 1 << node } else { 0 };
+        // Where a node has no small page left, whoever is bound to it is ended for lack of memory (mm/oom_kill.c,
+        // CONSTRAINT_MEMORY_POLICY); where it has no huge page left, there is an error.
+        let policy = if self.pages == PageSize::Small && mask != 0 { MPOL_PREFERRED } else { MPOL_BIND };
         // SAFETY: mbind(2) changes where the pages of our own mapping come from; the mask is one word that outlives the call
         // (the kernel reads `maxnode - 1` bits of it).
         let status = unsafe {
             let at = self.start.as_ptr().cast::<c_void>();
-            libc::syscall(libc::SYS_mbind, at, self.len, MPOL_BIND, &raw const mask, u64::from(MAX_NODES) + 1, 0)
+            libc::syscall(libc::SYS_mbind, at, self.len, policy, &raw const mask, u64::from(MAX_NODES) + 1, 0)
         };
         if status == 0 { Ok(()) } else { Err(MemoryError::Bind { node, source: io::Error::last_os_error() }) }
     }
@@ -208,27 +213,15 @@ impl Memory {
 
     /// Asks for every page where it is.
     fn verify(&self, node: u32) -> Result<(), MemoryError> {
-        let step = self.pages.bytes();
-        let count = self.len / step;
-        let mut misplaced = 0;
-        for first in (0..count).step_by(VERIFY_BATCH) {
-            let batch = (count - first).min(VERIFY_BATCH);
-            let pages: Vec<_> =
-                (first..first + batch).map(|page| self.start.as_ptr().wrapping_add(page * step)).collect();
-            let mut status: Vec<c_int> = vec![-1; batch];
-            // SAFETY: without a list of nodes move_pages(2) moves nothing: it reads `batch` addresses and writes as many words
-            // into `status`, both of which are that long.
-            let answered = unsafe {
-                let (pages, status) = (pages.as_ptr(), status.as_mut_ptr());
-                libc::syscall(libc::SYS_move_pages, 0, batch, pages, std::ptr::null::<c_int>(), status, 0)
-            };
-            if answered != 0 {
-                // A kernel without NUMA has one node.
-                return Ok(());
+        let all = NonNull::slice_from_raw_parts(self.start, self.len);
+        match residency(all, self.pages.bytes(), node) {
+            // Pages that are not there yet, where the kernel could not be asked for them, may still come from anywhere.
+            Some(Residency { pages, misplaced }) if misplaced > 0 => {
+                Err(MemoryError::Misplaced { misplaced, pages, node })
             }
-            misplaced += status.iter().filter(|at| u32::try_from(**at) != Ok(node)).count();
+            // A kernel without NUMA has one node.
+            _ => Ok(()),
         }
-        if misplaced == 0 { Ok(()) } else { Err(MemoryError::Misplaced { misplaced, pages: count, node }) }
     }
 
     /// Keeps it from being swapped; `false` where the limit of locked memory is in the way.
@@ -280,6 +273,44 @@ impl Memory {
     }
 }
 
+/// Where the pages of some memory are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Residency {
+    /// Pages that are there: those that were touched.
+    pub pages: usize,
+    /// Of these, the ones that are on another node than they should be.
+    pub misplaced: usize,
+}
+
+/// Asks the kernel for every page of this process's memory whether it is on `node`, in steps of `page_bytes`. `None` on a kernel
+/// without NUMA.
+#[must_use]
+pub fn residency(memory: NonNull<[u8]>, page_bytes: usize, node: u32) -> Option<Residency> {
+    let start = memory.cast::<u8>().as_ptr();
+    let count = memory.len().div_ceil(page_bytes.max(1));
+    let mut found = Residency::default();
+    for first in (0..count).step_by(VERIFY_BATCH) {
+        let batch = (count - first).min(VERIFY_BATCH);
+        let pages: Vec<_> = (first..first + batch).map(|page| start.wrapping_add(page * page_bytes)).collect();
+        let mut status: Vec<c_int> = vec![-libc::ENOENT; batch];
+        // SAFETY: without a list of nodes move_pages(2) moves nothing and reads nothing of the pages: it reads `batch` addresses
+        // and writes as many words into `status`, both of which are that long.
+        let answered = unsafe {
+            let (pages, status) = (pages.as_ptr(), status.as_mut_ptr());
+            libc::syscall(libc::SYS_move_pages, 0, batch, pages, std::ptr::null::<c_int>(), status, 0)
+        };
+        if answered != 0 {
+            return None;
+        }
+        // A page that is not there has an error instead of a node.
+        let nodes = status.iter().filter_map(|at| u32::try_from(*at).ok());
+        let (there, elsewhere) = nodes.fold((0, 0), |(all, other), at| (all + 1, other + usize::from(at != node)));
+        found.pages += there;
+        found.misplaced += elsewhere;
+    }
+    Some(found)
+}
+
 impl Drop for Memory {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, and whoever had references into it borrowed this or promised to be gone (`Umem`).
@@ -308,6 +339,17 @@ mod tests {
         assert_eq!(memory.node(), None);
         assert!(memory.steps().iter().any(|step| step.contains("NUMA node 63")), "{:?}", memory.steps());
         assert!(matches!(Memory::on(4096, PageSize::Small, Some(999)), Err(MemoryError::Bind { node: 999, .. })));
+    }
+
+    #[test]
+    fn pages_are_found_where_they_are() {
+        let memory = Memory::new(64 << 10, None).unwrap();
+        let all = NonNull::slice_from_raw_parts(memory.start(), memory.len());
+        let Some(here) = residency(all, 4096, 0) else { return };
+        assert_eq!(here.pages, 16);
+        assert_eq!(residency(all, 4096, 999), Some(Residency { pages: 16, misplaced: 16 }));
+        let untouched = memmap2::MmapMut::map_anon(64 << 10).unwrap();
+        assert_eq!(residency(NonNull::from(&untouched[..]), 4096, 0), Some(Residency::default()));
     }
 
     #[test]

@@ -27,6 +27,11 @@ pub(super) fn topology(files: &Files) -> Topology {
     topology
 }
 
+/// How many nodes there are; none where the kernel knows no nodes.
+pub(super) fn node_count(files: &Files) -> usize {
+    files.text(format!("{NODES}/online")).map_or(0, |list| list_of(&list).len())
+}
+
 fn node(files: &Files, id: u32) -> Node {
     let folder = format!("{NODES}/node{id}");
     let cpus = set(files, &format!("{folder}/cpulist")).unwrap_or_default().and(&online_cpus(files));

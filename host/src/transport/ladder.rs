@@ -37,7 +37,7 @@ pub fn open(wish: &Wish, udp: Box<UdpDevice>, now: Instant) -> Result<Opened, No
     if let Some(reason) = no_zero_copy(&interface).filter(|_| mode == Mode::ZeroCopy) {
         return Err(refuse(format!("{reason}: use --transport xdp-copy, or udp")));
     }
-    match open_xdp(&interface, mode, wish.workers, udp, now) {
+    match open_xdp(&interface, mode, wish, udp, now) {
         Ok((first, others)) => {
             let steps = vec![chosen(mode.name(), &format!("on {}, as asked for", interface.name))];
             Ok(Opened { first, others, steps })
@@ -61,7 +61,7 @@ fn open_fastest(wish: &Wish, udp: Box<UdpDevice>, now: Instant) -> Opened {
                 refuse("xdp", reason);
                 udp
             }
-            None => match open_xdp(&interface, Mode::ZeroCopy, wish.workers, udp, now) {
+            None => match open_xdp(&interface, Mode::ZeroCopy, wish, udp, now) {
                 Ok((first, others)) => {
                     steps.push(chosen("xdp", &format!("the driver of {} has zero-copy", interface.name)));
                     return Opened { first, others, steps };
@@ -98,16 +98,16 @@ fn no_zero_copy(interface: &Interface) -> Option<String> {
 fn open_xdp(
     interface: &Interface,
     mode: Mode,
-    workers: usize,
+    wish: &Wish,
     udp: Box<UdpDevice>,
     now: Instant,
 ) -> Result<(Transport, Vec<Transport>), (OpenError, Box<UdpDevice>)> {
     let datapath = match Datapath::open(interface, mode, udp.local_addr()) {
-        Ok(datapath) => datapath,
+        Ok(datapath) => datapath.on_node(wish.memory_node),
         Err(error) => return Err((error, udp)),
     };
     let queues = interface.usable_queues().max(1);
-    let count = worker_count(queues, workers);
+    let count = worker_count(queues, wish.workers);
     let open_beside = |number| {
         let socket = udp.for_sending().map_err(OpenError::Kernel)?;
         let device =
@@ -133,8 +133,12 @@ fn share(queues: u32, count: usize, number: usize) -> Vec<u32> {
     (0..queues).skip(number).step_by(count).collect()
 }
 
-/// The interface that is named, or else the one that packets to the peer leave through, or to anywhere.
-fn interface_of(wish: &Wish, local: SocketAddr) -> Result<Interface, String> {
+/// The interface that is named, or else the one that packets to the peer leave through, or to anywhere. `local` is the address
+/// that a socket is bound to.
+///
+/// # Errors
+/// Why there is none, in words.
+pub fn interface_of(wish: &Wish, local: SocketAddr) -> Result<Interface, String> {
     if let Some(name) = &wish.interface {
         return Interface::by_name(name).map_err(|error| error.to_string());
     }

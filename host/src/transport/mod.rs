@@ -8,7 +8,7 @@ mod way;
 
 pub use choice::Choice;
 #[cfg(target_os = "linux")]
-pub use ladder::open;
+pub use ladder::{interface_of, open};
 #[cfg(all(unix, not(target_os = "linux")))]
 pub use way::open;
 #[cfg(unix)]

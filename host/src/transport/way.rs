@@ -16,7 +16,7 @@ use crate::udp::UdpDevice;
 use crate::xdp::XdpDevice;
 
 /// What is asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Wish {
     /// Which way.
     pub choice: Choice,
@@ -26,6 +26,8 @@ pub struct Wish {
     pub remote: Option<SocketAddr>,
     /// Workers that packets may be spread over, at most; where the way has queues, each gets some of them.
     pub workers: usize,
+    /// The NUMA node that packets are to lie on, where a way has memory of its own; `None` leaves it to the system.
+    pub memory_node: Option<u32>,
 }
 
 /// A way that is open: the device of each worker.

@@ -14,6 +14,7 @@ use wirehaul_core::disk::Setup;
 use super::buffers::Region;
 use super::refusal::errno_of;
 use super::ring::{Call, Completion, Entry, Ring, System, Target};
+use crate::numa::threads;
 
 /// This process's kernel.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,6 +48,7 @@ impl System for KernelSystem {
             builder.setup_defer_taskrun();
         }
         let ring = builder.build(entries).map_err(errno)?;
+        stay_with_this_thread(&ring);
         let mut probe = Probe::new();
         // Without an answer it knows none of them (before 5.6).
         let _ = ring.submitter().register_probe(&mut probe);
@@ -64,6 +66,18 @@ impl System for KernelSystem {
         let is_free = caps::has_cap(None, CapSet::Effective, Capability::CAP_IPC_LOCK).unwrap_or(false);
         if is_free { None } else { getrlimit(Resource::Memlock).current }
     }
+}
+
+/// Keeps the kernel's own threads for this ring, which do what cannot be done at once, on the CPUs of this thread: of
+/// themselves they use all of the cpuset (io_uring/io-wq.c, `io_wq_create`). Where that is refused (before 5.14), they do.
+fn stay_with_this_thread(ring: &IoUring) {
+    // SAFETY: a set of CPUs is words of bits, for which zeros are a value.
+    let mut cpus: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    for cpu in threads::allowed().iter().filter(|cpu| *cpu < libc::CPU_SETSIZE.cast_unsigned()) {
+        // SAFETY: the CPU is one that the set has a bit for.
+        unsafe { libc::CPU_SET(cpu as usize, &mut cpus) };
+    }
+    let _ = ring.submitter().register_iowq_aff(&cpus);
 }
 
 /// A year or so.
@@ -125,15 +139,15 @@ impl Ring for KernelRing {
     }
 
     #[inline]
-    fn enter(&mut self, wait: Option<Duration>) -> Result<u32, Errno> {
+    fn enter(&mut self, wait: Option<Duration>, least: u32) -> Result<u32, Errno> {
         let submitter = self.ring.submitter();
         let taken = match wait {
             None => submitter.submit(),
-            Some(Duration::MAX) => submitter.submit_and_wait(1),
+            Some(Duration::MAX) => submitter.submit_and_wait(least as usize),
             Some(time) => {
                 // Beyond what the kernel's clock counts, a time is an error.
                 let time = Timespec::from(time.min(LONGEST_WAIT));
-                submitter.submit_with_args(1, &SubmitArgs::new().timespec(&time))
+                submitter.submit_with_args(least as usize, &SubmitArgs::new().timespec(&time))
             }
         };
         // Never more than there are entries.

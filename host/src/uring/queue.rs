@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use smallvec::SmallVec;
 use wirehaul_core::disk::{
     Attempts, Batch, Direction, Flight, Ladder, Landing, Next, Place, Progress, Setup, Step, Strays, Token,
+    worth_waking,
 };
 
 use super::buffers::{Region, Regions};
@@ -309,7 +310,8 @@ impl<R: Ring> Queue<R> {
             return Ok(());
         }
         self.statistics.calls += 1;
-        match self.rings[ring].enter(wait) {
+        let least = worth_waking(self.flight.count().saturating_sub(self.watching));
+        match self.rings[ring].enter(wait, least) {
             Ok(taken) => {
                 self.statistics.entries += u64::from(taken);
                 self.batches[ring].taken(taken);

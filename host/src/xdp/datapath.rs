@@ -174,6 +174,13 @@ impl Datapath {
         Ok(Self { attachment: Arc::new(attachment), shape })
     }
 
+    /// Has the frames of its devices lie on this node, and not on the card's; `None` leaves it to the system.
+    #[must_use]
+    pub const fn on_node(mut self, node: Option<u32>) -> Self {
+        self.shape.node = node;
+        self
+    }
+
     /// The way that was asked for.
     #[must_use]
     pub const fn mode(&self) -> Mode {

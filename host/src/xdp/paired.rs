@@ -48,7 +48,18 @@ pub fn with<R>(
     start: u32,
     run: impl FnOnce(Frames<'_, '_>, Queue<'_>, KernelEnd<'_>) -> R,
 ) -> Option<R> {
-    let memory = Memory::new(size.bytes(), None).ok()?;
+    with_on_node(size, entries, start, None, run)
+}
+
+/// The same with frames on this NUMA node; `None` also where they cannot all be had there.
+pub fn with_on_node<R>(
+    size: UmemSize,
+    entries: u32,
+    start: u32,
+    node: Option<u32>,
+    run: impl FnOnce(Frames<'_, '_>, Queue<'_>, KernelEnd<'_>) -> R,
+) -> Option<R> {
+    let memory = Memory::new(size.bytes(), node).ok().filter(|memory| memory.node() == node)?;
     // SAFETY: the mapping is this long, zeroed, and ours until the end of this function. The kernel's end, which knows its
     // address too, touches only what was lent to it through the rings, as the kernel does.
     let bytes = unsafe { std::slice::from_raw_parts_mut(memory.start().as_ptr(), size.bytes()) };

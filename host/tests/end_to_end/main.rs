@@ -22,6 +22,7 @@ mod keys;
 mod load;
 mod migration;
 mod namespaces;
+mod numa;
 mod output;
 mod queues;
 mod rate;

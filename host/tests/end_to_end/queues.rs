@@ -17,6 +17,11 @@ use crate::common::{data, shared, tree};
 const MIB: u64 = 1 << 20;
 const QUEUES: u32 = 4;
 
+/// The CPUs that workers may have.
+fn allowed() -> Vec<u32> {
+    wirehaul::numa::threads::allowed().iter().collect()
+}
+
 fn inside(namespace: &Namespace, home: &Home, arguments: &[&str]) -> Process {
     let mut command: Command = home.set_up(namespace.command(env!("CARGO_BIN_EXE_wirehaul")));
     command.args(arguments);
@@ -39,7 +44,7 @@ fn send(scene: &Scene, link: &Link, name: &str, to: &str, flags: &[&str]) -> Pro
 /// Has all packets from the left end leave by this queue, and so come to this queue of the right one.
 fn steer_to(link: &Link, queue: u32) {
     let mut groups = vec![0_u32; 1];
-    for cpu in wirehaul::cpu::allowed() {
+    for cpu in allowed().into_iter().map(|cpu| cpu as usize) {
         groups.resize(groups.len().max(cpu / 32 + 1), 0);
         groups[cpu / 32] |= 1 << (cpu % 32);
     }
@@ -75,7 +80,7 @@ fn each_worker_has_a_cpu_and_a_share_of_the_queues() {
     if !has_xdp("several queues") {
         return;
     }
-    let cpus = wirehaul::cpu::allowed();
+    let cpus = allowed();
     for queues in [QUEUES, 1] {
         let (scene, link) = (Scene::new(), Link::with(queues, 1500));
         let receiver = recv(&scene, &link, &[]);
@@ -102,7 +107,7 @@ fn the_places_of_workers_are_told() {
     let arguments = ["recv", "-v", "--transport", "xdp-copy", "--iface", "wire", "--dir", dir.to_str().unwrap()];
     let receiver = inside(&link.right, &scene.receiver, &arguments);
     let place = receiver.stderr_line(|line| line.contains("worker 0"));
-    assert_eq!(place, format!("wirehaul: worker 0 on CPU {}: queues 0", wirehaul::cpu::allowed()[0]));
+    assert_eq!(place, format!("wirehaul: worker 0 on CPU {}: queues 0", allowed()[0]));
 }
 
 /// Fewer CPUs than queues: here one, which has all of them, and is the only one to be used.
@@ -113,7 +118,7 @@ fn one_cpu_has_one_worker() {
         return;
     }
     let (scene, link) = (Scene::new(), Link::with(QUEUES, 1500));
-    let last = wirehaul::cpu::allowed().pop().unwrap();
+    let last = allowed().pop().unwrap();
     let mut command = scene.receiver.set_up(link.right.command("taskset"));
     command.args(["--cpu-list", &last.to_string(), env!("CARGO_BIN_EXE_wirehaul")]);
     command.args(["recv", "--json", "--once", "--transport", "xdp-copy", "--iface", "wire", "--dir"]).arg(scene.to(""));
@@ -153,7 +158,7 @@ fn senders_at_once_are_spread_over_the_queues_and_all_get_through() {
 }
 
 fn has_several_workers(test: &str) -> bool {
-    let has = wirehaul::cpu::allowed().len() > 1;
+    let has = allowed().len() > 1;
     if !has {
         eprintln!("skipped: {test} needs two CPUs");
     }

@@ -14,6 +14,7 @@ use wirehaul_core::session::Config;
 use super::args::{Advertised, Listen, OutputArgs};
 use super::exit::Exit;
 use super::output::{ProgressView, line, not_started, remark, say_file_io};
+use super::place::Place;
 use super::session::stop_flag;
 use super::transport::announce;
 use crate::clock::Clock;
@@ -57,6 +58,8 @@ pub struct Receiving {
     pub interface: Option<String>,
     /// How files are read and written.
     pub file_io: file_io::Choice,
+    /// On which NUMA node the work is done.
+    pub numa: wirehaul_core::numa::Choice,
     /// Run for good, and so with no more privileges than that needs (SEC-7).
     pub is_daemon: bool,
 }
@@ -114,10 +117,12 @@ impl Receiving {
         let known = store.load_known_peers()?;
         let target = self.dir.as_deref().map(Target::open).transpose()?;
         let clock = Clock::start();
-        let cpus = workers::cpus();
-        let wish =
-            Wish { choice: self.transport, interface: self.interface.clone(), remote: None, workers: cpus.len() };
-        let opened = transport::open(&wish, Box::new(bind(self.listen)?), clock.now())?;
+        let mut wish = Wish { choice: self.transport, interface: self.interface.clone(), ..Wish::default() };
+        let udp = bind(self.listen)?;
+        let place = Arc::new(Place::take(self.numa, &wish, &udp));
+        let cpus = place.worker_cpus();
+        (wish.workers, wish.memory_node) = (cpus.len(), place.memory_node());
+        let opened = transport::open(&wish, Box::new(udp), clock.now())?;
         // Before there are other threads: each has privileges of its own.
         #[cfg(target_os = "linux")]
         if self.is_daemon {
@@ -131,7 +136,7 @@ impl Receiving {
             once: self.once,
             idle_secs: self.config.idle_timeout.as_millis() / 1000,
         };
-        let shared = Shared::new(output, opened.first.name()).map_err(Failure::from)?;
+        let shared = Shared::new(output, opened.first.name(), Arc::clone(&place)).map_err(Failure::from)?;
         // Here, where no thread is kept on a CPU yet: the threads of an engine are to use all of them.
         let blocks = self.dir.is_some().then_some(shared.blocks);
         let files = file_io::open(&workers::file_io_of(1 + opened.others.len(), self.file_io, blocks))?;
@@ -147,6 +152,7 @@ impl Receiving {
         }
         let (places, steps) = workers::place(opened, &cpus);
         announce(&workers::seen(&places), &steps, output);
+        place.announce(output);
         say_file_io(files.refused.as_deref(), output);
         let mut config = self.config;
         let carried = places.iter().map(|place| place.transport.datagram_bytes()).min();

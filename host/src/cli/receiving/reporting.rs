@@ -12,6 +12,7 @@ use wirehaul_core::worker::{Application, SessionId};
 use super::super::args::OutputArgs;
 use super::super::exit::Exit;
 use super::super::output::{Pools, Summary};
+use super::super::place::Place;
 use super::workers::MAX_SESSIONS;
 use crate::crypto::NoiseHandshake;
 use crate::drive::{HostWorker, Role};
@@ -27,6 +28,7 @@ use crate::transport::Gauge;
 pub(super) struct Shared {
     pub(super) output: OutputArgs,
     transport: &'static str,
+    place: Arc<Place>,
     pub(super) blocks: LastingPool,
     progress: Arc<Progress>,
     /// The one transfer that was to come has come.
@@ -38,10 +40,11 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Nothing has come yet. However many workers there are, one pool of blocks bounds the memory of the process.
-    pub(super) fn new(output: OutputArgs, transport: &'static str) -> Result<Self, PoolsError> {
+    pub(super) fn new(output: OutputArgs, transport: &'static str, place: Arc<Place>) -> Result<Self, PoolsError> {
         Ok(Self {
             output,
             transport,
+            place,
             blocks: receiver_pool(MAX_SESSIONS as u32)?,
             progress: Arc::default(),
             is_over: AtomicBool::new(false),
@@ -105,6 +108,7 @@ impl Reporting<'_> {
             stats: &received.stats,
             stray,
             pools: Pools { packets: self.packets.stats(), blocks: self.shared.blocks.stats() },
+            numa: self.shared.place.to_json(Some(self.shared.blocks)),
             failure: failure.as_ref(),
         }
         .print(self.shared.output);

@@ -10,6 +10,7 @@ use wirehaul_core::session::Config;
 use wirehaul_core::worker::{Worker, WorkerNumber};
 
 use super::super::output::remark;
+use super::super::place::stay_on;
 use super::super::transport::{Seen, remark_on};
 use super::StartError;
 use super::reporting::{Reporting, Shared};
@@ -39,24 +40,12 @@ const WRITE_THREADS_PER_WORKER: usize = 2;
 pub(super) struct Place {
     number: WorkerNumber,
     /// Where it stays; `None` leaves it to the system.
-    cpu: Option<usize>,
+    cpu: Option<u32>,
     pub(super) transport: Transport,
 }
 
-/// The CPUs for workers: as many as there may be.
-#[cfg(target_os = "linux")]
-pub(super) fn cpus() -> Vec<usize> {
-    crate::cpu::allowed()
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(super) fn cpus() -> Vec<usize> {
-    Vec::new()
-}
-
 /// Gives each device a worker and, where it has queues of its own, each worker a CPU: the first one the first, and so on.
-/// Nodes and interrupts would be looked at here.
-pub(super) fn place(opened: Opened, cpus: &[usize]) -> (Vec<Place>, Vec<Step>) {
+pub(super) fn place(opened: Opened, cpus: &[u32]) -> (Vec<Place>, Vec<Step>) {
     let Opened { first, others, steps } = opened;
     let has_queues = !first.queues().is_empty();
     let cpus = cpus.iter().copied().map(|cpu| has_queues.then_some(cpu)).chain(iter::repeat(None));
@@ -129,7 +118,7 @@ impl Crew<'_> {
     fn work(&self, place: Place, engine: FileEngine<TaggedJob>, exchange: &Arc<Exchange>) -> Result<Worked, Failure> {
         let Place { number, cpu, transport } = place;
         if let Some(cpu) = cpu {
-            stay_on(cpu, number);
+            stay_on(cpu, number.get());
         }
         // Behind that, so that its pages are the worker's own CPU's.
         let mut memory = WorkerMemory::new(MAX_SESSIONS, SessionSize::RECEIVER);
@@ -171,17 +160,6 @@ pub(super) fn file_io_of(workers: usize, choice: file_io::Choice, blocks: Option
     let threads = all.div_ceil(workers.max(1)).max(WRITE_THREADS_PER_WORKER);
     file_io::Wish { choice, engines: workers, threads, jobs: ENGINE_JOBS, blocks }
 }
-
-/// Keeps this thread on its CPU. One that was taken away meanwhile costs speed and nothing else.
-#[cfg(target_os = "linux")]
-fn stay_on(cpu: usize, number: WorkerNumber) {
-    if let Err(error) = crate::cpu::pin(cpu) {
-        remark(&format!("worker {} does not stay on CPU {cpu}: {error}", number.get()));
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn stay_on(_: usize, _: WorkerNumber) {}
 
 /// Says what became of a worker's packets.
 fn summarise(exchange: &Exchange, (number, mut device): Worked) {

@@ -30,7 +30,7 @@ fn zero_copy_is_tried_where_the_driver_says_that_it_has_it() {
 
 fn on_loopback(choice: Choice, interface: Option<&str>) -> Result<Opened, NoTransport> {
     let udp = UdpDevice::bind(SocketAddr::from(([127, 0, 0, 1], 0)), &Options::default()).unwrap();
-    let wish = Wish { choice, interface: interface.map(str::to_owned), remote: None, workers: 1 };
+    let wish = Wish { choice, interface: interface.map(str::to_owned), remote: None, workers: 1, memory_node: None };
     open(&wish, Box::new(udp), Instant::ZERO)
 }
 

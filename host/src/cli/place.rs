@@ -1,0 +1,126 @@
+//! The node that a transfer works on: found, taken, said.
+
+use serde_json::{Value, json};
+use wirehaul_core::numa::Choice;
+
+use super::args::OutputArgs;
+use super::output::{line, remark};
+#[cfg(target_os = "linux")]
+use crate::numa::memory::residency;
+#[cfg(target_os = "linux")]
+use crate::numa::{Home, threads};
+use crate::pools::LastingPool;
+use crate::transport::Wish;
+use crate::udp::UdpDevice;
+
+/// Bytes of the pages that buffers are asked about in.
+#[cfg(target_os = "linux")]
+const PAGE_BYTES: usize = 4096;
+
+/// Where this process does its work.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    #[cfg(target_os = "linux")]
+    home: Home,
+}
+
+impl Place {
+    /// Finds the node for transfers like this over a socket that is bound, and takes this thread there, with all that are started
+    /// later. To be called before there are others.
+    #[cfg(target_os = "linux")]
+    pub(super) fn take(choice: Choice, wish: &Wish, udp: &UdpDevice) -> Self {
+        use crate::transport::Choice as Way;
+        // Queues and their memory belong together, wherever that is.
+        let must_choose = matches!(wish.choice, Way::Xdp | Way::XdpCopy | Way::XdpSkb);
+        let card = || crate::transport::interface_of(wish, udp.local_addr()).ok()?.numa_node;
+        let mut home = Home::find(choice, must_choose, card);
+        home.settle();
+        Self { home }
+    }
+
+    /// The system decides.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn take(_: Choice, _: &Wish, _: &UdpDevice) -> Self {
+        Self::default()
+    }
+
+    /// CPUs for packet workers, the best first. None where the system does not tell.
+    #[cfg(target_os = "linux")]
+    pub(super) fn worker_cpus(&self) -> Vec<u32> {
+        self.home.worker_cpus()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn worker_cpus(&self) -> Vec<u32> {
+        Vec::new()
+    }
+
+    /// The node that buffers are to lie on, where one was chosen.
+    #[cfg(target_os = "linux")]
+    pub(super) const fn memory_node(&self) -> Option<u32> {
+        self.home.memory_node()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) const fn memory_node(&self) -> Option<u32> {
+        None
+    }
+
+    /// Says which node it is, and what is not as it would be best. Where nodes make no difference, nothing.
+    #[cfg(target_os = "linux")]
+    pub(super) fn announce(&self, output: OutputArgs) {
+        let cpus = self.home.cpus();
+        if output.json && (cpus.is_some() || !self.home.remarks().is_empty()) {
+            let value = json!({
+                "type": "numa",
+                "node": self.home.cpu_node(),
+                "memory_node": self.home.memory_node(),
+                "cpus": cpus.map(|cpus| cpus.list().to_string()),
+                "remarks": self.home.remarks(),
+            });
+            line(&value.to_string());
+        } else if !output.quiet && !output.json {
+            self.home.remarks().iter().for_each(|words| remark(words));
+        }
+        if let (Some(node), Some(cpus)) = (self.home.cpu_node(), cpus)
+            && output.verbose > 0
+        {
+            let memory = match self.home.memory_node() {
+                Some(memory) if memory == node => "and its memory".to_owned(),
+                Some(memory) => format!("and the memory of node {memory}"),
+                None => "and memory from anywhere".to_owned(),
+            };
+            remark(&format!("NUMA node {node}: CPUs {} {memory}", cpus.list()));
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn announce(&self, _: OutputArgs) {}
+
+    /// What became of it, for the summary: the nodes, and how many pages of these blocks lie on another one. `None` where nodes
+    /// make no difference.
+    #[cfg(target_os = "linux")]
+    pub(super) fn to_json(&self, blocks: Option<LastingPool>) -> Option<Value> {
+        let node = self.home.cpu_node()?;
+        let memory_node = self.home.memory_node();
+        let found = memory_node.zip(blocks).and_then(|(node, pool)| residency(pool.region(), PAGE_BYTES, node));
+        let found = found.map(|found| json!({ "pages": found.pages, "misplaced": found.misplaced }));
+        Some(json!({ "node": node, "memory_node": memory_node, "blocks": found }))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn to_json(&self, _: Option<LastingPool>) -> Option<Value> {
+        None
+    }
+}
+
+/// Keeps this thread, a packet worker's, on its CPU. One that was taken away meanwhile costs speed and nothing else.
+#[cfg(target_os = "linux")]
+pub(super) fn stay_on(cpu: u32, worker: u8) {
+    if let Err(error) = threads::pin(cpu) {
+        remark(&format!("worker {worker} does not stay on CPU {cpu}: {error}"));
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn stay_on(_: u32, _: u8) {}
