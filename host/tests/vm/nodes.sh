@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # The processors, memory and cards of a scenario that says '# machine: WORD...' in its head. Sourced by machine.sh.
 #
-#   node=CPUS,MEMORY    a node, numbered in the order of these words; '-' for none: node=0-1,512M node=-,256M node=2,-
+#   node=CPUS,MEMORY    a node, numbered in the order of these words; '-' for none: node=0-1,512M node=2,- node=-,256M. Linux numbers
+#                       those with CPUs first, so they should come first here
 #   cards=LEFT,RIGHT    the nodes of the two cards
 #   queues=N            each card has so many queues, instead of one
 #   append=WORD         a word more on the kernel's command line

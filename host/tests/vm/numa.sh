@@ -20,17 +20,14 @@ outside() {
 
 # --- threads ---
 
-# threads_off PROCESS CPUS: how many of its packet threads may run elsewhere, or last did. The first thread is one of them, the others are
-# called so.
+# threads_off PROCESS CPUS: how many of its threads may run elsewhere, or last did.
 threads_off() {
     for task in "/proc/$1/task/"*; do
-        name=$(cat "$task/comm")
-        [ "${task##*/}" = "$1" ] || [ "${name#worker-}" != "$name" ] || continue
         allowed=$(sed -n 's/^Cpus_allowed_list:[^0-9]*//p' "$task/status")
         # The 39th field; the name before may have spaces in it.
         last=$(sed 's/.*) //' "$task/stat" | cut -d ' ' -f 37)
         if [ "$(outside "$allowed" "$2")" -ne 0 ] || [ "$(outside "$last" "$2")" -ne 0 ]; then
-            echo "    thread ${task##*/} ($name) may run on $allowed and last did on $last" >&2
+            echo "    thread $(cat "$task/comm") may run on $allowed and last did on $last" >&2
             echo "$task"
         fi
     done | wc -l
@@ -38,8 +35,9 @@ threads_off() {
 
 # --- pages ---
 
-# pages_on PROCESS NODE, pages_off PROCESS NODE: how many of the pages for packets are on the node, and how many are not. They are
-# what the program binds to a node.
+# pages_on PROCESS NODE, pages_off PROCESS NODE: how many KiB of its buffers are on the node, and how many are not. Buffers are what is
+# no file and has 4 MiB or more: those for packets have 8, those for files as many as were used. The heap is left out: its first pages
+# are older than the choice of a node.
 pages_on() {
     count_pages "$1" "$2" | cut -d ' ' -f 1
 }
@@ -49,11 +47,15 @@ pages_off() {
 }
 
 count_pages() {
-    awk -v node="$2" '/ bind[:=]/ {
-        for (i = 3; i <= NF; i++) if ($i ~ /^N[0-9]+=/) {
-            split(substr($i, 2), of, "=")
-            if (of[1] == node) on += of[2]; else off += of[2]
+    awk -v node="$2" '/ heap / { next } / anon=| huge / {
+        here = 0; elsewhere = 0
+        for (i = 3; i <= NF; i++) {
+            split($i, of, "=")
+            if (of[1] == "N" node) here += of[2]
+            else if (of[1] ~ /^N[0-9]+$/) elsewhere += of[2]
+            else if (of[1] == "kernelpagesize_kB") kib = of[2]
         }
+        if ((here + elsewhere) * kib >= 4096) { on += here * kib; off += elsewhere * kib }
     } END { print on + 0, off + 0 }' "/proc/$1/numa_maps"
 }
 
@@ -99,10 +101,18 @@ begin_transfer() {
     # shellcheck disable=SC2086
     start_sender --iface wire --rate 16mbit $2 /tmp/file
     # shellcheck disable=SC2154 # scenarios.sh sets it.
-    while ! grep -q '"type":"transport"' /tmp/sent || ! ls /tmp/in/.wirehaul/*/*.part >/dev/null 2>&1; do
+    while ! grep -qs '"type":"transport"' /tmp/sent || ! ls /tmp/in/.wirehaul/*/*.part >/dev/null 2>&1; do
         kill -0 "$sender" 2>/dev/null || break
         sleep 0.1
     done
+}
+
+# no_node_was_chosen: and nothing is said of nodes.
+no_node_was_chosen() {
+    for end in sent received; do
+        ! grep '"type":"numa"' /tmp/$end || fail "a node was chosen"
+    done
+    must [ ! -e /run/wirehaul ]
 }
 
 # finish_transfer WAY: both end well, and went that way.
@@ -120,10 +130,10 @@ placed() {
     on=$(pages_on "$2" "$5")
     off=$(pages_off "$2" "$5")
     irqs=$(interrupts_off "$3" "$4")
-    echo "$1: $threads threads off CPUs $4; $off pages off node $5, $on on it; $irqs interrupts off CPUs $4"
+    echo "$1: $threads threads off CPUs $4; $off KiB off node $5, $on on it; $irqs interrupts off CPUs $4"
     [ "$threads" -eq 0 ] || fail "$1 has threads elsewhere"
-    [ "$off" -eq 0 ] || fail "$1 has pages elsewhere: $(grep ' bind' "/proc/$2/numa_maps")"
-    [ "$on" -gt 0 ] || fail "$1 has no pages that are bound: $(cat "/proc/$2/numa_maps")"
+    [ "$off" -eq 0 ] || fail "$1 has pages elsewhere: $(grep "[0-9]\{4,\} kernelpage" "/proc/$2/numa_maps")"
+    [ "$on" -ge 8192 ] || fail "the buffers of $1 are not found: $(grep "[0-9]\{4,\} kernelpage" "/proc/$2/numa_maps")"
     [ "$irqs" -eq 0 ] || fail "$1 has interrupts elsewhere: $(places "$3")"
 }
 
