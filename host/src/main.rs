@@ -1,10 +1,10 @@
 //! The `wirehaul` command.
 
 use wirehaul::cli::args::{Cli, Command};
-#[cfg(target_os = "linux")]
-use wirehaul::cli::doctor;
 use wirehaul::cli::exit::Exit;
 use wirehaul::cli::key;
+#[cfg(target_os = "linux")]
+use wirehaul::cli::{doctor, topo};
 #[cfg(unix)]
 use wirehaul::cli::{recv, send, serve};
 
@@ -36,6 +36,17 @@ fn main() -> Exit {
             // Where nobody listens there is nobody to tell.
             let _ =
                 writeln!(std::io::stderr(), "wirehaul: AF_XDP is a part of Linux; there is nothing to look at here");
+            Exit::Device
+        }
+        #[cfg(target_os = "linux")]
+        Command::Topo(args) => {
+            topo::run(args, cli.output, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())
+        }
+        #[cfg(not(target_os = "linux"))]
+        Command::Topo(_) => {
+            use std::io::Write as _;
+            // Where nobody listens there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "wirehaul: NUMA nodes are looked at on Linux only");
             Exit::Device
         }
     }

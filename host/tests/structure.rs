@@ -51,7 +51,7 @@ const CRYPTO_ON_THE_WIRE: &[&str] = &["PSK_ID_BYTES", "PUBLIC_KEY_BYTES", "Suite
 const HOST_RULES: Rules = &[
     ("clock", &[]),
     ("crypto", &[]),
-    ("interface", &["netlink"]),
+    ("interface", &["kernel_files", "netlink"]),
     ("io", &[]),
     ("kernel_files", &[]),
     ("memory", &[]),
@@ -66,7 +66,7 @@ const HOST_RULES: Rules = &[
     ("file_io", &["io", "pools", "uring"]),
     ("xdp", &["device", "interface", "neighbours", "numa", "udp"]),
     ("transport", &["device", "interface", "netlink", "udp", "xdp"]),
-    ("doctor", &["interface", "kernel_files", "netlink", "xdp"]),
+    ("doctor", &["interface", "kernel_files", "netlink", "numa", "xdp"]),
     ("handover", &["device", "io", "pools"]),
     ("drive", &["clock", "crypto", "device"]),
     ("transfer", &["crypto", "drive", "io", "pools", "udp"]),

@@ -53,6 +53,8 @@ pub enum Command {
     Key(KeyArgs),
     /// Say whether packets can bypass the kernel on an interface (AF_XDP), and what to change
     Doctor(DoctorArgs),
+    /// Show the NUMA nodes of this machine, its network cards, and where a transfer would work
+    Topo(TopoArgs),
 }
 
 /// How to talk to whoever runs this.
@@ -399,6 +401,24 @@ pub struct DoctorArgs {
     /// Look at this interface [default: that of the default route, or else every one that is up]
     #[arg(long, value_name = "IF", value_parser = parse_iface)]
     pub iface: Option<String>,
+}
+
+/// Arguments of `wirehaul topo`.
+#[derive(Debug, Args)]
+#[command(after_help = help::ending(help::TOPO))]
+pub struct TopoArgs {
+    /// Show this card only, and where its packets would be worked on [default: every card, and places for those that are up]
+    #[arg(long, value_name = "IF", value_parser = parse_iface, conflicts_with_all = ["synthetic", "xml"])]
+    pub iface: Option<String>,
+    /// Show a machine that is described in hwloc's words, such as "pack:2 [numa(memory=32GB)] core:4 pu:2"
+    #[arg(long, value_name = "DESC", conflicts_with = "xml")]
+    pub synthetic: Option<String>,
+    /// Show the machine in this file, which `lstopo --of xml FILE` has written there; - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub xml: Option<PathBuf>,
+    /// Where the work would be done.
+    #[command(flatten)]
+    pub numa: NumaArgs,
 }
 
 fn parse_iface(text: &str) -> Result<String, String> {

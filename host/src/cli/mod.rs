@@ -19,6 +19,10 @@ pub mod send;
 pub mod serve;
 #[cfg(unix)]
 mod session;
+#[cfg(target_os = "linux")]
+pub mod topo;
 #[cfg(unix)]
 mod transport;
 pub mod units;
+#[cfg(target_os = "linux")]
+mod wrap;

@@ -1,16 +1,23 @@
 //! The node that a transfer works on: found, taken, said.
 
+#[cfg(target_os = "linux")]
+use std::sync::{Mutex, PoisonError};
+
 use serde_json::{Value, json};
 use wirehaul_core::numa::Choice;
 
 use super::args::OutputArgs;
 use super::output::{line, remark};
 #[cfg(target_os = "linux")]
+use crate::interface::Interface;
+#[cfg(target_os = "linux")]
+use crate::numa::irq::{Steered, recover};
+#[cfg(target_os = "linux")]
 use crate::numa::memory::residency;
 #[cfg(target_os = "linux")]
 use crate::numa::{Home, threads};
 use crate::pools::LastingPool;
-use crate::transport::Wish;
+use crate::transport::{Transport, Wish};
 use crate::udp::UdpDevice;
 
 /// Bytes of the pages that buffers are asked about in.
@@ -22,6 +29,12 @@ const PAGE_BYTES: usize = 4096;
 pub(super) struct Place {
     #[cfg(target_os = "linux")]
     home: Home,
+    /// Interrupts that are not where they were.
+    #[cfg(target_os = "linux")]
+    steered: Mutex<Option<Steered>>,
+    /// What became of interrupts, in words.
+    #[cfg(target_os = "linux")]
+    about_interrupts: Vec<String>,
 }
 
 impl Place {
@@ -35,7 +48,7 @@ impl Place {
         let card = || crate::transport::interface_of(wish, udp.local_addr()).ok()?.numa_node;
         let mut home = Home::find(choice, must_choose, card);
         home.settle();
-        Self { home }
+        Self { home, ..Self::default() }
     }
 
     /// The system decides.
@@ -66,21 +79,67 @@ impl Place {
         None
     }
 
+    /// Brings the interrupts of the card to the node as well, where the queues of it are ours. What processes that died have left
+    /// elsewhere goes back in any case.
+    #[cfg(target_os = "linux")]
+    pub(super) fn steer(&mut self, transport: &Transport) {
+        let cpus = self.home.cpus();
+        let interface = match transport {
+            Transport::Xdp(device) if cpus.is_some() => Interface::by_name(device.interface()).ok(),
+            _ => None,
+        };
+        let (recovered, warnings) = if let (Some(interface), Some(cpus)) = (interface, cpus) {
+            let steered = Steered::steer(&interface, &cpus);
+            let told = (steered.recovered().to_vec(), steered.warnings().iter().map(ToString::to_string).collect());
+            *self.steered.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(steered);
+            told
+        } else {
+            let recovered = recover();
+            (recovered.put_back, recovered.warnings.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        if !recovered.is_empty() {
+            let numbers: Vec<_> = recovered.iter().map(u32::to_string).collect();
+            let words = format!("the interrupts {}, which a process that died had moved, are back", numbers.join(", "));
+            self.about_interrupts.push(words);
+        }
+        self.about_interrupts.extend(warnings);
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn steer(&mut self, _: &Transport) {}
+
+    /// Puts interrupts back where they were: before the card's queues are given back, for then the driver may make them anew.
+    #[cfg(target_os = "linux")]
+    pub(super) fn put_back(&self) {
+        let steered = self.steered.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let warnings = steered.map(Steered::put_back).unwrap_or_default();
+        warnings.iter().for_each(|warning| remark(&warning.to_string()));
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn put_back(&self) {}
+
     /// Says which node it is, and what is not as it would be best. Where nodes make no difference, nothing.
     #[cfg(target_os = "linux")]
     pub(super) fn announce(&self, output: OutputArgs) {
         let cpus = self.home.cpus();
-        if output.json && (cpus.is_some() || !self.home.remarks().is_empty()) {
+        let remarks: Vec<_> = self.home.remarks().iter().chain(&self.about_interrupts).collect();
+        let moved = {
+            let steered = self.steered.lock().unwrap_or_else(PoisonError::into_inner);
+            steered.as_ref().map(|steered| steered.moved().to_vec()).unwrap_or_default()
+        };
+        if output.json && (cpus.is_some() || !remarks.is_empty()) {
             let value = json!({
                 "type": "numa",
                 "node": self.home.cpu_node(),
                 "memory_node": self.home.memory_node(),
                 "cpus": cpus.map(|cpus| cpus.list().to_string()),
-                "remarks": self.home.remarks(),
+                "interrupts_moved": moved,
+                "remarks": remarks,
             });
             line(&value.to_string());
         } else if !output.quiet && !output.json {
-            self.home.remarks().iter().for_each(|words| remark(words));
+            remarks.iter().for_each(|words| remark(words));
         }
         if let (Some(node), Some(cpus)) = (self.home.cpu_node(), cpus)
             && output.verbose > 0
@@ -90,7 +149,12 @@ impl Place {
                 Some(memory) => format!("and the memory of node {memory}"),
                 None => "and memory from anywhere".to_owned(),
             };
-            remark(&format!("NUMA node {node}: CPUs {} {memory}", cpus.list()));
+            let interrupts = match moved.len() {
+                0 => String::new(),
+                1 => ", with 1 interrupt that was elsewhere".to_owned(),
+                count => format!(", with {count} interrupts that were elsewhere"),
+            };
+            remark(&format!("NUMA node {node}: CPUs {} {memory}{interrupts}", cpus.list()));
         }
     }
 

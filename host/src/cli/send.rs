@@ -97,7 +97,7 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
         workers: 1,
         memory_node: None,
     };
-    let place = Place::take(args.transfer.numa.choice(), &wish, &udp);
+    let mut place = Place::take(args.transfer.numa.choice(), &wish, &udp);
     wish.memory_node = place.memory_node();
     let progress = Arc::new(Progress::default());
     let view = ProgressView::start(output, &progress);
@@ -111,6 +111,7 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
     config.rate_cap = args.transfer.rate_cap();
     let clock = Clock::start();
     let Opened { first: mut device, steps, .. } = transport::open(&wish, Box::new(udp), clock.now())?;
+    place.steer(&device);
     announce(&[Seen { transport: &device, cpu: None }], &steps, output);
     place.announce(output);
     config.max_datagram_bytes = config.max_datagram_bytes.min(device.datagram_bytes());
@@ -122,6 +123,7 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
     let way = device.name();
     let (sent, stray, io) = transfer(&config, clock, (cargo, engine), &callee, identity, &mut device, &progress)?;
     drop(view);
+    place.put_back();
     let pools =
         Pools { packets: packets.stats(), blocks: blocks.map_or_else(PoolStats::default, |blocks| blocks.stats()) };
     if output.verbose > 0 {

@@ -1,6 +1,10 @@
 //! What the doctor looks at: plain values, so that any machine can be made up in a test.
 
+use wirehaul_core::numa::Shortfalls;
+
 use crate::interface::Interface;
+pub use crate::interface::Interrupt;
+pub use crate::numa::HugePages;
 
 /// What holds for every interface of a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -108,17 +112,6 @@ pub struct Node {
     pub huge_pages: Vec<HugePages>,
 }
 
-/// The huge pages of a size on a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HugePages {
-    /// The size of each.
-    pub page_bytes: u64,
-    /// How many are set aside.
-    pub total: u64,
-    /// How many of these nobody uses.
-    pub free: u64,
-}
-
 /// An interface with what surrounds it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Card {
@@ -130,19 +123,8 @@ pub struct Card {
     pub carrier: Option<String>,
     /// The interrupts of its receive queues.
     pub interrupts: Vec<Interrupt>,
-}
-
-/// An interrupt of a receive queue.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Interrupt {
-    /// Its number.
-    pub number: u32,
-    /// What the driver calls it.
-    pub name: String,
-    /// The queue that it serves, where that is told.
-    pub queue: Option<u32>,
-    /// The CPUs that it is delivered to.
-    pub cpus: Vec<u32>,
+    /// What of CPUs and memory cannot be had on the card's node.
+    pub shortfalls: Shortfalls,
 }
 
 #[cfg(test)]

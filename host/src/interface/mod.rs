@@ -6,6 +6,7 @@ use std::io;
 mod attributes;
 mod ethtool;
 mod generic;
+mod interrupts;
 mod link;
 mod netdev;
 mod sysfs;
@@ -13,6 +14,7 @@ mod sysfs;
 mod tests;
 
 pub use ethtool::{ChannelCount, Channels, HashedFields, Offload, Offloads, Rss};
+pub use interrupts::{Interrupt, Serves, serves};
 pub use netdev::XdpFeatures;
 pub use sysfs::VirtioNet;
 

@@ -2,7 +2,7 @@
 
 use wirehaul_core::numa::{Choice, CpuSet, Placement, Wish, place};
 
-use super::machine::{Machine, has_one_node};
+use super::machine::{Machine, first_of_cores, has_one_node};
 use super::{threads, words};
 
 /// Where this process is to be, as long as it works on the packets of one card.
@@ -72,7 +72,12 @@ impl Home {
     pub fn worker_cpus(&self) -> Vec<u32> {
         match self.placement.cpu_node {
             Some(_) => self.placement.worker_cpus().collect(),
-            None => threads::allowed().iter().collect(),
+            // Where nodes make no difference, cores still do.
+            None => {
+                let cpus = threads::allowed();
+                let cores = first_of_cores(&cpus);
+                cores.iter().chain(cpus.without(&cores).iter()).collect()
+            }
         }
     }
 
@@ -96,7 +101,9 @@ mod tests {
         }
         let home = Home::default();
         assert_eq!((home.cpu_node(), home.memory_node(), home.cpus()), (None, None, None));
-        assert_eq!(home.worker_cpus(), threads::allowed().iter().collect::<Vec<_>>());
+        let mut cpus = home.worker_cpus();
+        cpus.sort_unstable();
+        assert_eq!(cpus, threads::allowed().iter().collect::<Vec<_>>());
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub(super) fn topology(files: &Files) -> Topology {
     }
     // Numbers of a list that is out of order may come twice.
     .unwrap_or_default();
-    for from in &ids {
+    // Of one node there is nothing to tell.
+    for from in ids.iter().filter(|_| ids.len() > 1) {
         let distances = files.text(format!("{NODES}/node{from}/distance")).unwrap_or_default();
         // One for each node that is online, in order.
         for (to, distance) in ids.iter().zip(distances.split_whitespace()) {
@@ -50,7 +51,7 @@ fn online_cpus(files: &Files) -> CpuSet {
 }
 
 /// Of each core, the CPU with the lowest number.
-fn first_of_cores(files: &Files, cpus: &CpuSet) -> CpuSet {
+pub(super) fn first_of_cores(files: &Files, cpus: &CpuSet) -> CpuSet {
     let is_first = |cpu: &u32| {
         let siblings = set(files, &format!("{CPUS}/cpu{cpu}/topology/thread_siblings_list"));
         siblings.is_none_or(|siblings| siblings.and(cpus).iter().next().is_none_or(|first| first == *cpu))

@@ -123,6 +123,13 @@ fn open_xdp(
     Ok((Transport::Xdp(Box::new(first)), others))
 }
 
+/// The queues of each worker, where there are so many queues, and so many workers at most.
+#[must_use]
+pub fn shares(queues: u32, workers: usize) -> Vec<Vec<u32>> {
+    let count = worker_count(queues, workers);
+    (0..count).map(|number| share(queues, count, number)).collect()
+}
+
 /// How many workers so many queues get, where there may be `workers`.
 fn worker_count(queues: u32, workers: usize) -> usize {
     workers.clamp(1, MAX_WORKERS).min(queues as usize)

@@ -8,7 +8,7 @@ mod way;
 
 pub use choice::Choice;
 #[cfg(target_os = "linux")]
-pub use ladder::{interface_of, open};
+pub use ladder::{interface_of, open, shares};
 #[cfg(all(unix, not(target_os = "linux")))]
 pub use way::open;
 #[cfg(unix)]

@@ -29,5 +29,6 @@ mod rate;
 mod resume;
 mod serve;
 mod sources;
+mod topo;
 mod trees;
 mod xdp;

@@ -17,9 +17,9 @@ use crate::common::{data, shared, tree};
 const MIB: u64 = 1 << 20;
 const QUEUES: u32 = 4;
 
-/// The CPUs that workers may have.
+/// The CPUs that workers may have, in the order in which they get them.
 fn allowed() -> Vec<u32> {
-    wirehaul::numa::threads::allowed().iter().collect()
+    wirehaul::numa::Home::default().worker_cpus()
 }
 
 fn inside(namespace: &Namespace, home: &Home, arguments: &[&str]) -> Process {

@@ -43,6 +43,15 @@ pub(super) const DOCTOR: &str = "  wirehaul doctor                         the i
 It only looks, and changes nothing. It exits with 0 where AF_XDP will work on at least one of the
 interfaces that were looked at, and with 4 where it will on none.";
 
+pub(super) const TOPO: &str =
+    "  wirehaul topo                           nodes, cards, and where packets would be worked on
+  wirehaul topo --iface eth0 --json       one card; a JSON line for each node, card and place
+  wirehaul topo --numa-node 1             what --numa-node 1 would do in a transfer
+  wirehaul topo --synthetic \"pack:2 [numa(memory=32GB)] core:4 pu:2\"
+  ssh server lstopo --of xml - | wirehaul topo --xml -
+
+It only looks, and changes nothing. What is not at its best place is marked with `!`.";
+
 /// The end of a command's help.
 pub(super) fn ending(examples: &str) -> String {
     format!("Examples:\n{examples}\n\n{EXIT_CODES}")

@@ -204,6 +204,32 @@ fn interfaces_have_names_that_the_kernel_takes() {
 }
 
 #[test]
+fn one_machine_is_shown_and_one_place_is_asked_for() {
+    use wirehaul_core::numa::Choice as Node;
+    let topo = |line: &[&str]| {
+        parse(&[&["topo"], line].concat()).map(|cli| match cli.command {
+            Command::Topo(topo) => topo,
+            other => panic!("{other:?}"),
+        })
+    };
+    assert_eq!(topo(&[]).unwrap().numa.choice(), Node::Auto);
+    assert_eq!(topo(&["--no-numa"]).unwrap().numa.choice(), Node::Off);
+    assert_eq!(topo(&["--numa-node", "3", "--iface", "eth0"]).unwrap().numa.choice(), Node::Node(3));
+    assert_eq!(topo(&["--synthetic", "pu:2"]).unwrap().synthetic.as_deref(), Some("pu:2"));
+    for both in [
+        ["--no-numa", "--numa-node=1"],
+        ["--synthetic=pu:1", "--xml=-"],
+        ["--iface=eth0", "--synthetic=pu:1"],
+        ["--iface=eth0", "--xml=-"],
+    ] {
+        assert!(refusal(topo(&both)).contains("cannot be used with"), "{both:?}");
+    }
+    for bad in ["", "-1", "one", "4294967296"] {
+        refusal(topo(&["--numa-node", bad]));
+    }
+}
+
+#[test]
 fn keys_are_checked_before_anything_is_done() {
     let key = PublicKey::from_bytes([5; 32]);
     let Command::Key(args) = parse(&["key", "trust", "beta", &key.to_string()]).unwrap().command else {
@@ -217,7 +243,14 @@ fn keys_are_checked_before_anything_is_done() {
 
 #[test]
 fn every_command_has_help_with_examples_and_exit_codes() {
-    for line in [&["--help"][..], &["send", "--help"], &["recv", "--help"], &["key", "--help"], &["doctor", "--help"]] {
+    for line in [
+        &["--help"][..],
+        &["send", "--help"],
+        &["recv", "--help"],
+        &["key", "--help"],
+        &["doctor", "--help"],
+        &["topo", "--help"],
+    ] {
         let help = parse(line).err().unwrap();
         assert_eq!(help.exit_code(), 0);
         let help = help.to_string();

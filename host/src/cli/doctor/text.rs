@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
+#[cfg(test)]
+use crate::cli::wrap::WIDTH;
+use crate::cli::wrap::push_wrapped;
 use crate::doctor::{Change, Check, Diagnosis};
 
-const WIDTH: usize = 80;
 /// Where reasons and changes begin.
 const INDENT: usize = 8;
 /// Where what was read begins: behind verdict and point.
@@ -46,26 +48,6 @@ fn section(title: &str, checks: &[Check]) -> String {
     text + "\n"
 }
 
-/// Adds `words` behind `column` characters of the line, goes on behind `indent` on the next ones, and ends the line.
-fn push_wrapped(text: &mut String, words: &str, column: usize, indent: usize) {
-    let mut column = column;
-    let mut is_first = true;
-    for word in words.split_whitespace() {
-        let length = word.chars().count();
-        if !is_first && column + 1 + length > WIDTH {
-            let _ = write!(text, "\n{}", " ".repeat(indent));
-            column = indent;
-        } else if !is_first {
-            text.push(' ');
-            column += 1;
-        }
-        text.push_str(word);
-        column += length;
-        is_first = false;
-    }
-    text.push('\n');
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,16 +63,5 @@ mod tests {
         }
         assert!(text.starts_with("This host\n  fail  kernel        Linux 4.4.0\n"), "{text}");
         assert!(text.lines().last().is_some_and(|line| !line.starts_with(' ')), "{text}");
-    }
-
-    #[test]
-    fn words_are_kept_in_order_and_long_ones_stand_alone() {
-        let mut text = String::from("12345");
-        let long = "x".repeat(100);
-        push_wrapped(&mut text, &format!("one {long} two"), 5, 2);
-        assert_eq!(text, format!("12345one\n  {long}\n  two\n"));
-        let mut empty = String::new();
-        push_wrapped(&mut empty, "", 0, 0);
-        assert_eq!(empty, "\n");
     }
 }

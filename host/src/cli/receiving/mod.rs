@@ -119,10 +119,12 @@ impl Receiving {
         let clock = Clock::start();
         let mut wish = Wish { choice: self.transport, interface: self.interface.clone(), ..Wish::default() };
         let udp = bind(self.listen)?;
-        let place = Arc::new(Place::take(self.numa, &wish, &udp));
+        let mut place = Place::take(self.numa, &wish, &udp);
         let cpus = place.worker_cpus();
         (wish.workers, wish.memory_node) = (cpus.len(), place.memory_node());
         let opened = transport::open(&wish, Box::new(udp), clock.now())?;
+        place.steer(&opened.first);
+        let place = Arc::new(place);
         // Before there are other threads: each has privileges of its own.
         #[cfg(target_os = "linux")]
         if self.is_daemon {

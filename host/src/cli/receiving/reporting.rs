@@ -57,6 +57,11 @@ impl Shared {
         &self.progress
     }
 
+    /// Puts back what was changed of the card, while its queues are still ours.
+    pub(super) fn put_back(&self) {
+        self.place.put_back();
+    }
+
     /// What became of the transfer that ended last, if any did.
     pub(super) fn exit(&self) -> Option<Exit> {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)

@@ -95,6 +95,7 @@ impl Crew<'_> {
             let join = |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
             iter::once(first).chain(others.into_iter().map(|thread| join(thread?))).collect::<Result<_, StartError>>()
         })?;
+        self.shared.put_back();
         if self.shared.output.verbose > 0 {
             devices.into_iter().for_each(|device| summarise(&exchange, device));
         }

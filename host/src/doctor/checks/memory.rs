@@ -1,8 +1,11 @@
 //! Memory for frames: on huge pages, on the card's node, locked.
 
+use wirehaul_core::numa::Shortfall;
+
 use super::{count, ranges};
 use crate::doctor::Check;
 use crate::doctor::facts::{Capabilities, Card, Host, HugePages};
+use crate::numa::words;
 use crate::xdp::queue_bytes;
 
 const MIB: u64 = 1 << 20;
@@ -18,10 +21,31 @@ pub(super) fn numa_node(card: &Card, host: &Host) -> Check {
     let has_cpus = host.nodes.iter().any(|other| other.id == node && !other.cpus.is_empty());
     // Memory may have a node without CPUs: there is nowhere to go.
     if !has_cpus || host.allowed_cpus.iter().any(is_there) {
-        return Check::ok(POINT, read);
+        return memory_of_node(card, Check::ok(POINT, read));
     }
     Check::warn(POINT, read, format!("no CPU that this process may use is on node {node}, where the card is"))
         .change(format!("numactl --cpunodebind={node} --membind={node} wirehaul ..."))
+}
+
+/// What else is not as good as it could be near the card, if there is anything.
+fn memory_of_node(card: &Card, check: Check) -> Check {
+    let Some(shortfall) = card.shortfalls.first() else { return check };
+    let words = words::shortfall(shortfall);
+    match shortfall {
+        Shortfall::MemoryNotAllowed { node, .. } => Check::warn(check.point, check.read, words)
+            .advise(format!("let this process have memory of node {node}: cpuset.mems, or numactl --membind={node}")),
+        // The machine is made so.
+        _ => Check::info(check.point, check.read).because(words),
+    }
+}
+
+/// Where frames lie: near the card, or as near as there is memory for this process.
+fn memory_node(card: &Card) -> Option<u32> {
+    let instead = card.shortfalls.iter().find_map(|shortfall| match shortfall {
+        Shortfall::NoMemory { instead, .. } | Shortfall::MemoryNotAllowed { instead, .. } => Some(*instead),
+        _ => None,
+    });
+    instead.or(card.interface.numa_node)
 }
 
 /// What the frames of all queues take, each with a worker of its own.
@@ -37,7 +61,7 @@ pub(super) fn huge_pages(card: &Card, host: &Host) -> Check {
         let nodes = host.nodes.iter().filter(move |other| node.is_none_or(|node| other.id == node));
         nodes.flat_map(|node| &node.huge_pages)
     };
-    let own = card.interface.numa_node;
+    let own = memory_node(card);
     let read = totals(host);
     if of_node(own).any(|pages| fits(&pages)) {
         return Check::ok(POINT, read);
@@ -46,7 +70,7 @@ pub(super) fn huge_pages(card: &Card, host: &Host) -> Check {
     let why = if of_node(None).all(|pages| pages.total == 0) {
         format!("{needed} lie on pages of 4 KiB, which costs some speed")
     } else if let Some(node) = own.filter(|_| of_node(None).any(|pages| fits(&pages))) {
-        format!("there are too few huge pages on node {node}, where the card is, for {needed}")
+        format!("there are too few huge pages on node {node}, nearest to the card, for {needed}")
     } else {
         format!("too few huge pages are free for {needed}")
     };

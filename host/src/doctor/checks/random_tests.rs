@@ -141,7 +141,7 @@ fn card() -> impl Strategy<Value = Card> {
     let interrupt =
         interrupt.prop_map(|(number, queue, cpus)| Interrupt { number, queue, cpus, ..Interrupt::default() });
     (interface(), vec(Just("eth0.5".to_owned()), 0..2), vec(interrupt, 0..6))
-        .prop_map(|(interface, vlans, interrupts)| Card { interface, vlans, carrier: None, interrupts })
+        .prop_map(|(interface, vlans, interrupts)| Card { interface, vlans, interrupts, ..Card::default() })
 }
 
 /// What holds for every check.

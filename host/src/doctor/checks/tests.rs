@@ -1,5 +1,7 @@
 //! Machines that are made up, and what is said of them (XDP-11).
 
+use wirehaul_core::numa::Shortfall;
+
 use super::xdp::SINGLE_BUFFER_MTU;
 use super::*;
 use crate::doctor::facts::{AfXdp, Capabilities, HugePages, Interrupt, Node};
@@ -382,6 +384,26 @@ fn the_process_belongs_on_the_card_s_node() {
         card.interface.numa_node = Some(2);
     });
     assert_eq!(check.verdict, Verdict::Ok, "a node of memory alone has no CPU to go to");
+}
+
+/// NUMA-2: memory bound away from the card, and a card's node that cannot do the work.
+#[test]
+fn memory_belongs_on_the_card_s_node_too() {
+    let with = |point: &str, shortfall: Shortfall| spoilt(point, |card, _| card.shortfalls.push(shortfall).unwrap()).0;
+    let away = with("numa-node", Shortfall::MemoryNotAllowed { node: 1, instead: 0 });
+    assert_eq!(away.verdict, Verdict::Warn);
+    assert!(away.change.unwrap().text().contains("numactl --membind=1"));
+    for made_so in [Shortfall::NoCpus { node: 1, instead: 0 }, Shortfall::NoMemory { node: 1, instead: 0 }] {
+        let check = with("numa-node", made_so);
+        assert_eq!(check.verdict, Verdict::Info);
+        assert!(check.why.unwrap().contains("node 0"));
+    }
+    // Then huge pages are wanted where the memory is.
+    let (check, _) = spoilt("huge-pages", |card, host| {
+        card.shortfalls.push(Shortfall::NoMemory { node: 1, instead: 0 }).unwrap();
+        host.nodes[0].huge_pages[0].free = 0;
+    });
+    assert!(check.why.unwrap().contains("on node 0"));
 }
 
 #[test]

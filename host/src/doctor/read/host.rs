@@ -73,27 +73,15 @@ fn nodes(files: &Files) -> Vec<Node> {
         .map(|id| Node {
             id,
             cpus: files.text(format!("{NODES}/node{id}/cpulist")).map(|list| list_of(&list)).unwrap_or_default(),
-            huge_pages: huge_pages(files, &format!("{NODES}/node{id}/hugepages")),
+            huge_pages: HugePages::of_node(files, id),
         })
         .collect();
     if nodes.is_empty() {
         let cpus = files.text("sys/devices/system/cpu/online").map(|list| list_of(&list)).unwrap_or_default();
-        nodes.push(Node { id: 0, cpus, huge_pages: huge_pages(files, "sys/kernel/mm/hugepages") });
+        nodes.push(Node { id: 0, cpus, huge_pages: HugePages::of_all_nodes(files) });
     }
     nodes.sort_by_key(|node| node.id);
     nodes
-}
-
-fn huge_pages(files: &Files, folder: &str) -> Vec<HugePages> {
-    let of = |name: &String| {
-        let kib: u64 = name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
-        let number = |file: &str| files.number(format!("{folder}/{name}/{file}")).unwrap_or(0);
-        let (total, free) = (number("nr_hugepages"), number("free_hugepages"));
-        Some(HugePages { page_bytes: kib.checked_mul(1024)?, total, free })
-    };
-    let mut found: Vec<_> = files.names(folder).iter().filter_map(of).collect();
-    found.sort_by_key(|pages| pages.page_bytes);
-    found
 }
 
 #[cfg(test)]

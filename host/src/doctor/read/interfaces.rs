@@ -5,11 +5,12 @@ use std::io;
 use netlink_packet_core::NLM_F_DUMP;
 use netlink_packet_route::route::{RouteAttribute, RouteHeader, RouteMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use wirehaul_core::numa::{Choice, Wish, place};
 
-use crate::doctor::facts::{Card, Interrupt};
+use crate::doctor::facts::Card;
 use crate::interface::{Interface, InterfaceError};
-use crate::kernel_files::{Files, list_of};
 use crate::netlink::RouteSocket;
+use crate::numa::Machine;
 
 /// The interface called `name`; without a name, that of the default route, or else all that are up but for loopback.
 ///
@@ -21,7 +22,8 @@ pub fn cards(name: Option<&str>) -> Result<Vec<Card>, InterfaceError> {
         Some(name) => vec![Interface::by_name(name)?],
         None => choose(&all, default_interface()?),
     };
-    Ok(chosen.into_iter().map(|interface| card(interface, &all)).collect())
+    let machine = Machine::here();
+    Ok(chosen.into_iter().map(|interface| card(interface, &all, &machine)).collect())
 }
 
 fn choose(all: &[Interface], of_default_route: Option<u32>) -> Vec<Interface> {
@@ -69,40 +71,15 @@ fn default_route(route: &RouteMessage) -> Option<(u32, u32)> {
     Some((metric.unwrap_or(0), interface))
 }
 
-fn card(interface: Interface, all: &[Interface]) -> Card {
+fn card(interface: Interface, all: &[Interface], machine: &Machine) -> Card {
     let carried = |other: &&Interface| other.vlan.is_some_and(|(_, carrier)| carrier == interface.index);
     let vlans = all.iter().filter(carried).map(|other| other.name.clone()).collect();
     let carrier = interface.vlan.and_then(|(_, index)| all.iter().find(|other| other.index == index));
     let carrier = carrier.map(|carrier| carrier.name.clone());
-    let interrupts = interrupts(&interface, &Files::of_machine());
-    Card { interface, vlans, carrier, interrupts }
-}
-
-/// Those of receive queues: as the driver tells, or else those of the card whose name says so.
-fn interrupts(interface: &Interface, files: &Files) -> Vec<Interrupt> {
-    let told = interface.rx_interrupts();
-    if !told.is_empty() {
-        return told.into_iter().map(|(queue, number)| interrupt(files, number, Some(queue))).collect();
-    }
-    let numbers = interface.interrupts().into_iter();
-    numbers.map(|number| interrupt(files, number, None)).filter(|found| receives(&found.name)).collect()
-}
-
-fn interrupt(files: &Files, number: u32, queue: Option<u32>) -> Interrupt {
-    let cpus = ["effective_affinity_list", "smp_affinity_list"].into_iter();
-    let cpus = cpus.filter_map(|file| files.text(format!("proc/irq/{number}/{file}"))).find(|list| !list.is_empty());
-    Interrupt {
-        number,
-        name: files.text(format!("sys/kernel/irq/{number}/actions")).unwrap_or_default(),
-        queue,
-        cpus: cpus.map(|list| list_of(&list)).unwrap_or_default(),
-    }
-}
-
-/// As drivers name them: `virtio2-input.0`, `eth0-TxRx-1`, `mlx5_comp3@pci:0000:01:00.0`, `eth0-rx-0`.
-fn receives(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["input", "rx", "comp"].iter().any(|part| name.contains(part))
+    let interrupts = interface.queue_interrupts();
+    let wish = Wish { choice: Choice::Auto, card: interface.numa_node };
+    let shortfalls = place(&machine.topology, &machine.allowed, wish).shortfalls;
+    Card { interface, vlans, carrier, interrupts, shortfalls }
 }
 
 #[cfg(test)]
@@ -152,23 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn interrupts_are_told_by_their_names() {
-        for name in ["virtio2-input.0", "eth0-TxRx-1", "mlx5_comp3@pci:0000:01:00.0", "i40e-eth0-TxRx-0"] {
-            assert!(receives(name), "{name}");
-        }
-        for name in ["virtio2-config", "virtio2-output.0", "mlx5_async0@pci:0000:01:00.0", ""] {
-            assert!(!receives(name), "{name}");
-        }
-    }
-
-    #[test]
     fn vlans_know_what_carries_them() {
         let parent = interface(2, true, false);
         let tagged = Interface { vlan: Some((5, 2)), ..interface(3, true, false) };
         let all = [parent.clone(), tagged.clone()];
-        assert_eq!(card(parent, &all).vlans, ["if3"]);
-        assert_eq!(card(tagged, &all).carrier.as_deref(), Some("if2"));
+        let machine = Machine::here();
+        assert_eq!(card(parent, &all, &machine).vlans, ["if3"]);
+        assert_eq!(card(tagged, &all, &machine).carrier.as_deref(), Some("if2"));
         let elsewhere = Interface { vlan: Some((5, 77)), ..interface(3, true, false) };
-        assert_eq!(card(elsewhere, &all).carrier, None);
+        assert_eq!(card(elsewhere, &all, &machine).carrier, None);
     }
 }
