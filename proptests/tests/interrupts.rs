@@ -18,7 +18,7 @@ const MEDDLED: [&str; 5] = ["1", "4", "6-7", "2-5", "0,7"];
 enum Event {
     /// A process comes, puts back what the dead left behind, and steers.
     Start { wants: usize },
-    /// One of those that live leaves, in order.
+    /// One of those that live leaves, in order, and puts back what the dead left behind.
     Leave { which: usize },
     /// One of them is killed.
     Kill { which: usize },
@@ -62,6 +62,7 @@ impl Machine {
         match *event {
             Event::Start { wants } => self.start(list(WANTED[wants])),
             Event::Leave { which } if !self.living.is_empty() => {
+                self.recover();
                 let leaver = self.living.remove(which % self.living.len());
                 leaver.claims.iter().for_each(|claim| self.return_one(claim));
             }

@@ -70,7 +70,8 @@ pub enum Return {
 /// Says what becomes of a claim on an interrupt that now has the CPUs `now`. `living` are the claims of the other processes that
 /// are there.
 ///
-/// Of several processes that have died, the claims with the highest [`Claim::round`] come first.
+/// Who leaves gives back the claims of the dead before its own, which may be older: until then it is one of the living. Of the dead,
+/// the claims with the highest [`Claim::round`] come first.
 #[must_use]
 pub fn give_back<'a>(claim: &Claim, now: &CpuSet, living: impl IntoIterator<Item = &'a Claim>) -> Return {
     let has_heir = living.into_iter().any(|other| other.interrupt == claim.interrupt && other.round >= claim.round);

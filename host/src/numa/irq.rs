@@ -30,7 +30,7 @@ use wirehaul_core::numa::{Claim, CpuSet, Return, Steering, give_back, steer};
 
 use crate::interface::Interface;
 use crate::kernel_files::Files;
-use journal::{Folder, Found, Journal, Locked, Record};
+use journal::{Claimed, Folder, Found, Journal, Locked, Record};
 use kernel::Interrupts;
 
 pub use journal::JournalError;
@@ -47,7 +47,7 @@ pub struct Steered {
     kernel: Box<dyn Interrupts>,
     folder: PathBuf,
     journal: Option<Journal>,
-    claims: Vec<(Claim, String)>,
+    claims: Vec<Claimed>,
     moved: Vec<u32>,
     recovered: Vec<u32>,
     warnings: Vec<Warning>,
@@ -139,13 +139,14 @@ impl Steered {
     }
 
     fn take(&mut self, locked: &Locked<'_>, interface: &str, interrupts: &[u32], cpus: &CpuSet) {
-        let Recovered { put_back, mut warnings, living, has_unknown } = put_back_for_the_dead(&*self.kernel, locked);
+        let Recovered { put_back, mut warnings, living, has_unknown } =
+            put_back_for_the_dead(&*self.kernel, locked, None);
         self.recovered = put_back;
         self.warnings.append(&mut warnings);
         if has_unknown {
             return;
         }
-        let claims = || living.iter().flat_map(Record::claims);
+        let claims = || claims_of(&living);
         let (mut held, mut to_move, mut taken) = (Vec::new(), Vec::new(), Vec::new());
         for (interrupt, now) in self.read(interface, interrupts) {
             match steer(interrupt, &now, cpus, claims()) {
@@ -260,16 +261,18 @@ impl Steered {
         let Some(locked) = folder.lock() else {
             return vec![Warning::Locked { folder: self.folder.clone() }];
         };
-        let (warnings, is_done) = self.leave_alone(&locked.look(Some(&journal.file)).living);
+        // Theirs may be newer than ours.
+        let dead = put_back_for_the_dead(&*self.kernel, &locked, Some((&journal.file, &self.claims)));
+        let (warnings, is_done) = self.leave_alone(&dead.living);
         if is_done {
             locked.remove(&journal.file);
         }
-        warnings
+        dead.warnings.into_iter().chain(warnings).collect()
     }
 
     fn leave_alone(&mut self, living: &[Record]) -> (Vec<Warning>, bool) {
         let mut returns = Returns::default();
-        std::mem::take(&mut self.claims).iter().for_each(|claim| returns.one(&*self.kernel, claim, living));
+        std::mem::take(&mut self.claims).iter().for_each(|claim| returns.one(&*self.kernel, claim, living, &[]));
         (returns.warnings, !returns.has_to_wait)
     }
 }
@@ -289,6 +292,9 @@ impl fmt::Debug for Steered {
         debug.field("recovered", recovered).field("warnings", warnings).finish()
     }
 }
+
+/// The name of this process's journal, and what is in it.
+type Own<'a> = (&'a str, &'a [Claimed]);
 
 /// What was put back for processes that have died.
 #[derive(Debug, Default)]
@@ -316,15 +322,15 @@ fn recover_at(kernel: &dyn Interrupts, path: &Path) -> Recovered {
         Err(JournalError::Folder { source, .. }) if is_not_allowed(&source) => Recovered::default(),
         Err(error) => warned(Warning::NoFolder(error)),
         Ok(Some(folder)) => match folder.lock() {
-            Some(locked) => put_back_for_the_dead(kernel, &locked),
+            Some(locked) => put_back_for_the_dead(kernel, &locked, None),
             None => warned(Warning::Locked { folder: path.to_owned() }),
         },
     }
 }
 
-fn put_back_for_the_dead(kernel: &dyn Interrupts, locked: &Locked<'_>) -> Recovered {
+fn put_back_for_the_dead(kernel: &dyn Interrupts, locked: &Locked<'_>, own: Option<Own<'_>>) -> Recovered {
     locked.remove_unfinished();
-    let Found { living, dead, unknown, damaged } = locked.look(None);
+    let Found { living, dead, unknown, damaged } = locked.look(own.map(|(file, _)| file));
     let mut returns = Returns::default();
     for (file, why) in damaged {
         locked.set_aside(&file);
@@ -339,7 +345,8 @@ fn put_back_for_the_dead(kernel: &dyn Interrupts, locked: &Locked<'_>) -> Recove
     let mut claims: Vec<_> = dead.iter().flat_map(|dead| &dead.record.claims).collect();
     // The newest first, as the core wants it.
     claims.sort_by_key(|(claim, _)| Reverse(claim.round));
-    claims.into_iter().for_each(|claim| returns.one(kernel, claim, &living));
+    let own = own.map_or(&[][..], |(_, claims)| claims);
+    claims.into_iter().for_each(|claim| returns.one(kernel, claim, &living, own));
     if !returns.has_to_wait {
         dead.iter().for_each(|dead| locked.remove(&dead.file));
     }
@@ -393,14 +400,15 @@ struct Returns {
 }
 
 impl Returns {
-    fn one(&mut self, kernel: &dyn Interrupts, (claim, name): &(Claim, String), living: &[Record]) {
+    /// `others` are claims of this process that are not given back yet.
+    fn one(&mut self, kernel: &dyn Interrupts, (claim, name): &Claimed, living: &[Record], others: &[Claimed]) {
         let now_called = kernel.name(claim.interrupt);
         if !now_called.is_empty() && now_called != *name {
             // The number has been given to something else since.
             return;
         }
         let returned = match kernel.cpus(claim.interrupt) {
-            Ok(now) => match give_back(claim, &now, living.iter().flat_map(Record::claims)) {
+            Ok(now) => match give_back(claim, &now, claims_of(living).chain(others.iter().map(|(claim, _)| claim))) {
                 Return::PutBack if claim.before == claim.set => Ok(false),
                 Return::PutBack => kernel.set_cpus(claim.interrupt, &claim.before).map(|()| true),
                 Return::LeftToOthers | Return::MovedSince => Ok(false),
@@ -419,6 +427,10 @@ impl Returns {
             }
         }
     }
+}
+
+fn claims_of(records: &[Record]) -> impl Iterator<Item = &Claim> {
+    records.iter().flat_map(Record::claims)
 }
 
 fn move_one(kernel: &dyn Interrupts, claim: &Claim) -> io::Result<()> {

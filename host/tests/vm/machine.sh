@@ -2,10 +2,10 @@
 # The virtual machine of './x vm-test', for what the kernel of this machine lacks: made from packages of Debian and started by
 # QEMU without hardware support, so it runs wherever a process runs. Sourced by x.
 #
-# It has two sockets with a node of memory each, and two network cards that are joined. `init` puts each card into a network
-# namespace of its own, and runs one of the scenarios. A scenario says in its head which kernels it wants, 'distribution' for
-# the one of this machine's Debian and 'newer' for one of a later suite, and how many seconds it may take; and, if it likes, which
-# disks it wants (see disks.sh) and with which values of --io it is to run.
+# It has two network cards that are joined. `init` puts each card into a network namespace of its own, and runs one of the
+# scenarios. A scenario says in its head which kernels it wants, 'distribution' for the one of this machine's Debian and 'newer' for
+# one of a later suite, and how many seconds it may take; and, if it likes, which nodes and cards (see nodes.sh) and disks (see
+# disks.sh) it wants, and with which values of --io it is to run.
 
 VM_FOLDER=host/tests/vm
 # What scenarios may need, with all that these need in turn.
@@ -20,6 +20,8 @@ VM_PREPARED=
 
 # shellcheck source=host/tests/vm/disks.sh
 source "$VM_FOLDER/disks.sh"
+# shellcheck source=host/tests/vm/nodes.sh
+source "$VM_FOLDER/nodes.sh"
 
 vm_test() {
     local scenario kind io scenarios=("$@") failed=()
@@ -83,9 +85,14 @@ vm_prepare() {
 vm_run() {
     local scenario=$1 kind=$2 io=$3 seconds start=$SECONDS status=0
     seconds=$(vm_head seconds "$scenario")
+    # shellcheck disable=SC2046 # Words.
+    vm_describe $(vm_head machine "$scenario" "$VM_USUAL_MACHINE")
+    vm_has_cards "$scenario" || return 0
     say "scenario $scenario with --io $io, in a machine with the kernel $(<"$(vm_kernel_folder "$kind")/release")"
     vm_make_disks "$(vm_head disks "$scenario" none)"
+    vm_open_namespace
     vm_boot "$kind" "$scenario" "$io" "$seconds" || status=$?
+    vm_close_namespace
     # isa-debug-exit: QEMU leaves with twice what was written, and one. What was written is one more than the exit code.
     case $status in
         3) say "scenario $scenario: passed in $((SECONDS - start)) s" && return ;;
@@ -108,25 +115,13 @@ vm_boot() {
     local kind=$1 scenario=$2 io=$3 seconds=$4
     local machine=(
         -nodefaults -no-reboot -display none -monitor none -serial stdio
-        -machine q35 -accel "tcg,thread=multi" -cpu max -smp "2,sockets=2,cores=1" -m 1536
-        -object "memory-backend-ram,id=m0,size=768M" -object "memory-backend-ram,id=m1,size=768M"
-        -numa "node,nodeid=0,cpus=0,memdev=m0" -numa "node,nodeid=1,cpus=1,memdev=m1" -numa "dist,src=0,dst=1,val=21"
+        -machine q35 -accel "tcg,thread=multi" -cpu max "${VM_NODES[@]}"
         -device "isa-debug-exit,iobase=0xf4,iosize=4"
         -kernel "$(vm_kernel_folder "$kind")/vmlinuz" -initrd "$(vm_cache)/$kind.cpio"
-        -append "console=ttyS0 quiet panic=-1 wirehaul.scenario=$scenario wirehaul.io=$io"
+        -append "console=ttyS0 quiet panic=-1 wirehaul.scenario=$scenario wirehaul.io=$io$VM_APPEND"
         "${VM_DISKS[@]}"
     )
-    # A card on each node. With iommu_platform the driver maps its buffers as it does on hardware, which zero-copy takes.
-    local end
-    for end in 0 1; do
-        machine+=(
-            -device "pxb-pcie,id=pxb$end,bus_nr=$((64 * (end + 1))),numa_node=$end,bus=pcie.0"
-            -device "pcie-root-port,id=rp$end,bus=pxb$end,chassis=$((end + 1)),slot=$((end + 1))"
-            -netdev "hubport,id=n$end,hubid=0"
-            -device "virtio-net-pci,romfile=,netdev=n$end,bus=rp$end,mac=52:54:00:00:00:0$((end + 1)),disable-legacy=on,iommu_platform=on"
-        )
-    done
-    timeout "$seconds" qemu-system-x86_64 "${machine[@]}" </dev/null
+    "${VM_INSIDE[@]}" timeout "$seconds" qemu-system-x86_64 "${machine[@]}" </dev/null
 }
 
 # --- its kernel ---
@@ -189,7 +184,7 @@ vm_file_system() {
     root=$(vm_cache)/$kind.files
     rm -rf "$root"
     mkdir -p "$root"/{bin,usr/bin,usr/sbin,dev,proc,sys,tmp,run,modules}
-    cp -r "$VM_FOLDER"/{init,scenarios.sh,scenarios} "$root"
+    cp -r "$VM_FOLDER"/{init,scenarios.sh,numa.sh,scenarios} "$root"
     cp "$(command -v busybox)" "$root/bin/busybox"
     cp "$(vm_cache)"/{leave,quota} "$root/bin"
     strip -o "$root/bin/wirehaul" "$VM_PROGRAM"

@@ -60,6 +60,9 @@ pub enum JournalError {
     },
 }
 
+/// A claim, and the name that the interrupt had.
+pub(super) type Claimed = (Claim, String);
+
 /// What one process did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
@@ -69,8 +72,8 @@ pub(super) struct Record {
     pub(super) process: u32,
     /// The interface.
     pub(super) interface: String,
-    /// Each claim with the name that the interrupt had.
-    pub(super) claims: Vec<(Claim, String)>,
+    /// What it claimed.
+    pub(super) claims: Vec<Claimed>,
 }
 
 /// [`Record`] in a file.

@@ -214,6 +214,24 @@ fn the_living_keep_what_they_share_with_the_dead() {
     assert_eq!(machine.now(), ["0-3", "4-7", "2"]);
 }
 
+/// The claim of one that died may be newer than that of one that lives.
+#[test]
+fn who_leaves_puts_back_for_the_dead_first() {
+    let machine = Machine::new();
+    let first = machine.steer("4-7");
+    machine.put(40, "2-5");
+    kill(machine.steer("4-7"));
+    drop(first);
+    assert_eq!((machine.now(), machine.journals().len()), (["2-5", "4-7", "2"].map(String::from), 0));
+    // And here older.
+    let first = machine.steer("4-7");
+    machine.put(40, "1");
+    let second = machine.steer("4-7");
+    kill(first);
+    drop(second);
+    assert_eq!((machine.now(), machine.journals().len()), (["1", "4-7", "2"].map(String::from), 0));
+}
+
 #[test]
 fn what_somebody_else_has_moved_stays_there() {
     let machine = Machine::new();
