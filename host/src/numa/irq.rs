@@ -25,6 +25,7 @@ use std::fmt;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use wirehaul_core::numa::{Claim, CpuSet, Return, Steering, give_back, steer};
 
@@ -40,6 +41,9 @@ pub use warning::{Named, Warning};
 /// start of the machine, as interrupts are where the kernel puts them.
 const RUNTIME: &str = "/run/wirehaul";
 const FOLDER: &str = "interrupts";
+/// How long it may take until moves show: 50 ms for all interrupts together.
+const PAUSE: Duration = Duration::from_millis(5);
+const MOST_PAUSES: u32 = 10;
 
 /// Interrupts that are where they should be. They go back when this is dropped, or with [`Steered::put_back`], which says what
 /// did not.
@@ -397,6 +401,8 @@ struct Returns {
     warnings: Vec<Warning>,
     /// Something could not be put back that another process may be able to.
     has_to_wait: bool,
+    /// Pauses for moves that the kernel had not finished.
+    pauses: u32,
 }
 
 impl Returns {
@@ -407,7 +413,7 @@ impl Returns {
             // The number has been given to something else since.
             return;
         }
-        let returned = match kernel.cpus(claim.interrupt) {
+        let returned = match settled(kernel, claim, &mut self.pauses) {
             Ok(now) => match give_back(claim, &now, claims_of(living).chain(others.iter().map(|(claim, _)| claim))) {
                 Return::PutBack if claim.before == claim.set => Ok(false),
                 Return::PutBack => kernel.set_cpus(claim.interrupt, &claim.before).map(|()| true),
@@ -433,9 +439,22 @@ fn claims_of(records: &[Record]) -> impl Iterator<Item = &Claim> {
     records.iter().flat_map(Record::claims)
 }
 
+/// The CPUs of an interrupt, as soon as they are those that the claim has set, or else after a while. A move may have to wait for
+/// the next interrupt, and while the kernel carries it out, it shows the old CPUs or none (kernel/irq/migration.c, `irq_move_masked_irq`).
+fn settled(kernel: &dyn Interrupts, claim: &Claim, pauses: &mut u32) -> io::Result<CpuSet> {
+    loop {
+        let now = kernel.cpus(claim.interrupt)?;
+        if now == claim.set || *pauses >= MOST_PAUSES {
+            return Ok(now);
+        }
+        *pauses += 1;
+        std::thread::sleep(PAUSE);
+    }
+}
+
 fn move_one(kernel: &dyn Interrupts, claim: &Claim) -> io::Result<()> {
     kernel.set_cpus(claim.interrupt, &claim.set)?;
-    if kernel.cpus(claim.interrupt)? == claim.set {
+    if settled(kernel, claim, &mut 0)? == claim.set {
         return Ok(());
     }
     // It could not be told from one that somebody else has moved.

@@ -25,13 +25,21 @@ struct Kernel {
     journals: PathBuf,
     /// The error that moving an interrupt ends with.
     refusals: Arc<Mutex<BTreeMap<u32, i32>>>,
+    /// How often an interrupt still shows other CPUs, and which.
+    stale: Arc<Mutex<BTreeMap<u32, (u32, CpuSet)>>>,
     /// Interrupts that were moved, in order.
     moves: Arc<Mutex<Vec<u32>>>,
 }
 
 impl Interrupts for Kernel {
     fn cpus(&self, interrupt: u32) -> io::Result<CpuSet> {
-        Interrupts::cpus(&self.files, interrupt)
+        match self.stale.lock().unwrap().get_mut(&interrupt) {
+            Some((times, cpus)) if *times > 0 => {
+                *times -= 1;
+                Ok(*cpus)
+            }
+            _ => Interrupts::cpus(&self.files, interrupt),
+        }
     }
 
     fn set_cpus(&self, interrupt: u32, cpus: &CpuSet) -> io::Result<()> {
@@ -66,7 +74,8 @@ impl Machine {
         let root = tempfile::tempdir().unwrap();
         let journals = root.path().join("run/interrupts");
         let files = Files::below(root.path());
-        let kernel = Kernel { files, journals, refusals: Arc::default(), moves: Arc::default() };
+        let (refusals, stale, moves) = Default::default();
+        let kernel = Kernel { files, journals, refusals, stale, moves };
         let machine = Self { root, kernel };
         machine.write("proc/sys/kernel/random/boot_id", "first\n");
         for ((interrupt, name), cpus) in NAMES.into_iter().zip(["0-3", "4-7", "2"]) {
@@ -243,6 +252,17 @@ fn what_somebody_else_has_moved_stays_there() {
     machine.put(42, "0");
     assert_eq!(machine.recover().put_back, [40]);
     assert_eq!(machine.now(), ["1", "4-7", "0"]);
+}
+
+/// The kernel shows the old CPUs, or none, while a move is under way.
+#[test]
+fn moves_that_are_not_finished_are_waited_for() {
+    let machine = Machine::new();
+    let steered = machine.steer("4-7");
+    let shown = [(40, (3, CpuSet::from_list("0-3").unwrap())), (42, (2, CpuSet::EMPTY))];
+    machine.kernel.stale.lock().unwrap().extend(shown);
+    assert_eq!(words(&steered.put_back()), "");
+    assert_eq!(machine.now(), ["0-3", "4-7", "2"]);
 }
 
 #[test]
