@@ -2,8 +2,6 @@
 
 /// So many entries wait for one another, or for the call that is made anyway to wait for completions.
 const FEW: u32 = 4;
-/// Of so many operations under way, one is worth waking up for.
-const WAKE_PART: u32 = 16;
 
 /// Queued entries are shown to the kernel once they are a quarter of what is under way, and more than a few.
 ///
@@ -41,15 +39,6 @@ impl Batch {
     pub const fn queued(&self) -> u32 {
         self.queued
     }
-}
-
-/// How many completions are worth waking up for, while so many operations are under way: of many, a few together. Until then the
-/// device has the others, and every waking saved is a switch of threads.
-#[inline]
-#[must_use]
-pub const fn worth_waking(under_way: u32) -> u32 {
-    let few = under_way / WAKE_PART;
-    if few == 0 { 1 } else { few }
 }
 
 #[cfg(test)]

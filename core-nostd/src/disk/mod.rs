@@ -17,7 +17,7 @@ pub mod flight;
 pub mod ladder;
 pub mod progress;
 
-pub use batch::{Batch, worth_waking};
+pub use batch::Batch;
 pub use errno::Trouble;
 pub use files::{FileTable, Row, Use};
 pub use flight::{Flight, Landing, Place, Strays, Token};

@@ -3,10 +3,13 @@
 #[cfg(target_os = "linux")]
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::{Value, json};
+use serde_json::Value;
+#[cfg(target_os = "linux")]
+use serde_json::json;
 use wirehaul_core::numa::Choice;
 
 use super::args::OutputArgs;
+#[cfg(target_os = "linux")]
 use super::output::{line, remark};
 #[cfg(target_os = "linux")]
 use crate::interface::Interface;

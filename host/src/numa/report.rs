@@ -5,6 +5,7 @@ use wirehaul_core::numa::{Choice, CpuSet, Node, Placement, Wish, place};
 use super::cards::Card;
 use super::check::NodeCheck;
 use super::huge_pages::HugePages;
+use super::irq::left_behind;
 use super::machine::Machine;
 use super::words;
 use crate::kernel_files::{Files, value_of};
@@ -20,6 +21,8 @@ pub struct Report {
     pub cards: Vec<Card>,
     /// Where work would be done: for each card that was asked about, or without any.
     pub places: Vec<Place>,
+    /// Interrupts that processes which died have left elsewhere: a line each.
+    pub left_behind: Vec<String>,
     /// What was tried out on each node, where that was asked for.
     pub checks: Option<Vec<NodeCheck>>,
 }
@@ -78,14 +81,16 @@ impl Report {
         if places.is_empty() {
             places.push(place_of(&machine, &nodes, None, choice, divide));
         }
-        Self { machine, nodes, cards, places, checks: None }
+        let left_behind = if machine.source.is_here() { left_behind() } else { Vec::new() };
+        let left_behind = left_behind.iter().map(words::left_behind).collect();
+        Self { machine, nodes, cards, places, left_behind, checks: None }
     }
 
     /// All lines about what is not as it would be best, each once.
     #[must_use]
     pub fn shortfalls(&self) -> Vec<&str> {
         let mut all: Vec<&str> = Vec::new();
-        for shortfall in self.places.iter().flat_map(|place| &place.shortfalls) {
+        for shortfall in self.places.iter().flat_map(|place| &place.shortfalls).chain(&self.left_behind) {
             if !all.contains(&shortfall.as_str()) {
                 all.push(shortfall);
             }

@@ -139,15 +139,15 @@ impl Ring for KernelRing {
     }
 
     #[inline]
-    fn enter(&mut self, wait: Option<Duration>, least: u32) -> Result<u32, Errno> {
+    fn enter(&mut self, wait: Option<Duration>) -> Result<u32, Errno> {
         let submitter = self.ring.submitter();
         let taken = match wait {
             None => submitter.submit(),
-            Some(Duration::MAX) => submitter.submit_and_wait(least as usize),
+            Some(Duration::MAX) => submitter.submit_and_wait(1),
             Some(time) => {
                 // Beyond what the kernel's clock counts, a time is an error.
                 let time = Timespec::from(time.min(LONGEST_WAIT));
-                submitter.submit_with_args(least as usize, &SubmitArgs::new().timespec(&time))
+                submitter.submit_with_args(1, &SubmitArgs::new().timespec(&time))
             }
         };
         // Never more than there are entries.

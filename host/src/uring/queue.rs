@@ -14,7 +14,6 @@ use rustix::io::Errno;
 use smallvec::SmallVec;
 use wirehaul_core::disk::{
     Attempts, Batch, Direction, Flight, Ladder, Landing, Next, Place, Progress, Setup, Step, Strays, Token,
-    worth_waking,
 };
 
 use super::buffers::{Region, Regions};
@@ -310,8 +309,7 @@ impl<R: Ring> Queue<R> {
             return Ok(());
         }
         self.statistics.calls += 1;
-        let least = worth_waking(self.flight.count().saturating_sub(self.watching));
-        match self.rings[ring].enter(wait, least) {
+        match self.rings[ring].enter(wait) {
             Ok(taken) => {
                 self.statistics.entries += u64::from(taken);
                 self.batches[ring].taken(taken);

@@ -48,12 +48,12 @@ pub trait Ring {
     /// descriptors in it are open until then.
     unsafe fn push(&mut self, entry: &Entry) -> bool;
 
-    /// Shows the kernel what is queued, and waits for `least` completions: not at all (`None`), or so long (at most). May come
-    /// back with fewer. Returns how many entries it took.
+    /// Shows the kernel what is queued, and waits for a completion: not at all (`None`), or so long (at most). Returns how many
+    /// entries it took.
     ///
     /// # Errors
     /// What the system says (io_uring_enter(2)); entries that it did not take are still queued.
-    fn enter(&mut self, wait: Option<Duration>, least: u32) -> Result<u32, Errno>;
+    fn enter(&mut self, wait: Option<Duration>) -> Result<u32, Errno>;
 
     /// Whether the kernel has completions that it only hands out during [`Ring::enter`].
     fn has_more(&self) -> bool;

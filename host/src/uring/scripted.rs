@@ -207,7 +207,7 @@ impl Ring for ScriptedRing {
         has_room
     }
 
-    fn enter(&mut self, wait: Option<Duration>, _: u32) -> Result<u32, Errno> {
+    fn enter(&mut self, wait: Option<Duration>) -> Result<u32, Errno> {
         let failure = {
             let mut script = self.script.borrow_mut();
             script.seen.calls += 1;

@@ -154,6 +154,9 @@ topo_is_right() {
         says /tmp/topo.node "\"memory_bytes\":$(($(sed -n 's/.*MemTotal: *\([0-9]*\) kB/\1/p' "$folder/meminfo") * 1024))[,}]"
         says /tmp/topo.node "\"distances\":.*$(tr ' ' '\n' <"$folder/distance" | tail -n 1)"
     done
+    # And what it tries out there is where it belongs.
+    must wirehaul topo --check --json >/tmp/checks
+    grep '"type":"check"' /tmp/checks || fail "nothing was tried out"
     must [ "$(grep -c '"type":"node"' /tmp/topo)" -eq "$(echo /sys/devices/system/node/node[0-9]* | wc -w)" ]
     for host in left right; do
         node=$(ip netns exec $host cat /sys/class/net/wire/device/../numa_node)

@@ -46,6 +46,16 @@ fn report_of(machine: Box<Machine>, cards: Vec<Card>, choice: Choice) -> Report 
     Report::of(machine, cards, false, choice, transport::shares)
 }
 
+/// NUMA-5: what a process that died has left is shown.
+#[test]
+fn what_was_left_behind_is_marked() {
+    let mut report = report_of(machine(2), vec![card(Some(1))], Choice::Auto);
+    report.left_behind = vec!["the interrupts 38 are elsewhere".to_owned()];
+    let text = text::of(&report, Duration::ZERO);
+    assert!(text.contains("\n    ! the interrupts 38 are elsewhere\n"), "{text}");
+    assert_eq!(report.shortfalls(), ["the interrupts 38 are elsewhere"]);
+}
+
 /// NUMA-1: what people read.
 #[test]
 fn the_map_of_two_nodes() {

@@ -27,6 +27,10 @@ pub(super) fn of(report: &Report, took: Duration) -> String {
     }
     push_distances(&mut text, &report.machine.topology);
     push_cards(&mut text, &report.cards, report.machine.source);
+    for words in &report.left_behind {
+        text.push_str("    ! ");
+        push_wrapped(&mut text, words, INDENT + 2, INDENT + 2);
+    }
     push_places(&mut text, report);
     push_checks(&mut text, report);
     text

@@ -109,5 +109,5 @@ fn steers_until_it_is_killed() {
     let Some(card) = Card::of("steers_until_it_is_killed") else { return };
     let steered = Steered::steer(&card.interface, &card.cpus);
     println!("steered {:?}", steered.moved());
-    std::thread::sleep(std::time::Duration::from_secs(60));
+    std::thread::sleep(Duration::from_secs(60));
 }
