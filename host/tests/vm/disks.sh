@@ -44,7 +44,7 @@ vm_faulty_disks() {
         -blockdev "{\"driver\":\"blkdebug\",\"node-name\":\"from-fault\",\"image\":\"from-file\",\"inject-error\":[
             {\"event\":\"none\",\"iotype\":\"read\",\"sector\":$((blocks[80] * 8))}]}"
         -blockdev "driver=raw,node-name=from,file=from-fault"
-        -device "virtio-blk-pci,drive=from,serial=from"
+        -device "virtio-blk-pci,bus=pcie.0,drive=from,serial=from"
     )
     for number in nvme virtio; do
         truncate -s 48M "$folder/$number"
@@ -52,7 +52,7 @@ vm_faulty_disks() {
         vm_disk_file "$folder" "$number"
         VM_DISKS+=(-blockdev "driver=raw,node-name=$number,file=$number-file")
     done
-    VM_DISKS+=(-device "nvme,drive=nvme,serial=nvme" -device "virtio-blk-pci,drive=virtio,serial=virtio")
+    VM_DISKS+=(-device "nvme,bus=pcie.0,drive=nvme,serial=nvme" -device "virtio-blk-pci,bus=pcie.0,drive=virtio,serial=virtio")
 }
 
 # Every write to 'logged' is recorded on 'log'; 'base' is what it was at the start. Its last MiB is no part of the file system.
@@ -66,13 +66,13 @@ vm_logged_disk() {
     vm_disk_file "$folder" log
     VM_DISKS+=(
         -blockdev "driver=blklogwrites,node-name=logged,file=logged-file,log=log-file,log-sector-size=512"
-        -device "virtio-blk-pci,drive=logged,serial=logged,physical_block_size=4096"
+        -device "virtio-blk-pci,bus=pcie.0,drive=logged,serial=logged,physical_block_size=4096"
     )
     for name in base log; do
         # The machine reads the log while QEMU has it open for writing.
         VM_DISKS+=(
             -blockdev "driver=file,node-name=$name-read,filename=$folder/$name,read-only=on,locking=off"
-            -device "virtio-blk-pci,drive=$name-read,serial=$name"
+            -device "virtio-blk-pci,bus=pcie.0,drive=$name-read,serial=$name"
         )
     done
 }
@@ -84,7 +84,7 @@ vm_quota_disk() {
     vm_disk_file "$1" quota
     VM_DISKS+=(
         -blockdev "driver=raw,node-name=quota,file=quota-file"
-        -device "virtio-blk-pci,drive=quota,serial=quota"
+        -device "virtio-blk-pci,bus=pcie.0,drive=quota,serial=quota"
     )
 }
 
@@ -99,6 +99,6 @@ vm_monitor() {
     ln -s monitor.in "$1/line.out"
     VM_DISKS+=(
         -chardev "pipe,id=monitor,path=$1/monitor" -mon "chardev=monitor,mode=control"
-        -chardev "pipe,id=line,path=$1/line" -device virtio-serial-pci -device "virtserialport,chardev=line,name=monitor"
+        -chardev "pipe,id=line,path=$1/line" -device virtio-serial-pci,bus=pcie.0 -device "virtserialport,chardev=line,name=monitor"
     )
 }
