@@ -99,6 +99,6 @@ vm_monitor() {
     ln -s monitor.in "$1/line.out"
     VM_DISKS+=(
         -chardev "pipe,id=monitor,path=$1/monitor" -mon "chardev=monitor,mode=control"
-        -chardev "pipe,id=line,path=$1/line" -device virtio-serial-pci,bus=pcie.0 -device "virtserialport,chardev=line,name=monitor"
+        -chardev "pipe,id=line,path=$1/line" -device "virtio-serial-pci,bus=pcie.0" -device "virtserialport,chardev=line,name=monitor"
     )
 }
