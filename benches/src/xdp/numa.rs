@@ -23,8 +23,6 @@ use crate::stats::{median, range};
 
 /// Times that nodes are looked at.
 const LOOKS: usize = 50;
-/// Batches of 64 packets for the cost of the rings.
-const BATCHES: usize = 20_000;
 /// For a process to be at work.
 const START: Duration = Duration::from_millis(1500);
 
@@ -46,6 +44,9 @@ pub struct NumaArgs {
     /// Pairs of slices between two starts
     #[arg(long, default_value_t = 6)]
     pairs: usize,
+    /// Batches of 64 packets for the cost of the rings
+    #[arg(long, default_value_t = 20_000)]
+    batches: usize,
     /// Seconds for each figure of a card
     #[arg(long, default_value_t = 5)]
     seconds: u64,
@@ -108,7 +109,7 @@ pub fn measure(args: &NumaArgs) -> Result<Report, VethError> {
     let decide_us = times(|| drop(Home::find(Choice::Auto, true, || None))) * 1e6;
     let mut findings = transfers(args)?;
     if memory.len() > 1 || cpus.len() > 1 {
-        findings.extend(rings(&cpus, &memory));
+        findings.extend(rings(args, &cpus, &memory));
         findings.extend(rates(args, &cpus, &memory)?);
     }
     if let Some(name) = &args.iface {
@@ -150,7 +151,8 @@ fn transfers(args: &NumaArgs) -> Result<Vec<Finding>, VethError> {
 }
 
 /// The rings alone, with frames on the thread's node and on each other one.
-fn rings(cpus: &[(u32, Vec<u32>)], memory: &[u32]) -> Vec<Finding> {
+fn rings(args: &NumaArgs, cpus: &[(u32, Vec<u32>)], memory: &[u32]) -> Vec<Finding> {
+    let batches = args.batches.max(1);
     let mut found = Vec::new();
     for (node, cpus) in cpus.iter().filter(|(node, _)| memory.contains(node)) {
         for other in memory.iter().filter(|other| *other != node) {
@@ -159,7 +161,7 @@ fn rings(cpus: &[(u32, Vec<u32>)], memory: &[u32]) -> Vec<Finding> {
                     let cpu = cpus.first().copied().unwrap_or_default();
                     let run = move || {
                         threads::pin(cpu).ok()?;
-                        median(&run_on_node(work, BATCHES, Some(memory)))
+                        median(&run_on_node(work, batches, Some(memory)))
                     };
                     thread::spawn(run).join().ok().flatten()
                 };
@@ -263,7 +265,7 @@ fn receive(args: &NumaArgs, interface: &Interface, at: At) -> Result<(f64, Optio
     let missing = || VethError::Failed { who: "the card", output: "--own and --other say the addresses".to_owned() };
     let (own, other) = (args.own.ok_or_else(missing)?.to_string(), args.other.ok_or_else(missing)?.to_string());
     let mut command = Command::new("taskset");
-    command.arg("--cpu-list").arg(at.seat.cpu.to_string()).arg(std::env::current_exe()?);
+    command.arg("-c").arg(at.seat.cpu.to_string()).arg(std::env::current_exe()?);
     command.args(["role", "--role", "drop", "--iface", &interface.name, "--own", &own, "--other", &other]);
     command.args(["--other-mac", "00:00:00:00:00:00"]);
     if let Some(node) = at.seat.memory_node {

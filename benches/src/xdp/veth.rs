@@ -267,7 +267,7 @@ impl Lab {
 
     fn command(&self, side: Side, who: Contestant, doing: Doing, link: Link, seat: Seat) -> Result<Command, VethError> {
         let mut command = inside(&self.pair, side, "taskset");
-        command.arg("--cpu-list").arg(seat.cpu.to_string());
+        command.arg("-c").arg(seat.cpu.to_string());
         if who == Contestant::Xdpsock {
             command.arg(peer::xdpsock().ok_or(VethError::NoPeer)?);
             command.args(peer::arguments(doing, link.interface(), self.is_skb));

@@ -84,6 +84,16 @@ fn distances_are_those_that_are_told() {
 }
 
 #[test]
+fn a_node_is_nearest_to_itself() {
+    let mut topology = two();
+    topology.set_distance(1, 1, 200);
+    assert_eq!(topology.nearest(1, |_| true).map(|node| node.id), Some(1));
+    assert_eq!(topology.nearest(1, |node| node.id != 1).map(|node| node.id), Some(0));
+    assert_eq!(topology.nearest(7, |_| true).map(|node| node.id), Some(0));
+    assert_eq!(topology.nearest(0, |_| false), None);
+}
+
+#[test]
 fn parts_get_runs_in_proportion() {
     let partition = Partition::new([4, 0, 2, 1]).unwrap();
     assert_eq!((0..4).map(|part| partition.range(7, part)).collect::<Vec<_, 8>>(), [0..4, 4..4, 4..6, 6..7]);

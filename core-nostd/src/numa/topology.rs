@@ -125,13 +125,14 @@ impl Topology {
         self.nodes.iter().fold(CpuSet::EMPTY, |cpus, node| cpus.or(&node.cpus))
     }
 
-    /// Of the nodes that fit, the nearest to that one, which may be itself; of several, the one with the lowest number.
+    /// Of the nodes that fit, the nearest to that one; of several, the one with the lowest number. If it fits, it is itself the nearest,
+    /// whatever the firmware says.
     #[must_use]
     pub fn nearest(&self, to: u32, fits: impl Fn(&Node) -> bool) -> Option<&Node> {
         self.nodes
             .iter()
             .filter(|node| fits(node))
-            .min_by_key(|node| (self.distance(to, node.id), node.id != to, node.id))
+            .min_by_key(|node| (node.id != to, self.distance(to, node.id), node.id))
     }
 
     fn position(&self, id: u32) -> Option<usize> {

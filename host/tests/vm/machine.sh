@@ -62,7 +62,9 @@ vm_build() {
     local build=(env "CARGO_TARGET_DIR=$(vm_cache)/cargo" "RUSTFLAGS=-C target-feature=+crt-static" cargo)
     "${build[@]}" build --package wirehaul --bin wirehaul --target "$target"
     "${build[@]}" build --package wirehaul --example replay --target "$target"
+    "${build[@]}" build --package wirehaul-benches --bin xdp --target "$target"
     VM_PROGRAM=$(vm_cache)/cargo/$target/debug/wirehaul
+    VM_BENCH=$(vm_cache)/cargo/$target/debug/xdp
     VM_REPLAY=$(vm_cache)/cargo/$target/debug/examples/replay
     VM_TESTS=$("${build[@]}" test --package wirehaul --lib --no-run --target "$target" --message-format json |
         sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
@@ -190,6 +192,7 @@ vm_file_system() {
     strip -o "$root/bin/wirehaul" "$VM_PROGRAM"
     strip -o "$root/bin/wirehaul-tests" "$VM_TESTS"
     strip -o "$root/bin/replay" "$VM_REPLAY"
+    strip -o "$root/bin/xdp" "$VM_BENCH"
     # The shell of busybox would run its own ip and tc.
     for program in dash ip tc; do
         vm_copy_with_libraries "$(command -v "$program")" "$root"
