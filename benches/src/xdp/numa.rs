@@ -312,7 +312,7 @@ impl Report {
     pub fn to_text(&self) -> String {
         let [cpus, memory] = self.nodes;
         let mut text = format!(
-            "{cpus} nodes with CPUs, {memory} with memory; detection {:.1} ms, the decision where to work {:.1} us\n",
+            "nodes with CPUs: {cpus}, with memory: {memory}; detection {:.1} ms, the decision where to work {:.1} us\n",
             self.detect_ms, self.decide_us
         );
         if cpus < 2 && memory < 2 {
