@@ -56,14 +56,15 @@ vm_set_up() {
     vm_build
 }
 
-# Nothing in the machine has a libc to load: what runs there is linked statically, in a target directory of its own.
+# Nothing in the machine has a libc to load: what runs there is linked statically, in a target directory of its own. The program itself
+# is as WIREHAUL_VM_PROFILE says: 'release' for the one that ships.
 vm_build() {
-    local target=x86_64-unknown-linux-gnu
+    local target=x86_64-unknown-linux-gnu profile=${WIREHAUL_VM_PROFILE:-dev}
     local build=(env "CARGO_TARGET_DIR=$(vm_cache)/cargo" "RUSTFLAGS=-C target-feature=+crt-static" cargo)
-    "${build[@]}" build --package wirehaul --bin wirehaul --target "$target"
+    "${build[@]}" build --profile "$profile" --package wirehaul --bin wirehaul --target "$target"
     "${build[@]}" build --package wirehaul --example replay --target "$target"
     "${build[@]}" build --package wirehaul-benches --bin xdp --target "$target"
-    VM_PROGRAM=$(vm_cache)/cargo/$target/debug/wirehaul
+    VM_PROGRAM=$(vm_cache)/cargo/$target/${profile/#dev/debug}/wirehaul
     VM_BENCH=$(vm_cache)/cargo/$target/debug/xdp
     VM_REPLAY=$(vm_cache)/cargo/$target/debug/examples/replay
     VM_TESTS=$("${build[@]}" test --package wirehaul --lib --no-run --target "$target" --message-format json |
