@@ -39,11 +39,13 @@ pub struct NodeCheck {
 }
 
 impl NodeCheck {
-    /// Whether everything is where it belongs.
+    /// Whether everything is where it belongs, and there was something to look at.
     #[must_use]
     pub fn is_good(&self) -> bool {
         let memory = [self.frames.map(|(found, _)| found), self.heap];
-        self.misplaced_threads == 0 && memory.into_iter().flatten().all(|found| found.misplaced == 0)
+        self.threads > 0
+            && self.misplaced_threads == 0
+            && memory.into_iter().flatten().all(|found| found.misplaced == 0)
     }
 }
 
@@ -58,8 +60,11 @@ pub fn check(machine: &Machine) -> Vec<NodeCheck> {
             let may_hold = node.memory_bytes > 0 && machine.allowed.memory & node.mask() != 0;
             let id = node.id;
             let checked = thread::spawn(move || try_thread(id, &cpus, may_hold)).join();
-            checked
-                .unwrap_or_else(|_| NodeCheck { remarks: vec!["the thread ended".to_owned()], ..NodeCheck::default() })
+            checked.unwrap_or_else(|_| NodeCheck {
+                node: id,
+                remarks: vec!["the thread ended".to_owned()],
+                ..NodeCheck::default()
+            })
         })
         .collect();
     try_runtimes(machine, &mut found);
@@ -153,12 +158,13 @@ mod tests {
     #[test]
     fn what_is_elsewhere_is_counted() {
         let mut check = NodeCheck::default();
+        assert!(!check.is_good(), "nothing was looked at");
         let expected = [3].into_iter().collect();
         check.count(Some(3), &expected);
         assert!(check.is_good());
         check.count(Some(4), &expected);
         assert!(!check.is_good() && check.misplaced_threads == 1 && check.threads == 2);
-        let far = NodeCheck { heap: Some(Residency { pages: 2, misplaced: 1 }), ..NodeCheck::default() };
+        let far = NodeCheck { threads: 1, heap: Some(Residency { pages: 2, misplaced: 1 }), ..NodeCheck::default() };
         assert!(!far.is_good());
     }
 }
