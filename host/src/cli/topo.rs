@@ -31,14 +31,19 @@ const MOST_XML_BYTES: u64 = 16 << 20;
 enum TopoError {
     #[error(transparent)]
     Description(#[from] DescriptionError),
-    #[error("{}: {error}", .path.display())]
+    #[error("{}: {error}", named(.path))]
     InFile { path: PathBuf, error: DescriptionError },
-    #[error("cannot read {}: {source}", .path.display())]
+    #[error("cannot read {}: {source}", named(.path))]
     Read { path: PathBuf, source: io::Error },
-    #[error("{} has more than {} MiB: no machine takes so much to describe", .path.display(), MOST_XML_BYTES >> 20)]
+    #[error("{} has more than {} MiB: no machine takes so much to describe", named(.path), MOST_XML_BYTES >> 20)]
     TooLong { path: PathBuf },
     #[error(transparent)]
     Interface(#[from] InterfaceError),
+}
+
+/// The file as people know it.
+fn named(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
 }
 
 impl TopoError {
