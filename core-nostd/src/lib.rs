@@ -7,6 +7,8 @@
 #![deny(unsafe_code)]
 
 pub mod bbr;
+pub mod cdn;
+pub mod cdn_data;
 pub mod congestion;
 pub mod crypto;
 pub mod cubic;

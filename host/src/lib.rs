@@ -3,6 +3,7 @@
 // A test that meets the unexpected should stop there and say so.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod cdn;
 pub mod cli;
 pub mod clock;
 pub mod crypto;

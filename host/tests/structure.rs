@@ -24,6 +24,8 @@ const CORE_RULES: Rules = &[
     ("time", &[]),
     ("limits", &[]),
     ("ranges", &[]),
+    ("cdn", &[]),
+    ("cdn_data", &["cdn"]),
     ("crypto", &[]),
     ("disk", &[]),
     ("filter", &[]),
@@ -49,6 +51,7 @@ const CRYPTO_ON_THE_WIRE: &[&str] = &["PSK_ID_BYTES", "PUBLIC_KEY_BYTES", "Suite
 
 /// The host: sockets, files and keys know nothing of transfers, and nothing knows the command line.
 const HOST_RULES: Rules = &[
+    ("cdn", &["clock"]),
     ("clock", &[]),
     ("crypto", &[]),
     ("interface", &["kernel_files", "netlink"]),
@@ -73,6 +76,7 @@ const HOST_RULES: Rules = &[
     (
         "cli",
         &[
+            "cdn",
             "clock",
             "crypto",
             "doctor",

@@ -1,0 +1,176 @@
+//! A map from spans of addresses to values, made once and asked for each address: sorted starts, and an index of the first
+//! bits, so that a question touches two or three cache lines.
+
+use core::fmt::Debug;
+
+use super::prefix::{Address, Span};
+
+/// A table that somebody else keeps.
+///
+/// Every address belongs to one segment: from its own start to the next one's. Segments of which nothing is known hold
+/// `V::default()`.
+#[derive(Clone, Copy, Debug)]
+pub struct Table<'a, A, V> {
+    starts: &'a [A],
+    values: &'a [V],
+    index: &'a [u32],
+}
+
+/// Why slices are no table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoTable;
+
+impl<'a, A: Address, V: Copy + Default + PartialEq> Table<'a, A, V> {
+    /// A table of these parts, as [`segments`] and [`index`] make them.
+    ///
+    /// # Errors
+    /// They are not what those make.
+    pub fn new(starts: &'a [A], values: &'a [V], index: &'a [u32]) -> Result<Self, NoTable> {
+        let is_sorted = starts.first() == Some(&A::ZERO) && starts.windows(2).all(|pair| pair[0] < pair[1]);
+        let is_indexed = index.len() == A::BUCKETS + 1
+            && index.windows(2).all(|pair| pair[0] <= pair[1])
+            && index.last().is_some_and(|last| (*last as usize) < starts.len())
+            && (0..A::BUCKETS).all(|bucket| {
+                let at = index[bucket] as usize;
+                let start = A::bucket_start(bucket);
+                starts[at] <= start && starts.get(at + 1).is_none_or(|next| *next > start)
+            });
+        if is_sorted && is_indexed && starts.len() == values.len() {
+            Ok(Self::trusted(starts, values, index))
+        } else {
+            Err(NoTable)
+        }
+    }
+
+    /// The same without a look at them, for tables that are constants. What is wrong with them makes answers wrong, and
+    /// nothing else.
+    #[must_use]
+    pub const fn trusted(starts: &'a [A], values: &'a [V], index: &'a [u32]) -> Self {
+        Self { starts, values, index }
+    }
+
+    /// What is known of the address.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, address: A) -> V {
+        self.values.get(self.segment(address)).copied().unwrap_or_default()
+    }
+
+    /// What is known of the address, and the addresses around it of which the same is known.
+    #[must_use]
+    pub fn get_with_span(&self, address: A) -> (V, Span<A>) {
+        let at = self.segment(address);
+        let value = self.values.get(at).copied().unwrap_or_default();
+        let first = self.starts.get(at).copied().unwrap_or(A::ZERO);
+        let last = self.starts.get(at + 1).and_then(|next| next.previous()).unwrap_or(A::MAX);
+        (value, Span { first, last })
+    }
+
+    /// The number of the segment that holds the address.
+    #[inline]
+    fn segment(&self, address: A) -> usize {
+        let bucket = address.bucket();
+        let first = self.index.get(bucket).map_or(0, |first| *first as usize);
+        let last = self.index.get(bucket + 1).map_or(first, |last| *last as usize);
+        // The segment that begins the bucket, or one of those that begin within it.
+        let within = self.starts.get(first + 1..=last).unwrap_or_default();
+        first + within.partition_point(|start| *start <= address)
+    }
+
+    /// The segments of which something is known, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Span<A>, V)> + '_ {
+        let ends = self.starts.iter().skip(1).map(|next| next.previous().unwrap_or(A::MAX)).chain([A::MAX]);
+        let segments = self.starts.iter().zip(ends).zip(self.values);
+        segments
+            .filter(|(_, value)| **value != V::default())
+            .map(|((first, last), value)| (Span { first: *first, last }, *value))
+    }
+
+    /// How many segments there are, those of which nothing is known included.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Whether nothing is known of any address.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.values.iter().all(|value| *value == V::default())
+    }
+}
+
+/// Two spans of one layer have addresses in common: their places in the layer as it was sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overlap {
+    /// The one that begins first.
+    pub first: usize,
+    /// The one behind it.
+    pub second: usize,
+}
+
+/// Sorts a layer, and finds out whether its spans have addresses in common.
+///
+/// # Errors
+/// The first two that do.
+pub fn sort_disjoint<A: Address, V>(layer: &mut [(Span<A>, V)]) -> Result<(), Overlap> {
+    layer.sort_unstable_by_key(|(span, _)| *span);
+    match layer.windows(2).position(|pair| pair[1].0.first <= pair[0].0.last) {
+        Some(first) => Err(Overlap { first, second: first + 1 }),
+        None => Ok(()),
+    }
+}
+
+/// Cuts all addresses into segments by two layers, each sorted and disjoint, and tells them to `emit` in order: the start of
+/// each, and the value that `join` makes of what the layers say of it. Neighbours of the same value are one segment.
+pub fn segments<A: Address, U: Copy, V: Copy + PartialEq>(
+    over: &[(Span<A>, U)],
+    under: &[(Span<A>, U)],
+    join: impl Fn(Option<U>, Option<U>) -> V,
+    mut emit: impl FnMut(A, V),
+) {
+    let (mut over, mut under) = (over, under);
+    let mut at = A::ZERO;
+    let mut last = None;
+    loop {
+        let (above, above_ends) = here(&mut over, at);
+        let (below, below_ends) = here(&mut under, at);
+        let value = join(above, below);
+        if last != Some(value) {
+            emit(at, value);
+            last = Some(value);
+        }
+        match above_ends.min(below_ends).next() {
+            Some(next) => at = next,
+            None => return,
+        }
+    }
+}
+
+/// What a layer says of the address `at`, and up to which address it says so. Spans before that address are dropped.
+fn here<A: Address, U: Copy>(layer: &mut &[(Span<A>, U)], at: A) -> (Option<U>, A) {
+    while let Some(((span, _), rest)) = layer.split_first()
+        && span.last < at
+    {
+        *layer = rest;
+    }
+    match layer.first() {
+        Some((span, value)) if span.first <= at => (Some(*value), span.last),
+        Some((span, _)) => (None, span.first.previous().unwrap_or(A::ZERO)),
+        None => (None, A::MAX),
+    }
+}
+
+/// The index of sorted starts, of which the first is the lowest address; told to `emit` entry by entry, `A::BUCKETS + 1` of them:
+/// for each bucket the number of the segment that holds its lowest address, and last the number of the last segment.
+pub fn index<A: Address>(starts: &[A], mut emit: impl FnMut(u32)) {
+    let mut at = 0;
+    for bucket in 0..A::BUCKETS {
+        let start = A::bucket_start(bucket);
+        while starts.get(at + 1).is_some_and(|next| *next <= start) {
+            at += 1;
+        }
+        // There are fewer segments than addresses of IPv4.
+        emit(at as u32);
+    }
+    emit(starts.len().saturating_sub(1) as u32);
+}

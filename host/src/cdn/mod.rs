@@ -1,0 +1,9 @@
+//! CDN edges told from origins: what is known offline, and what names, web servers and certificates say (CDN-1 to CDN-8).
+//!
+//! What evidence comes to is decided in `wirehaul_core::cdn`; this gathers it.
+
+use wirehaul_core::cdn as core_cdn;
+
+pub mod detection;
+#[path = "../../../core-nostd/build/folder.rs"]
+pub mod folder;
