@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::dataset::NAMED;
 
-/// How wide a bin of posteriors is.
-const BIN: f64 = 0.1;
+/// How many bins of posteriors there are.
+const BINS: usize = 10;
 
 /// Why there are no figures.
 #[derive(Debug, thiserror::Error)]
@@ -191,7 +191,7 @@ pub fn ask(
         .map_err(AccuracyError::Run)?;
     let text = String::from_utf8_lossy(&output.stdout);
     let mut rows = text.lines();
-    let mut found = Accuracy { tier: tier.to_owned(), bins: vec![Bin::default(); 10], ..Accuracy::default() };
+    let mut found = Accuracy { tier: tier.to_owned(), bins: vec![Bin::default(); BINS], ..Accuracy::default() };
     for (at, expectation) in expectations.iter().enumerate() {
         let line = rows.next().unwrap_or("nothing");
         let wrong = || AccuracyError::Output { row: at + 1, text: line.to_owned() };
@@ -219,7 +219,7 @@ impl Accuracy {
             group.1 += u64::from(named.is_some());
         }
         let Some(posterior) = row["posterior"].as_f64() else { return };
-        let place = ((posterior / BIN) as usize).min(self.bins.len() - 1);
+        let place = ((posterior * BINS as f64) as usize).min(BINS - 1);
         let bin = &mut self.bins[place];
         bin.rows += 1;
         bin.sum += posterior;
@@ -266,7 +266,7 @@ mod tests {
             group: "vm".to_owned(),
         };
         let row = |provider: Option<&str>, posterior: f64| json!({ "provider": provider, "posterior": posterior, "seed_verdict": null });
-        let mut found = Accuracy { bins: vec![Bin::default(); 10], ..Accuracy::default() };
+        let mut found = Accuracy { bins: vec![Bin::default(); BINS], ..Accuracy::default() };
         found.count(&expect(Some("fastly")), &row(Some("fastly"), 0.99));
         found.count(&expect(Some("fastly")), &row(None, 0.2));
         found.count(&expect(Some("akamai")), &row(Some("fastly"), 0.95));
