@@ -13,6 +13,7 @@ use wirehaul_core::cdn::prefix::{Address, Prefix, Span};
 use wirehaul_core::cdn::table::{self, Table};
 use wirehaul_core::cdn::{CentiNats, Clue, Probability, ProviderId, Signal, name, rows, weigh};
 use wirehaul_core::cdn_data::{EMBEDDED, FILES};
+use wirehaul_proptests::cdn_folder;
 
 // --- tables ---
 
@@ -191,26 +192,6 @@ fn a_folder_read_at_run_time_gives_the_tables_that_are_compiled_in() {
     assert_eq!(loaded.certificates, EMBEDDED.certificates);
 }
 
-/// A small folder that is good.
-fn small_folder() -> Vec<(String, String)> {
-    let small = |(name, text): &(&str, &str)| {
-        let rows = if name.starts_with("ranges") { 12 } else { 200 };
-        let kept: Vec<_> = text.lines().take(rows).collect();
-        ((*name).to_owned(), kept.join("\n"))
-    };
-    let wanted = [
-        "facts/",
-        "likelihoods",
-        "asn_prec",
-        "ranges/akamai.",
-        "ranges/fastly.",
-        "ranges/azure.",
-        "ranges-neg/azure",
-        "ranges-asn/54113",
-    ];
-    FILES.iter().filter(|(name, _)| wanted.iter().any(|wanted| name.starts_with(wanted))).map(small).collect()
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -219,7 +200,7 @@ proptest! {
     fn damaged_folders_are_refused_or_read(
         file in any::<prop::sample::Index>(), line in any::<prop::sample::Index>(), damage in 0..7_u8, junk in "[\\PC\t|:/.*{}()\\[\\]0-9]{0,30}",
     ) {
-        let mut files = small_folder();
+        let mut files = cdn_folder::files();
         let place = file.index(files.len());
         let name = files[place].0.clone();
         let mut lines: Vec<String> = files[place].1.lines().map(str::to_owned).collect();
