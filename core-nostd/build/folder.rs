@@ -240,10 +240,12 @@ impl Texts {
 // --- tables ---
 
 /// Segments of all addresses of a family, with an index.
-#[derive(Clone, Debug, Default)]
-pub struct Segments<A, V> {
-    /// The lowest address of each segment.
-    pub starts: Vec<A>,
+#[derive(Clone, Debug)]
+pub struct Segments<A: Address, V> {
+    /// The high half of the lowest address of each segment.
+    pub highs: Vec<A::High>,
+    /// The low half.
+    pub lows: Vec<A::Low>,
     /// What is known of each.
     pub values: Vec<V>,
     /// See [`table::index`].
@@ -258,12 +260,13 @@ impl<A: Address, V: Copy + Default + PartialEq> Segments<A, V> {
             values.push(value);
         });
         table::index(&starts, |entry| index.push(entry));
-        Self { starts, values, index }
+        let (highs, lows) = starts.into_iter().map(A::split).unzip();
+        Self { highs, lows, values, index }
     }
 
     /// As a table to ask.
     pub fn view(&self) -> Table<'_, A, V> {
-        Table::trusted(&self.starts, &self.values, &self.index)
+        Table::trusted(&self.highs, &self.lows, &self.values, &self.index)
     }
 }
 

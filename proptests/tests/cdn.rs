@@ -46,7 +46,8 @@ fn check_table<A: Address>(over: Vec<(A, A, u16)>, under: Vec<(A, A, u16)>, aske
         values.push(value);
     });
     table::index(&starts, |entry| index.push(entry));
-    let table = Table::new(&starts, &values, &index).expect("what makes tables makes tables");
+    let (highs, lows): (Vec<_>, Vec<_>) = starts.iter().map(|start: &A| start.split()).unzip();
+    let table = Table::<A, u32>::new(&highs, &lows, &values, &index).expect("what makes tables makes tables");
     let edges = over.iter().chain(&under).flat_map(|(span, _)| {
         [Some(span.first), span.first.previous(), Some(span.last), span.last.next()].into_iter().flatten()
     });
