@@ -8,3 +8,9 @@ pub mod detection;
 pub mod dns;
 #[path = "../../../core-nostd/build/folder.rs"]
 pub mod folder;
+pub mod http;
+#[cfg(feature = "aws-lc")]
+pub mod tls;
+#[cfg(not(feature = "aws-lc"))]
+#[path = "tls_absent.rs"]
+pub mod tls;
