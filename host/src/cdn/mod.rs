@@ -4,6 +4,8 @@
 
 use wirehaul_core::cdn as core_cdn;
 
+pub mod asn;
+mod day;
 pub mod detection;
 pub mod dns;
 #[path = "../../../core-nostd/build/folder.rs"]
