@@ -9,3 +9,5 @@ mod day;
 pub mod detection;
 #[path = "../../../core-nostd/build/folder.rs"]
 pub mod folder;
+pub mod offline;
+pub mod target;
