@@ -9,5 +9,8 @@ mod day;
 pub mod detection;
 #[path = "../../../core-nostd/build/folder.rs"]
 pub mod folder;
+pub mod input;
 pub mod offline;
+pub mod rows;
+pub mod stream;
 pub mod target;

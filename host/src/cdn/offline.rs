@@ -9,7 +9,7 @@ use wirehaul_core::cdn::{Clue, Database, Mark, Probability, Signal, weigh};
 use wirehaul_core::time::Duration;
 
 use super::asn::{AsnSource, BadRecord, Recent};
-use super::detection::{Detection, Evidence, Found, NotTried};
+use super::detection::{Detection, Evidence, NotTried};
 
 /// What is asked offline.
 #[derive(Clone, Copy, Debug)]
@@ -138,16 +138,6 @@ impl<'d> Offline<'_, 'd> {
             next = after(part, prefix);
             Some(part)
         })
-    }
-}
-
-impl Evidence<'_> {
-    /// Whether it is about a list: its value is a prefix.
-    #[must_use]
-    pub(super) fn is_of_list(&self) -> bool {
-        matches!(self.signal, Signal::Prefix | Signal::Anti)
-            && matches!(self.found, Found::Fact { .. })
-            && self.value.contains('/')
     }
 }
 
