@@ -15,8 +15,11 @@ pub mod dns;
 #[path = "../../../core-nostd/build/folder.rs"]
 pub mod folder;
 pub mod http;
+pub mod input;
 pub mod limits;
 pub mod offline;
+pub mod rows;
+pub mod stream;
 pub mod target;
 #[cfg(feature = "aws-lc")]
 pub mod tls;
