@@ -5,5 +5,6 @@
 use wirehaul_core::cdn as core_cdn;
 
 pub mod detection;
+pub mod dns;
 #[path = "../../../core-nostd/build/folder.rs"]
 pub mod folder;
