@@ -4,7 +4,15 @@
 
 use wirehaul_core::cdn as core_cdn;
 
+pub mod asn;
+mod day;
 pub mod detection;
 pub mod dns;
 #[path = "../../../core-nostd/build/folder.rs"]
 pub mod folder;
+pub mod http;
+#[cfg(feature = "aws-lc")]
+pub mod tls;
+#[cfg(not(feature = "aws-lc"))]
+#[path = "tls_absent.rs"]
+pub mod tls;
