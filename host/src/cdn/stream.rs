@@ -326,7 +326,9 @@ impl<'w, 'j, 'd, R: Render, W: Write> Worker<'w, 'j, 'd, R, W> {
         }
         self.tally.inputs += 1;
         match item {
-            Item::Host(Target { host: Host::Ip(ip), scheme: None, .. }) => self.address(line, None, ip),
+            Item::Host(Target { host: Host::Ip(ip), text, .. }) if text.parse() == Ok(ip) => {
+                self.address(line, None, ip)
+            }
             // What is in a URL may need escapes.
             Item::Host(Target { host: Host::Ip(ip), text, .. }) => {
                 let detection = self.job.offline.detection(ip);
@@ -368,6 +370,10 @@ impl<'w, 'j, 'd, R: Render, W: Write> Worker<'w, 'j, 'd, R, W> {
     /// A row about an address; `ip_text` is the address if it was written as it is shown.
     fn address(&mut self, input: &[u8], ip_text: Option<&[u8]>, ip: IpAddr) {
         let job = self.job;
+        if !job.render.has_moulds() {
+            let input = String::from_utf8_lossy(input);
+            return self.detected(&input, Place::Ip(Some(ip)), &job.offline.detection(ip));
+        }
         let (likeness, asn) = job.offline.likeness(ip, &mut self.recent);
         let mould = self.moulds.get(likeness, || {
             let detection = job.offline.detection(ip);
