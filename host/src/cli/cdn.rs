@@ -14,6 +14,7 @@ use wirehaul_core::time::Duration;
 use super::args::{CdnArgs, CdnCommand, Cli, OutputArgs};
 use super::exit::Exit;
 use crate::cdn::asn::{AsnError, AsnSource};
+use crate::cdn::detector::Probes;
 use crate::cdn::folder::{FolderError, Tables, Texts};
 use crate::cdn::input::Input;
 use crate::cdn::offline::Offline;
@@ -126,13 +127,13 @@ fn rows(
 ) -> Outcome {
     let database = asns.database();
     let offline = Offline { database, asns, prior: args.prior };
-    let ask = ask::Asking::new(args, offline);
+    let ask = ask::Asking::new(args, asns, clock);
     let job = Job {
         offline,
         threshold: args.threshold,
         render,
         ask: &ask,
-        asks_addresses: args.asked_of_addresses().is_any(),
+        asks_addresses: args.probes_of_addresses() != Probes::NONE,
         ranges: args.ranges,
         stop,
         clock,
@@ -188,13 +189,14 @@ fn counts(tally: &Tally, database: &Database<'_>) -> Map<String, Value> {
 
 impl Done {
     fn end(self, output: OutputArgs, took: Duration, was_stopped: bool) -> Exit {
-        let Outcome { tally, unread, unwritten } = self.outcome;
-        let error = match (&unread, &unwritten) {
+        let Outcome { tally, unread, unasked, unwritten } = self.outcome;
+        let error = match (&unwritten, &unasked, &unread) {
             // Whoever reads our output left; that is theirs to do.
-            (_, Some(error)) if error.kind() == io::ErrorKind::BrokenPipe => return exit_of(&tally, false),
-            (_, Some(error)) => Some(format!("cannot write: {error}")),
-            (Some(error), None) => Some(format!("cannot read on: {error}")),
-            (None, None) => None,
+            (Some(error), ..) if error.kind() == io::ErrorKind::BrokenPipe => return exit_of(&tally, false),
+            (Some(error), ..) => Some(format!("cannot write: {error}")),
+            (_, Some(error), _) => Some(format!("cannot ask anybody: {error}; use --probe none")),
+            (_, _, Some(error)) => Some(format!("cannot read on: {error}")),
+            (None, None, None) => None,
         };
         let exit = match error {
             Some(_) => Exit::Failed,

@@ -8,6 +8,7 @@ use wirehaul_core::cdn::Probability;
 use wirehaul_core::time::Duration;
 
 use super::help;
+use crate::cdn::detector::Probes;
 use crate::cli::exit::EXIT_CODES;
 use crate::cli::units::parse_duration;
 
@@ -54,9 +55,10 @@ pub struct CdnArgs {
     /// Ask this name server [default: the system's]
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_resolver, help_heading = "Probes")]
     pub resolver: Option<SocketAddr>,
-    /// Wait so long for a name server, and so long for a connection
-    #[arg(long, value_name = "TIME", default_value = "80ms", value_parser = parse_timeout, help_heading = "Probes")]
-    pub timeout: Duration,
+    /// Wait so long for a name server, and so long for a connection; twice as long for all about an address [default: 80ms each, 95ms
+    /// for all]
+    #[arg(long, value_name = "TIME", value_parser = parse_timeout, help_heading = "Probes")]
+    pub timeout: Option<Duration>,
     /// Ask about so many items at a time
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
     #[arg(help_heading = "Probes")]
@@ -100,37 +102,18 @@ pub enum Probe {
     All,
 }
 
-/// Which of them to ask.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
-    /// Name servers.
-    pub dns: bool,
-    /// Web servers.
-    pub http: bool,
-    /// For certificates.
-    pub tls: bool,
-}
-
-impl Asked {
-    /// Whether any is asked.
-    #[must_use]
-    pub const fn is_any(self) -> bool {
-        self.dns || self.http || self.tls
-    }
-}
-
 impl CdnArgs {
     /// What to ask about names.
     #[must_use]
-    pub fn asked_of_names(&self) -> Asked {
-        if self.probe.is_empty() { Asked { dns: true, ..Asked::default() } } else { self.asked_of_addresses() }
+    pub fn probes_of_names(&self) -> Probes {
+        if self.probe.is_empty() { Probes::DNS } else { self.probes_of_addresses() }
     }
 
     /// What to ask about addresses.
     #[must_use]
-    pub fn asked_of_addresses(&self) -> Asked {
+    pub fn probes_of_addresses(&self) -> Probes {
         let has = |probe| self.probe.contains(&probe) || self.probe.contains(&Probe::All);
-        Asked { dns: has(Probe::Dns), http: has(Probe::Http), tls: has(Probe::Tls) }
+        Probes { dns: has(Probe::Dns), http: has(Probe::Http), tls: has(Probe::Tls) }
     }
 
     /// What is wrong beyond what each argument says by itself.

@@ -61,10 +61,10 @@ pub(super) const CDN: &str = "  wirehaul cdn 104.16.0.1 www.example.com         
   wirehaul cdn --asn-db GeoLite2-ASN.mmdb -f hosts.txt
   wirehaul cdn update --from ip-ranges.json --db facts && wirehaul cdn --db facts 3.164.1.1
 
-Columns: what was asked, provider, kind (cdn, waf or cloud), probability, network, which signals speak
-for it, and the address of a name. Without --probe no address is ever contacted; names are looked up.
-Empty lines and those that begin with # are left out. A line that is no item gets a row that says so;
-the others go on, and the exit code is 1.";
+Columns: what was asked, provider, kind (cdn, waf or cloud), probability, network, which signals
+speak for it, and the address of a name. Without --probe names are looked up in DNS, and nobody
+else is contacted. Empty lines and those that begin with # are left out. A line that is no item
+gets a row that says so; the others go on, and the exit code is 1.";
 
 pub(super) const CDN_UPDATE: &str =
     "It reads files and fetches none. Providers publish these; what each is is told by its content:
