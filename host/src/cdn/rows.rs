@@ -37,6 +37,11 @@ pub trait Render: Sync {
     /// A row, with the end of its line.
     fn row(&self, row: &Row<'_, '_>, out: &mut Sink);
 
+    /// Whether rows about addresses of which the same is known differ in holes only.
+    fn has_moulds(&self) -> bool {
+        true
+    }
+
     /// A row in the place of one, where there is none.
     fn error(&self, input: &str, error: &dyn Display, out: &mut Sink);
 }

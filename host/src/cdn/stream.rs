@@ -71,11 +71,14 @@ pub enum Entry<'l> {
 pub trait Ask<'d>: Sync {
     /// Finds out about the entries that are to be asked, many at a time, and tells `each` about all entries in their order, until
     /// it has enough.
+    ///
+    /// # Errors
+    /// The system gives no means to ask anybody.
     fn ask<'l>(
         &self,
         entries: &mut dyn Iterator<Item = Entry<'l>>,
         each: &mut dyn FnMut(Entry<'l>, Option<Detection<'d>>) -> ControlFlow<()>,
-    );
+    ) -> io::Result<()>;
 }
 
 /// What was counted.
@@ -126,6 +129,8 @@ pub struct Outcome {
     pub tally: Tally,
     /// What could not be read, after which no more was.
     pub unread: Option<io::Error>,
+    /// Why nobody could be asked, after which no more was.
+    pub unasked: Option<io::Error>,
     /// Why no more could be written.
     pub unwritten: Option<io::Error>,
 }
@@ -153,7 +158,7 @@ pub fn run<R: Render, W: Write + Send>(
 ) -> Outcome {
     let shared = Shared {
         input: Mutex::new(input),
-        output: Mutex::new(Output { next: 0, out, failed: None }),
+        output: Mutex::new(Output { next: 0, out, unasked: None, unwritten: None }),
         changed: Condvar::new(),
         is_over: AtomicBool::new(false),
     };
@@ -183,7 +188,7 @@ pub fn run<R: Render, W: Write + Send>(
     });
     let unread = shared.input().take_error();
     let output = shared.output.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Outcome { tally, unread, unwritten: output.failed }
+    Outcome { tally, unread, unasked: output.unasked, unwritten: output.unwritten }
 }
 
 /// What the threads have in common.
@@ -198,7 +203,8 @@ struct Output<W> {
     /// The number of the block whose rows are to be written.
     next: u64,
     out: W,
-    failed: Option<io::Error>,
+    unasked: Option<io::Error>,
+    unwritten: Option<io::Error>,
 }
 
 impl<W> Shared<W> {
@@ -285,10 +291,10 @@ impl<'w, 'j, 'd, R: Render, W: Write> Worker<'w, 'j, 'd, R, W> {
     /// Writes what there is, in its turn.
     fn flush(&mut self) {
         let output = self.turn.get_or_insert_with(|| self.shared.turn(self.number));
-        if output.failed.is_none()
+        if output.unwritten.is_none()
             && let Err(error) = output.out.write_all(&self.sink.bytes).and_then(|()| output.out.flush())
         {
-            output.failed = Some(error);
+            output.unwritten = Some(error);
             self.shared.is_over.store(true, Ordering::Relaxed);
         }
         self.sink.bytes.clear();
@@ -326,7 +332,9 @@ impl<'w, 'j, 'd, R: Render, W: Write> Worker<'w, 'j, 'd, R, W> {
         }
         self.tally.inputs += 1;
         match item {
-            Item::Host(Target { host: Host::Ip(ip), scheme: None, .. }) => self.address(line, None, ip),
+            Item::Host(Target { host: Host::Ip(ip), text, .. }) if text.parse() == Ok(ip) => {
+                self.address(line, None, ip)
+            }
             // What is in a URL may need escapes.
             Item::Host(Target { host: Host::Ip(ip), text, .. }) => {
                 let detection = self.job.offline.detection(ip);
@@ -368,6 +376,10 @@ impl<'w, 'j, 'd, R: Render, W: Write> Worker<'w, 'j, 'd, R, W> {
     /// A row about an address; `ip_text` is the address if it was written as it is shown.
     fn address(&mut self, input: &[u8], ip_text: Option<&[u8]>, ip: IpAddr) {
         let job = self.job;
+        if !job.render.has_moulds() {
+            let input = String::from_utf8_lossy(input);
+            return self.detected(&input, Place::Ip(Some(ip)), &job.offline.detection(ip));
+        }
         let (likeness, asn) = job.offline.likeness(ip, &mut self.recent);
         let mould = self.moulds.get(likeness, || {
             let detection = job.offline.detection(ip);
@@ -443,10 +455,14 @@ impl<'w, 'j, 'd, R: Render, W: Write> Worker<'w, 'j, 'd, R, W> {
         let ranges_are_asked = job.asks_addresses && !job.ranges;
         let entries =
             lines.take_while(|_| !is_over()).flat_map(|line| entries_of(line, job.asks_addresses, ranges_are_asked));
-        job.ask.ask(&mut entries.take_while(|_| !is_over()), &mut |entry, detection| {
+        let asked = job.ask.ask(&mut entries.take_while(|_| !is_over()), &mut |entry, detection| {
             self.answered(&entry, detection.as_ref());
             if self.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
+        if let (Err(error), Some(output)) = (asked, &mut self.turn) {
+            output.unasked = Some(error);
+            shared.is_over.store(true, Ordering::Relaxed);
+        }
     }
 
     fn answered(&mut self, entry: &Entry<'_>, detection: Option<&Detection<'d>>) {
