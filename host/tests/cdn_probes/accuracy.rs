@@ -1,12 +1,14 @@
 //! Many probed targets at once: how many are missed or taken for another's, and how long each takes (CDN-3, CDN-4).
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use wirehaul::cdn::detector::{Options, Timeouts};
 
 use super::cdn::certificates::Authority;
 use super::cdn::names::Zone;
 use super::cdn::providers::Provider;
-use super::cdn::web::{Answer, Edge};
+use super::cdn::web::{Answer, Conduct, Edge};
 use super::{key, options, run, target, with_detector};
 
 /// Edges of each provider.
@@ -20,7 +22,8 @@ struct Scene {
     expected: Vec<(String, Option<&'static str>)>,
 }
 
-/// Names of edges, nine of ten of all; the others are origins, some with the header of a provider.
+/// Names of edges, nine of ten of all; the others are origins: ordinary ones, some with the headers of a provider, and some that
+/// never answer.
 fn scene(authority: &Authority, count: usize) -> Scene {
     let mut edges: Vec<(Option<Provider>, Edge)> = Vec::new();
     let mut listed = Vec::new();
@@ -38,9 +41,13 @@ fn scene(authority: &Authority, count: usize) -> Scene {
     }
     let origins = edges.len() / 9;
     for number in 0..origins {
-        let answer =
-            if number % 2 == 0 { Answer::new("200 OK", &[("server", "nginx")]) } else { Provider::Cloudflare.answer() };
-        edges.push((None, Provider::Vercel.serve_answer(authority, &[], answer)));
+        let edge = match number % 4 {
+            0 => Edge::plain(Conduct::Silent),
+            1 => Edge::plain(Conduct::Slowly(Provider::Fastly.answer())),
+            2 => Provider::Vercel.serve_answer(authority, &[], Provider::Cloudflare.answer()),
+            _ => Provider::Vercel.serve_answer(authority, &[], Answer::new("200 OK", &[("server", "nginx")])),
+        };
+        edges.push((None, edge));
     }
     let mut zone = Zone::new();
     let mut expected = Vec::new();
@@ -85,7 +92,9 @@ fn survey(count: usize, timeouts: Timeouts) -> (usize, usize, Vec<u64>) {
 /// CDN-3: with all signals no edge of the scene is missed, and no origin is taken for one.
 #[test]
 fn edges_of_many_names_are_found() {
-    let (missed, wrong, took) = survey(200, super::PATIENT);
+    // Some never answer.
+    let timeouts = Timeouts { address: Duration::from_secs(1), ..super::PATIENT };
+    let (missed, wrong, took) = survey(200, timeouts);
     assert_eq!((missed, wrong, took.len()), (0, 0, 200));
 }
 
