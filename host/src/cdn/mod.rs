@@ -8,7 +8,7 @@ pub mod asn;
 pub mod cache;
 pub mod canonical;
 pub mod clues;
-mod day;
+pub mod day;
 pub mod detection;
 pub mod detector;
 pub mod dns;
@@ -26,4 +26,5 @@ pub mod tls;
 #[cfg(not(feature = "aws-lc"))]
 #[path = "tls_absent.rs"]
 pub mod tls;
+pub mod update;
 pub mod visit;

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::net::IpAddr;
 
-use wirehaul_core::cdn::{Database, Probability, ProviderId};
+use wirehaul_core::cdn::{Database, Probability, ProviderId, Signal};
 
 use crate::cdn::detection::{Detection, Evidence, Found};
 use crate::cdn::rows::{Hole, Place, Render, Row, Sink};
@@ -57,6 +57,9 @@ impl Render for Text<'_> {
                 out.text(format_args!(" and {others} more"));
             }
         }
+        if let Place::Ip(None) = row.place {
+            out.text(format_args!("  no address: {}", why_no_address(detection)));
+        }
         out.raw(b"\n");
         if self.explains {
             self.explain(detection, out);
@@ -77,6 +80,15 @@ impl Render for Text<'_> {
 fn is_offline_address(row: &Row<'_, '_>, ip: IpAddr) -> bool {
     let is_prefix = || row.input.contains('/') && !row.input.contains("://");
     row.input.is_empty() || is_prefix() || row.input.parse() == Ok(ip)
+}
+
+/// What names say, or that nobody was asked.
+fn why_no_address(detection: &Detection<'_>) -> &'static str {
+    let not_tried = detection.evidence.iter().find_map(|evidence| match evidence.found {
+        Found::NotTried(why) if evidence.signal.name() == Signal::Cname.name() => Some(why.reason()),
+        _ => None,
+    });
+    not_tried.unwrap_or("there is none of this name")
 }
 
 impl<'d> Text<'d> {
