@@ -2,7 +2,7 @@
 
 use wirehaul::cli::args::{Cli, Command};
 use wirehaul::cli::exit::Exit;
-use wirehaul::cli::key;
+use wirehaul::cli::{cdn, key};
 #[cfg(target_os = "linux")]
 use wirehaul::cli::{doctor, topo};
 #[cfg(unix)]
@@ -25,6 +25,7 @@ fn main() -> Exit {
             let _ = writeln!(std::io::stderr(), "{message}");
             Exit::Device
         }
+        Command::Cdn(args) => cdn::run(args, cli.output),
         Command::Key(args) => key::run(args, cli.output, &mut std::io::stdout().lock(), &mut std::io::stderr().lock()),
         #[cfg(target_os = "linux")]
         Command::Doctor(args) => {

@@ -17,6 +17,8 @@ pub enum NotTried {
     Refused,
     /// There is no way there.
     Unreachable,
+    /// This machine had no socket left.
+    NoSocket,
     /// No resolver is known.
     NoResolver,
     /// The resolver failed.
@@ -38,6 +40,7 @@ impl NotTried {
             Self::Timeout => "timeout",
             Self::Refused => "connection refused",
             Self::Unreachable => "unreachable",
+            Self::NoSocket => "no free socket here",
             Self::NoResolver => "no resolver",
             Self::ResolverFailed => "the resolver failed",
             Self::BadAnswer => "no valid answer",

@@ -14,8 +14,10 @@ use crate::crypto::PublicKey;
 use crate::file_io;
 use crate::transfer::ticket::{Ticket, TicketError};
 use crate::transport::Choice;
+pub use cdn::{CdnArgs, CdnCommand, CdnUpdateArgs};
 pub use numa::NumaArgs;
 
+pub mod cdn;
 mod help;
 pub mod numa;
 #[cfg(test)]
@@ -55,6 +57,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Show the NUMA nodes of this machine, its network cards, and where a transfer would work
     Topo(TopoArgs),
+    /// Tell edges of CDNs from other addresses, with the evidence
+    Cdn(CdnArgs),
 }
 
 /// How to talk to whoever runs this.
@@ -448,19 +452,26 @@ impl Cli {
         T: Into<OsString> + Clone,
     {
         let cli = Self::try_parse_from(arguments)?;
-        if let Command::Send(send) = &cli.command
-            && let Err(error) = send.sending()
-        {
-            let mut command = Self::command();
-            command.build();
-            // The subcommand's own usage, not the program's.
-            let send = command.find_subcommand_mut("send");
-            return Err(match send {
-                Some(send) => send.error(ErrorKind::ValueValidation, error),
-                None => command.error(ErrorKind::ValueValidation, error),
-            });
+        let wrong = match &cli.command {
+            Command::Send(send) => send.sending().err().map(|error| ("send", error.to_string())),
+            Command::Cdn(cdn) => cdn.contradiction().map(|error| ("cdn", error.to_owned())),
+            _ => None,
+        };
+        match wrong {
+            Some((command, error)) => Err(Self::usage_error(command, &error)),
+            None => Ok(cli),
         }
-        Ok(cli)
+    }
+
+    /// An error with the usage of a subcommand, not the program's.
+    #[must_use]
+    pub fn usage_error(subcommand: &str, error: &str) -> clap::Error {
+        let mut command = Self::command();
+        command.build();
+        match command.find_subcommand_mut(subcommand) {
+            Some(subcommand) => subcommand.error(ErrorKind::ValueValidation, error),
+            None => command.error(ErrorKind::ValueValidation, error),
+        }
     }
 
     /// This process's command line; prints help or the mistake and leaves where there is nothing to do.
