@@ -2,9 +2,9 @@
 
 use wirehaul::cli::args::{Cli, Command};
 use wirehaul::cli::exit::Exit;
-use wirehaul::cli::key;
 #[cfg(target_os = "linux")]
 use wirehaul::cli::{doctor, topo};
+use wirehaul::cli::{key, origin};
 #[cfg(unix)]
 use wirehaul::cli::{recv, send, serve};
 
@@ -26,6 +26,9 @@ fn main() -> Exit {
             Exit::Device
         }
         Command::Key(args) => key::run(args, cli.output, &mut std::io::stdout().lock(), &mut std::io::stderr().lock()),
+        Command::Origin(args) => {
+            origin::run(args, cli.output, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())
+        }
         #[cfg(target_os = "linux")]
         Command::Doctor(args) => {
             doctor::run(args, cli.output, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())

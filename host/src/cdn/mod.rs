@@ -11,6 +11,7 @@ pub mod dns;
 #[path = "../../../core-nostd/build/folder.rs"]
 pub mod folder;
 pub mod http;
+pub mod origin;
 #[cfg(feature = "aws-lc")]
 pub mod tls;
 #[cfg(not(feature = "aws-lc"))]

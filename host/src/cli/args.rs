@@ -15,9 +15,11 @@ use crate::file_io;
 use crate::transfer::ticket::{Ticket, TicketError};
 use crate::transport::Choice;
 pub use numa::NumaArgs;
+pub use origin::OriginArgs;
 
 mod help;
 pub mod numa;
+mod origin;
 #[cfg(test)]
 mod tests;
 
@@ -55,6 +57,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Show the NUMA nodes of this machine, its network cards, and where a transfer would work
     Topo(TopoArgs),
+    /// Say whether your site's own server answers past the CDN in front of it, and how to stop that
+    Origin(OriginArgs),
 }
 
 /// How to talk to whoever runs this.

@@ -5,6 +5,7 @@ pub mod args;
 pub mod doctor;
 pub mod exit;
 pub mod key;
+pub mod origin;
 #[cfg(unix)]
 pub mod output;
 #[cfg(unix)]
