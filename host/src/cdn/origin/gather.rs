@@ -111,9 +111,8 @@ impl<'g> Gatherer<'g> {
                     return;
                 };
                 left = rest;
-                match self.add_term(&domain, &term).await {
-                    Some(next) => domains.push_back(next),
-                    None => {}
+                if let Some(next) = self.add_term(&domain, &term).await {
+                    domains.push_back(next);
                 }
             }
         }

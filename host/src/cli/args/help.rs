@@ -54,16 +54,17 @@ pub(super) const TOPO: &str =
 It only looks, and changes nothing (--check takes some megabytes of each node for a moment). What is not at its best place is marked with `!`.";
 
 pub(super) const ORIGIN: &str =
-    "  wirehaul origin www.example.com --owned 198.51.100.0/24     where could the origin be, and does it answer?
-  wirehaul origin www.example.com --owned 198.51.100.7        this address: does it give the site away?
+    "  wirehaul origin www.example.com --owned 198.51.100.0/24      could the origin be in there?
+  wirehaul origin www.example.com --owned 198.51.100.7         does this address give it away?
   wirehaul origin www.example.com --owned 198.51.100.0/24 2001:db8::/48 --probe-front --json
 
-Candidates are the addresses of the domain and of common names next to it, its mail hosts, its SPF record, and what
-answers name: redirects, headers that leak, names in certificates. Only addresses inside --owned are contacted, with
-a TLS handshake and HEAD requests to /; with --probe-front also one edge of the CDN. WHOIS and RDAP are not asked.
+Candidates are the addresses of the domain and of common names next to it, its mail hosts, its
+SPF record, and what answers name: redirects, headers that leak, names in certificates. Only
+addresses inside --owned are contacted, each with a few TLS handshakes and HEAD requests to /;
+with --probe-front also one edge of the CDN. Registries (WHOIS, RDAP) are not asked.
 
-It exits with 0 where no address gives the site away, and with 1 where one does or may, or where the domain
-cannot be looked up.";
+It exits with 0 where no address gives the site away, and with 1 where one does or may, or where
+the domain cannot be looked up.";
 
 /// The end of a command's help.
 pub(super) fn ending(examples: &str) -> String {

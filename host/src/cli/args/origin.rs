@@ -24,7 +24,7 @@ pub struct OriginArgs {
     pub domain: String,
     /// Prefixes and addresses that are yours: only these are contacted. One of at most 16 addresses is looked at even if nothing
     /// leads there
-    #[arg(long, value_name = "PREFIX", required = true, num_args = 1.., value_delimiter = ',', value_parser = parse_owned)]
+    #[arg(long, value_name = "PREFIX", required = true, num_args = 1.., value_delimiter = ',', value_parser = parse_own_prefix)]
     pub owned: Vec<Prefix>,
     /// Ask the CDN for the site, too: one HEAD request to an edge that your domain points at, to compare answers with
     #[arg(long)]
@@ -58,6 +58,13 @@ fn parse_domain(text: &str) -> Result<String, String> {
         return Err("write the name as name servers know it, with its labels in punycode (xn--...)".to_owned());
     }
     name_of_host(text).ok_or_else(|| "expected the name of a site, like www.example.com".to_owned())
+}
+
+fn parse_own_prefix(text: &str) -> Result<Prefix, String> {
+    parse_owned(text).map_err(|error| match name_of_host(text) {
+        Some(_) => format!("{error}; DOMAIN goes in front of --owned"),
+        None => error.to_string(),
+    })
 }
 
 fn parse_resolver(text: &str) -> Result<SocketAddr, String> {
