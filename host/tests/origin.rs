@@ -231,6 +231,32 @@ fn a_self_signed_certificate_of_the_site_is_the_site() {
     assert!(evidence.contains("nobody vouches for"), "{evidence}");
 }
 
+/// CDN-7: a server that shakes hands for the site and for no other name knows it, whatever certificate it shows.
+#[test]
+fn a_server_that_knows_the_name_alone_is_the_origin() {
+    let site = Site::new();
+    let identity = site.authority.sign("internal.example.net", &["internal.example.net"]);
+    let handshake = Handshake { nameless: None, named: vec![(SITE.to_owned(), identity)], others: None };
+    let origin = Edge::tls(handshake, Conduct::Answer(Answer::new("200 OK", &[])));
+    let found = site.asked().check(&[origin.ip], &[]);
+    found.assert_verdict(origin.ip, "exposed");
+    assert_eq!(origin.server_names(), [Some(SITE.to_owned()), Some("wirehaul-control.invalid".to_owned())]);
+}
+
+/// CDN-7: an alias tells whose edges a site is on where no list has them, and the front is asked there.
+#[test]
+fn an_alias_tells_who_stands_in_front() {
+    let mut site = Site::new();
+    let edge = Provider::Fastly.serve_answer(&site.authority, &[SITE], page(Provider::Fastly.answer()));
+    let alias = Provider::Fastly.alias().unwrap();
+    site.zone = Zone::new().alias(SITE, alias).address(alias, edge.ip);
+    let origin = Edge::plain(Conduct::Answer(page(Answer::new("200 OK", &[]))));
+    let found = site.asked().check(&[origin.ip], &["--probe-front"]);
+    found.assert_verdict(origin.ip, "exposed");
+    assert_eq!((&found.summary["providers"][0], edge.connections()), (&Value::from("fastly"), 1));
+    assert!(found.summary["advice"].to_string().contains("public-ip-list"), "{found:#?}");
+}
+
 /// CDN-7: mail hosts, and SPF with includes that run in circles, lead to the origin.
 #[test]
 fn mail_and_spf_lead_to_the_origin() {

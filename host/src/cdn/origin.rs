@@ -201,7 +201,10 @@ async fn front(
     if !question.probes_front {
         return None;
     }
-    let Some(ip) = answer.addresses.iter().copied().find(|ip| edge(*ip, database).is_some()) else {
+    // A name that is an alias of a CDN's leads to its edges, whether a list has them or not.
+    let leads_to_edges = answer.aliases.iter().any(|alias| database.suffix(NameKind::Cname, alias).is_some());
+    let is_edge = |ip: &IpAddr| edge(*ip, database).is_some() || leads_to_edges;
+    let Some(ip) = answer.addresses.iter().copied().find(is_edge) else {
         gatherer.notes.push("the front: not tried: no address of the domain is a known edge of a CDN".to_owned());
         return None;
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::detection::NotTried;
 use super::super::http::{self, Response};
 use super::super::tls::{Asked, Greeting, Tls};
-use super::verdict::{CONTROL, Exchange, Seen};
+use super::verdict::{CONTROL, Exchange, Seen, is_for};
 
 /// How addresses are asked.
 #[derive(Clone)]
@@ -40,37 +40,39 @@ impl Contact {
     /// # Errors
     /// It answers neither.
     pub async fn ask_front(&self, ip: IpAddr, domain: &str) -> Result<(Option<Greeting>, Response), NotTried> {
-        match self.ask_https(ip, domain, domain).await {
+        match self.ask_https(ip, domain).await {
             Ok((greeting, Some(Ok(answer)))) => Ok((Some(greeting), answer)),
             _ => Ok((None, self.ask_http(ip, domain).await??)),
         }
     }
 
     async fn see_https(&self, ip: IpAddr, domain: &str) -> (Result<Greeting, NotTried>, Option<Exchange>) {
-        let (greeting, site) = match self.ask_https(ip, domain, domain).await {
+        let (greeting, site) = match self.ask_https(ip, domain).await {
             Ok((greeting, site)) => (greeting, site),
             Err(why) => return (Err(why), None),
         };
         let Some(site) = site else { return (Ok(greeting), None) };
-        // The same handshake: only what is asked for within it differs.
-        let control = match self.ask_https(ip, domain, CONTROL).await {
+        if is_for(&greeting, domain) {
+            return (Ok(greeting), Some(Exchange { site, control: None }));
+        }
+        let control = match self.ask_https(ip, CONTROL).await {
             Ok((_, Some(control))) => control,
+            // A handshake for the domain, and none for a name that is nobody's.
             Ok((_, None)) => Err(NotTried::BadAnswer),
             Err(why) => Err(why),
         };
         (Ok(greeting), Some(Exchange { site, control: Some(control) }))
     }
 
-    /// A handshake for one name, and a request for another within it.
+    /// A handshake for a name, and a request within it.
     async fn ask_https(
         &self,
         ip: IpAddr,
-        server_name: &str,
         host: &str,
     ) -> Result<(Greeting, Option<Result<Response, NotTried>>), NotTried> {
         let tls = self.tls.as_ref().map_err(|why| *why)?;
         let stream = http::connect(SocketAddr::new(ip, self.https_port), self.patience).await?;
-        let (greeting, session) = match tls.greet(stream, Asked::Name(server_name), self.patience).await {
+        let (greeting, session) = match tls.greet(stream, Asked::Name(host), self.patience).await {
             // A connection came about: what is behind it is no firewall.
             Err(NotTried::Timeout) => return Err(NotTried::BadAnswer),
             greeted => greeted?,

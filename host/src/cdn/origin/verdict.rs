@@ -92,7 +92,7 @@ fn judge_https(domain: &str, seen: &Seen, front: Option<&Response>) -> (Verdict,
         }
         Ok(Greeting::Certificate(shown)) => shown,
     };
-    let has_certificate = is_for(shown, domain);
+    let has_certificate = covers(shown, domain);
     let (verdict, why) = match &seen.https {
         Some(exchange) => judge_exchange(&Question { domain, front, has_certificate }, exchange),
         None => (Verdict::NotExposed, "no request was answered".to_owned()),
@@ -185,15 +185,21 @@ fn knows_domain(domain: &str, exchange: &Exchange) -> Option<bool> {
     Some(!same)
 }
 
+/// Whether a server shows a certificate for this name.
+#[must_use]
+pub fn is_for(greeting: &Greeting, domain: &str) -> bool {
+    matches!(greeting, Greeting::Certificate(shown) if covers(shown, domain))
+}
+
 /// Whether a certificate is for this name (RFC 9525, section 6.3: a `*` is one label, the first). One without alternative names
 /// is for its common name, as clients had it for long.
-fn is_for(shown: &Shown, domain: &str) -> bool {
-    let covers = |pattern: &str| match pattern.strip_prefix("*.") {
+fn covers(shown: &Shown, domain: &str) -> bool {
+    let fits = |pattern: &str| match pattern.strip_prefix("*.") {
         Some(end) => domain.split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(end)),
         None => pattern.eq_ignore_ascii_case(domain),
     };
     let common_name = shown.common_name.iter().filter(|_| shown.alternative_names.is_empty());
-    common_name.chain(&shown.alternative_names).any(|name| covers(name))
+    common_name.chain(&shown.alternative_names).any(|name| fits(name))
 }
 
 /// Nothing came back, or nobody asked.
