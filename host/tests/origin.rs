@@ -168,7 +168,7 @@ fn what_is_not_owned_is_never_contacted() {
     }
     assert!(found.rows.iter().any(|row| row["candidate"] == "198.51.100.0/24" && row["ip"].is_null()), "{found:#?}");
     assert_eq!(found.from(mail.ip), ["mx mx.example.net"]);
-    assert_eq!(found.from(named.ip), [format!("spf {}/32", named.ip)]);
+    assert_eq!(found.from(named.ip), [format!("spf ip4:{}", named.ip)]);
 }
 
 /// CDN-7: a closed origin, one behind a firewall, and one that refuses whoever is not the CDN.
@@ -231,6 +231,17 @@ fn a_self_signed_certificate_of_the_site_is_the_site() {
     assert!(evidence.contains("nobody vouches for"), "{evidence}");
 }
 
+/// CDN-7: a zone that answers for every name has no hosts of those names.
+#[test]
+fn names_of_a_wildcard_are_named_once() {
+    let site = Site::new();
+    let origin = site.open_origin();
+    let asked = site.with(|zone| zone.address("*.example.com", origin.ip)).asked();
+    let found = asked.check(&[origin.ip], &[]);
+    assert_eq!(found.from(origin.ip), ["--owned", "name *.example.com"]);
+    assert!(found.summary["advice"].to_string().contains("*.example.com"), "{found:#?}");
+}
+
 /// CDN-7: a server that shakes hands for the site and for no other name knows it, whatever certificate it shows.
 #[test]
 fn a_server_that_knows_the_name_alone_is_the_origin() {
@@ -274,7 +285,7 @@ fn mail_and_spf_lead_to_the_origin() {
         .asked();
     let found = asked.check(&[mail.ip, included.ip, by_a.ip], &[]);
     assert_eq!(found.from(mail.ip), ["--owned", "mx post.example.net"]);
-    assert_eq!(found.from(included.ip), ["--owned", &format!("spf {}/32", included.ip)]);
+    assert_eq!(found.from(included.ip), ["--owned", &format!("spf ip4:{}", included.ip)]);
     assert_eq!(found.from(by_a.ip), ["--owned", "spf a:relay.example.net"]);
     assert_eq!(found.summary["exposed"], 3);
     assert_eq!(asked.resolver.times_asked("_spf.example.net"), 1);

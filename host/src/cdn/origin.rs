@@ -15,12 +15,12 @@ use super::detection::NotTried;
 use super::dns::{Answer, Dns};
 use super::http::Response;
 use super::tls::Greeting;
-use candidates::{Candidates, Source};
+use candidates::{Candidates, Source, base};
 use contact::Contact;
 use gather::Gatherer;
 use leaks::{Host, hosts, name_of_host};
 use owned::Owned;
-use verdict::{Exchange, Finding, Seen, Verdict, judge};
+use verdict::{Exchange, Finding, Seen, Verdict, answer_in_words, judge};
 
 pub mod advice;
 pub mod candidates;
@@ -120,7 +120,7 @@ impl Report {
     /// The names in the zone of `domain` that lead to exposed addresses, each once.
     #[must_use]
     pub fn exposed_names(&self, domain: &str) -> Vec<&str> {
-        let base = domain.strip_prefix("www.").unwrap_or(domain);
+        let base = base(domain);
         let exposed = self.rows.iter().filter(|row| row.finding.verdict == Verdict::Exposed);
         let mut names: Vec<&str> = exposed
             .flat_map(|row| row.sources.iter().filter_map(Source::host))
@@ -145,9 +145,8 @@ pub async fn check(question: &Question<'_>, database: Database<'_>) -> Result<Re
     };
     let in_front = in_front(&answer, database);
     let mut gatherer = Gatherer::new(question.dns, question.owned);
-    let names = candidates::names(domain).into_iter();
-    gatherer.add_hosts(names.map(|name| (Host::Name(name.clone()), Source::Name(name))).collect()).await;
-    let base = domain.strip_prefix("www.").filter(|base| base.contains('.'));
+    gatherer.add_names(domain).await;
+    let base = Some(base(domain)).filter(|base| *base != domain);
     for domain in [Some(domain), base].into_iter().flatten() {
         gatherer.add_mail(domain).await;
         gatherer.add_spf(domain).await;
@@ -213,6 +212,7 @@ async fn front(
             let mut leads = leads_of_response(&response, database);
             leads.extend(greeting.iter().flat_map(leads_of_greeting));
             gatherer.add_hosts(leads).await;
+            gatherer.notes.push(format!("the front at {ip} answers {}", answer_in_words(&response)));
             Some(response)
         }
         Err(why) => {

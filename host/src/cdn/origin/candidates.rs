@@ -63,10 +63,16 @@ pub const COMMON_LABELS: [&str; 44] = [
     "status",
 ];
 
+/// The domain that a site belongs to: without `www.`, unless nothing of anybody's would be left.
+#[must_use]
+pub fn base(domain: &str) -> &str {
+    domain.strip_prefix("www.").filter(|base| base.contains('.')).unwrap_or(domain)
+}
+
 /// The names to ask for: the domain itself, and the common ones next to it.
 #[must_use]
 pub fn names(domain: &str) -> Vec<String> {
-    let base = domain.strip_prefix("www.").filter(|base| base.contains('.')).unwrap_or(domain);
+    let base = base(domain);
     let mut names = vec![domain.to_owned()];
     if base != domain {
         names.push(base.to_owned());

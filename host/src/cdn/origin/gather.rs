@@ -9,10 +9,13 @@ use futures_util::stream;
 use super::super::core_cdn::prefix::Prefix;
 use super::super::detection::NotTried;
 use super::super::dns::Dns;
-use super::candidates::{Candidates, Source};
+use super::candidates::{Candidates, Source, base, names};
 use super::leaks::{Host, name_of_host};
 use super::owned::Owned;
 use super::spf::{Term, terms};
+
+/// A label that nobody gives to a host.
+const NOBODY: &str = "wirehaul-control";
 
 /// Questions that are under way together.
 const AT_ONCE: usize = 16;
@@ -36,6 +39,13 @@ pub struct Gatherer<'g> {
     pub notes: Vec<String>,
     asked: BTreeSet<String>,
     unanswered: usize,
+    wildcard: Option<Wildcard>,
+}
+
+/// What a zone answers for names that are nobody's.
+struct Wildcard {
+    name: String,
+    addresses: Vec<IpAddr>,
 }
 
 impl<'g> Gatherer<'g> {
@@ -46,7 +56,19 @@ impl<'g> Gatherer<'g> {
         for ip in owned.named() {
             candidates.add(ip, Source::Owned);
         }
-        Self { dns, owned, candidates, notes: Vec::new(), asked: BTreeSet::new(), unanswered: 0 }
+        Self { dns, owned, candidates, notes: Vec::new(), asked: BTreeSet::new(), unanswered: 0, wildcard: None }
+    }
+
+    /// Adds the addresses of the domain, and of common names next to it.
+    pub async fn add_names(&mut self, domain: &str) {
+        let base = base(domain);
+        let nobody = format!("{NOBODY}.{base}");
+        // Where this one has addresses, so has every name, and none of them was made for a host.
+        let addresses = self.dns.addresses(&nobody).await.map(|answer| answer.addresses).unwrap_or_default();
+        self.add_hosts(vec![(Host::Name(domain.to_owned()), Source::Name(domain.to_owned()))]).await;
+        self.wildcard = Some(Wildcard { name: format!("*.{base}"), addresses });
+        let names = names(domain).into_iter();
+        self.add_hosts(names.map(|name| (Host::Name(name.clone()), Source::Name(name))).collect()).await;
     }
 
     /// Adds the addresses of these hosts. A name is asked for once.
@@ -66,9 +88,23 @@ impl<'g> Gatherer<'g> {
         let answers: Vec<_> = answers.buffered(AT_ONCE).collect().await;
         for (answer, source) in answers {
             match answer {
-                Ok(answer) => answer.addresses.iter().for_each(|ip| self.candidates.add(*ip, source.clone())),
+                Ok(answer) => {
+                    for ip in answer.addresses {
+                        self.candidates.add(ip, self.unless_wildcard(ip, &source));
+                    }
+                }
                 Err(_) => self.unanswered += 1,
             }
+        }
+    }
+
+    /// A name that has an address only because every name has it is named so.
+    fn unless_wildcard(&self, ip: IpAddr, source: &Source) -> Source {
+        match (&self.wildcard, source) {
+            (Some(wildcard), Source::Name(_)) if wildcard.addresses.contains(&ip) => {
+                Source::Name(wildcard.name.clone())
+            }
+            _ => source.clone(),
         }
     }
 
@@ -151,11 +187,12 @@ impl<'g> Gatherer<'g> {
     }
 
     fn add_prefix(&mut self, prefix: Prefix) {
-        let source = Source::Spf(prefix.to_string());
+        let mechanism = if matches!(prefix, Prefix::V4(_)) { "ip4" } else { "ip6" };
         if let Some(ip) = only_address(prefix) {
-            self.candidates.add(ip, source);
+            self.candidates.add(ip, Source::Spf(format!("{mechanism}:{ip}")));
             return;
         }
+        let source = Source::Spf(format!("{mechanism}:{prefix}"));
         let (own, has_more) = self.owned.within(prefix);
         if own.is_empty() {
             self.candidates.add_prefix(prefix, source);

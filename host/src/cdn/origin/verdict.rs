@@ -233,7 +233,9 @@ fn certificate_in_words(shown: &Shown, domain: &str, is_for_domain: bool) -> Str
     format!("the certificate is for {names}{more}{trust}")
 }
 
-fn answer_in_words(answer: &Response) -> String {
+/// Status, and the headers that people look at first.
+#[must_use]
+pub fn answer_in_words(answer: &Response) -> String {
     let mut words = answer.status.to_string();
     for header in ["location", "server"] {
         if let Some(value) = answer.header(header) {
