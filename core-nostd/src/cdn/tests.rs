@@ -327,7 +327,8 @@ fn dates_are_found_however_they_are_written() {
 
 #[test]
 fn sources_are_the_names_behind_their_codes() {
-    let text = "# sources: G wappalyzergo 2026-08-16 (MIT); K wafw00f (BSD-3)\nrow";
+    let text = "# sources: G wappalyzergo 2026-08-16 (MIT; tags); K wafw00f (BSD-3)\nrow";
+    assert_eq!(rows::source_of_row(text, "G"), "wappalyzergo 2026-08-16 (MIT; tags)");
     assert_eq!(rows::source_of_row(text, "K,G"), "wafw00f (BSD-3)");
     assert_eq!(rows::source_of_row(text, "a blog"), "a blog");
     assert_eq!(rows::source_of_row(text, "-"), "");
