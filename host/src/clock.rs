@@ -30,6 +30,14 @@ impl Clock {
     }
 }
 
+/// Seconds since 1970, for dates in files: what the machine takes for the time of day, and nothing to measure with.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the operating system's clock")]
+pub fn unix_seconds() -> u64 {
+    // A clock before 1970 was never set.
+    time::SystemTime::now().duration_since(time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,6 +13,7 @@ pub mod device;
 pub mod doctor;
 #[cfg(unix)]
 pub mod drive;
+pub mod events;
 pub mod file_io;
 #[cfg(unix)]
 pub mod handover;

@@ -2,9 +2,9 @@
 
 use wirehaul::cli::args::{Cli, Command};
 use wirehaul::cli::exit::Exit;
+use wirehaul::cli::{cdn, key, origin};
 #[cfg(target_os = "linux")]
 use wirehaul::cli::{doctor, topo};
-use wirehaul::cli::{key, origin};
 #[cfg(unix)]
 use wirehaul::cli::{recv, send, serve};
 
@@ -25,6 +25,7 @@ fn main() -> Exit {
             let _ = writeln!(std::io::stderr(), "{message}");
             Exit::Device
         }
+        Command::Cdn(args) => cdn::run(args, cli.output),
         Command::Key(args) => key::run(args, cli.output, &mut std::io::stdout().lock(), &mut std::io::stderr().lock()),
         Command::Origin(args) => {
             origin::run(args, cli.output, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())

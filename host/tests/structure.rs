@@ -51,9 +51,10 @@ const CRYPTO_ON_THE_WIRE: &[&str] = &["PSK_ID_BYTES", "PUBLIC_KEY_BYTES", "Suite
 
 /// The host: sockets, files and keys know nothing of transfers, and nothing knows the command line.
 const HOST_RULES: Rules = &[
-    ("cdn", &["clock"]),
+    ("cdn", &["clock", "events"]),
     ("clock", &[]),
     ("crypto", &[]),
+    ("events", &[]),
     ("interface", &["kernel_files", "netlink"]),
     ("io", &[]),
     ("kernel_files", &[]),

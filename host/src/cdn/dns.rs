@@ -210,6 +210,8 @@ fn first_records(lookup: &Lookup) -> Vec<Record> {
 fn without_records(error: &NetError) -> Result<Records, NotTried> {
     match error {
         NetError::Timeout => Err(NotTried::Timeout),
+        // Cut off over TCP, too.
+        NetError::Truncated => Err(NotTried::BadAnswer),
         NetError::Dns(DnsError::NoRecordsFound(none)) => match none.response_code {
             ResponseCode::NXDomain => Ok(Records { records: Vec::new(), exists: false }),
             ResponseCode::NoError => Ok(Records { records: Vec::new(), exists: true }),

@@ -14,9 +14,11 @@ use crate::crypto::PublicKey;
 use crate::file_io;
 use crate::transfer::ticket::{Ticket, TicketError};
 use crate::transport::Choice;
+pub use cdn::{CdnArgs, CdnCommand, CdnUpdateArgs};
 pub use numa::NumaArgs;
 pub use origin::OriginArgs;
 
+pub mod cdn;
 mod help;
 pub mod numa;
 mod origin;
@@ -57,6 +59,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Show the NUMA nodes of this machine, its network cards, and where a transfer would work
     Topo(TopoArgs),
+    /// Tell edges of CDNs from other addresses, with the evidence
+    Cdn(CdnArgs),
     /// Say whether your site's own server answers past the CDN in front of it, and how to stop that
     Origin(OriginArgs),
 }
@@ -452,19 +456,26 @@ impl Cli {
         T: Into<OsString> + Clone,
     {
         let cli = Self::try_parse_from(arguments)?;
-        if let Command::Send(send) = &cli.command
-            && let Err(error) = send.sending()
-        {
-            let mut command = Self::command();
-            command.build();
-            // The subcommand's own usage, not the program's.
-            let send = command.find_subcommand_mut("send");
-            return Err(match send {
-                Some(send) => send.error(ErrorKind::ValueValidation, error),
-                None => command.error(ErrorKind::ValueValidation, error),
-            });
+        let wrong = match &cli.command {
+            Command::Send(send) => send.sending().err().map(|error| ("send", error.to_string())),
+            Command::Cdn(cdn) => cdn.contradiction().map(|error| ("cdn", error.to_owned())),
+            _ => None,
+        };
+        match wrong {
+            Some((command, error)) => Err(Self::usage_error(command, &error)),
+            None => Ok(cli),
         }
-        Ok(cli)
+    }
+
+    /// An error with the usage of a subcommand, not the program's.
+    #[must_use]
+    pub fn usage_error(subcommand: &str, error: &str) -> clap::Error {
+        let mut command = Self::command();
+        command.build();
+        match command.find_subcommand_mut(subcommand) {
+            Some(subcommand) => subcommand.error(ErrorKind::ValueValidation, error),
+            None => command.error(ErrorKind::ValueValidation, error),
+        }
     }
 
     /// This process's command line; prints help or the mistake and leaves where there is nothing to do.

@@ -1,6 +1,7 @@
 //! The command line: what can be asked, and how answers, progress and exit codes look.
 
 pub mod args;
+pub mod cdn;
 #[cfg(target_os = "linux")]
 pub mod doctor;
 pub mod exit;

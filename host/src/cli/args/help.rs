@@ -53,6 +53,36 @@ pub(super) const TOPO: &str =
 
 It only looks, and changes nothing (--check takes some megabytes of each node for a moment). What is not at its best place is marked with `!`.";
 
+pub(super) const CDN: &str = "  wirehaul cdn 104.16.0.1 www.example.com         an address, and a name with its aliases
+  wirehaul cdn --explain https://example.com/     with what speaks for it, who says so and when
+  wirehaul cdn --probe all example.com:8443       ask DNS, a web server and for a certificate
+  wirehaul cdn --ranges 104.0.0.0/8               which parts of a prefix are whose
+  wirehaul cdn --json < addresses.txt             a line of JSON for each, as fast as they come
+  wirehaul cdn --asn-db GeoLite2-ASN.mmdb -f hosts.txt
+  wirehaul cdn update --from ip-ranges.json --db facts && wirehaul cdn --db facts 3.164.1.1
+
+Columns: what was asked, provider, kind (cdn, waf or cloud), probability, network, which signals
+speak for it, and the address of a name. Without --probe names are looked up in DNS, and nobody
+else is contacted. Empty lines and those that begin with # are left out. A line that is no item
+gets a row that says so; the others go on, and the exit code is 1.";
+
+pub(super) const CDN_UPDATE: &str =
+    "It reads files and fetches none. Providers publish these; what each is is told by its content:
+  Amazon CloudFront   ip-ranges.json of AWS
+  Google Cloud CDN    cloud.json of Google Cloud
+  Azure Front Door    ServiceTags_Public_DATE.json of Azure
+  Cloudflare          ips-v4 and ips-v6, or the answer of its API at client/v4/ips
+  Fastly              the answer of its API at public-ip-list
+  any other           a list of prefixes, a line each; the file's name says whose it is: imperva.txt, gcore-v6.txt
+
+Examples:
+  wirehaul cdn update --from ip-ranges.json cloud.json --db facts
+  wirehaul cdn update --from downloads/ --db facts     every file in a folder
+  wirehaul cdn --db facts 3.164.1.1
+
+The new folder is checked before it takes the place of the old one, at once. A list that is empty or
+has lost more than a fifth of its addresses is refused, and nothing changes.";
+
 pub(super) const ORIGIN: &str =
     "  wirehaul origin www.example.com --owned 198.51.100.0/24      could the origin be in there?
   wirehaul origin www.example.com --owned 198.51.100.7         does this address give it away?
