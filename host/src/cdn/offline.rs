@@ -196,7 +196,7 @@ mod tests {
         });
     }
 
-    fn order(signal: &Signal) -> u8 {
+    fn order(signal: Signal) -> u8 {
         match signal {
             Signal::Asn => 0,
             Signal::Prefix => 1,

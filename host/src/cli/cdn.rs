@@ -26,6 +26,8 @@ mod ask;
 mod json;
 #[cfg(unix)]
 mod patient;
+#[cfg(test)]
+mod tests;
 mod text;
 mod update;
 
