@@ -107,7 +107,7 @@ fn look_up(
 }
 
 /// A folder of facts, and from those that are built in what it has none of.
-fn texts_of(folder: &Path) -> Result<Texts, FolderError> {
+pub(super) fn texts_of(folder: &Path) -> Result<Texts, FolderError> {
     let mut texts = Texts::read(folder)?;
     texts.or_from(&embedded());
     Ok(texts)
