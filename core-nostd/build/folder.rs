@@ -500,10 +500,10 @@ fn against<'t>(texts: &'t Texts, registry: &Registry<'t>) -> Result<BTreeMap<&'t
     Ok(found)
 }
 
-fn for_each_prefix<'t>(
+fn for_each_prefix(
     texts: &Texts,
     name: &str,
-    text: &'t str,
+    text: &str,
     mut tell: impl FnMut(usize, Prefix),
 ) -> Result<(), FolderError> {
     let mut is_empty = true;

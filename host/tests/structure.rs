@@ -226,8 +226,10 @@ fn the_core_has_no_floats_and_does_not_allocate() {
         Token::Number(number) => is_float(number),
         _ => false,
     };
-    let files = rust_files().into_iter().filter(|file| file.starts_with("core-nostd/src/"));
-    let found: Vec<_> = files.filter(|file| tokens(&read(file)).iter().any(banned)).collect();
+    // Tests may allocate: their harness does, too.
+    let is_code = |file: &String| file.starts_with("core-nostd/src/") && !file.ends_with("tests.rs");
+    let files = rust_files().into_iter().filter(is_code);
+    let found: Vec<_> = files.filter(|file| without_tests(&tokens(&read(file))).iter().any(banned)).collect();
     assert_eq!(found, [""; 0]);
 }
 

@@ -120,8 +120,11 @@ fn embedded_texts() -> Texts {
     Texts::of(Path::new("embedded"), FILES.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())))
 }
 
+/// First address, last address, and the list.
+type Listed<A> = (A, A, &'static str);
+
 /// The lists of a folder, read without any of the code under test: first and last address, and the list's name.
-fn plain_lists(folder: &str) -> (Vec<(u32, u32, &'static str)>, Vec<(u128, u128, &'static str)>) {
+fn plain_lists(folder: &str) -> (Vec<Listed<u32>>, Vec<Listed<u128>>) {
     let (mut narrow, mut wide) = (Vec::new(), Vec::new());
     let files = FILES.iter().filter(|(name, _)| name.starts_with(folder) && name.ends_with(".txt"));
     for (name, text) in files {
@@ -287,7 +290,7 @@ proptest! {
         clues in vec(clue(), 0..8), weight in 0..2_000_i32, turn in any::<prop::sample::Index>(), prior in 1..999_999_u32,
     ) {
         let prior = Probability::of_ppm(prior);
-        let publishes = |provider: ProviderId| provider.place() % 2 == 0;
+        let publishes = |provider: ProviderId| provider.place().is_multiple_of(2);
         let before = weigh(&clues, prior, publishes);
         let mut turned = clues.clone();
         turned.rotate_left(if clues.is_empty() { 0 } else { turn.index(clues.len()) });

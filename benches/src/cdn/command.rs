@@ -24,7 +24,7 @@ pub fn write_addresses(path: &Path, count: u64, seed: u64) -> io::Result<()> {
         let random = next_random(&mut state);
         match at % 10 {
             0 => writeln!(out, "{}", Ipv6Addr::from(random_below(&mut state, u128::MAX) >> 3 | 1 << 125))?,
-            1 if random % 2 == 0 => {
+            1 if random.is_multiple_of(2) => {
                 let (span, _) = wide[random as usize % wide.len()];
                 writeln!(out, "{}", Ipv6Addr::from(span.first))?;
             }

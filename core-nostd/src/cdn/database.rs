@@ -127,7 +127,7 @@ impl<'a> Database<'a> {
     #[must_use]
     pub fn certificate(&self, field: CertificateField, name: &str) -> Option<&'a CertificateFact<'a>> {
         let fits = |fact: &&CertificateFact<'_>| {
-            fact.field == field && (field == CertificateField::AlertWithoutName || name::matches(fact.pattern, name))
+            fact.field == field && (field == CertificateField::Alert || name::matches(fact.pattern, name))
         };
         self.certificates.iter().filter(fits).max_by_key(|fact| fact.weight)
     }

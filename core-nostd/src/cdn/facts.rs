@@ -311,7 +311,7 @@ pub enum CertificateField {
     /// One of the alternative names.
     AlternativeName,
     /// No certificate, but an alert, where the client named no host.
-    AlertWithoutName,
+    Alert,
 }
 
 /// A certificate that a provider's edges show.

@@ -379,7 +379,7 @@ impl<'t> CertificateRow<'t> {
         let field = match field {
             "subject.CN" => CertificateField::CommonName,
             "san" => CertificateField::AlternativeName,
-            "behaviour" => CertificateField::AlertWithoutName,
+            "behaviour" => CertificateField::Alert,
             _ => return Err(RowError::Word("field", "subject.CN, san, behaviour")),
         };
         let (provider, patterns) = (filled("provider", provider)?, filled("pattern", patterns)?);
@@ -388,7 +388,7 @@ impl<'t> CertificateRow<'t> {
 
     /// The patterns of names, or a single empty one where the fact is no name.
     pub fn patterns(&self) -> impl Iterator<Item = &'t str> {
-        let is_name = self.field != CertificateField::AlertWithoutName;
+        let is_name = self.field != CertificateField::Alert;
         let names = self.patterns.split(['|', ',']).map(without_remark).filter(|pattern| !pattern.is_empty());
         names.filter(move |_| is_name).chain([""].into_iter().filter(move |_| !is_name))
     }

@@ -169,7 +169,7 @@ fn certificates_that_edges_show() {
         (CertificateField::CommonName, "invalid2.invalid", Some("google")),
         (CertificateField::AlternativeName, "*.azurefd.net", Some("azure")),
         (CertificateField::AlternativeName, "*.b-cdn.net", Some("bunny")),
-        (CertificateField::AlertWithoutName, "", Some("cloudflare")),
+        (CertificateField::Alert, "", Some("cloudflare")),
         (CertificateField::CommonName, "example.com", None),
         (CertificateField::AlternativeName, "azurefd.net.example.com", None),
     ] {

@@ -43,7 +43,7 @@ impl CentiNats {
     pub fn of_ratio(numerator: u64, denominator: u64) -> Self {
         let octaves = log2_q16(numerator.max(1)) - log2_q16(denominator.max(1));
         // At most 64 octaves: 4436 hundredths.
-        Self((octaves * CENTINATS_PER_OCTAVE_Q16 >> 32) as i32)
+        Self(((octaves * CENTINATS_PER_OCTAVE_Q16) >> 32) as i32)
     }
 
     /// The probability of something whose log-odds these are.
@@ -65,7 +65,7 @@ fn log2_q16(number: u64) -> i64 {
     let mut mantissa = if whole > 31 { number >> (whole - 31) } else { number << (31 - whole) };
     let mut places = 0;
     for _ in 0..16 {
-        mantissa = mantissa * mantissa >> 31;
+        mantissa = (mantissa * mantissa) >> 31;
         places <<= 1;
         if mantissa >= 1 << 32 {
             mantissa >>= 1;
@@ -84,7 +84,7 @@ fn half_to_the(x_q32: u64) -> u64 {
     let mut power = 1_u64 << 32;
     for (place, root) in ROOTS_OF_HALF_Q32.iter().enumerate() {
         if x_q32 >> (31 - place) & 1 == 1 {
-            power = power * root >> 32;
+            power = (power * root) >> 32;
         }
     }
     power >> whole

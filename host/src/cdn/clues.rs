@@ -123,7 +123,7 @@ pub fn of_greeting<'d>(
         Ok(Greeting::Alert) if is_named => "alert".to_owned(),
         Ok(Greeting::Alert) => {
             let seen = "alert where no host is named";
-            if let Some(fact) = database.certificate(CertificateField::AlertWithoutName, "") {
+            if let Some(fact) = database.certificate(CertificateField::Alert, "") {
                 let weight = fact.weight.min(MOST_OF_UNVERIFIED_CERTIFICATE);
                 found.add(fact.provider, weight, fact.provenance, || seen.to_owned());
             }

@@ -101,7 +101,7 @@ pub struct Options {
     pub more_roots: Vec<Vec<u8>>,
     /// Detections that are remembered.
     pub cache_entries: usize,
-    /// For how long they are.
+    /// For how long they are; those for which others had no answer in time, too, so that nobody is asked again at once.
     pub cache_holds: Span,
     /// What time it is.
     pub clock: Clock,

@@ -191,15 +191,12 @@ mod tests {
                 signals.dedup();
                 signals.retain(|signal| *signal != "anti");
                 assert_eq!(signals, ["asn", "prefix", "dns", "http", "tls"], "{ip}");
-                assert!(
-                    detection.evidence.iter().map(|evidence| evidence.signal).is_sorted_by_key(|signal| order(&signal)),
-                    "{ip}"
-                );
+                assert!(detection.evidence.iter().map(|evidence| evidence.signal).is_sorted_by_key(order), "{ip}");
             }
         });
     }
 
-    fn order(signal: &Signal) -> u8 {
+    fn order(signal: Signal) -> u8 {
         match signal {
             Signal::Asn => 0,
             Signal::Prefix => 1,

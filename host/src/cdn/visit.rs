@@ -138,6 +138,10 @@ pub struct Visit<'a> {
 impl Visit<'_> {
     /// Goes there. Every part of it ends by the deadline.
     pub async fn go(self) -> Visited {
+        if self.way != Way::Nowhere && is_nobodys(self.ip) {
+            let of = |wanted| if wanted { NotTried::Unreachable } else { NotTried::Off };
+            return Visited { http: Err(of(self.wanted.http)), tls: Err(of(self.wanted.tls)) };
+        }
         match self.way {
             Way::Nowhere => Visited { http: Err(NotTried::Off), tls: Err(NotTried::Off) },
             Way::Plain(port) => Visited { http: self.plain(port).await, tls: Err(NotTried::Off) },
@@ -210,6 +214,14 @@ impl Visit<'_> {
             Host::Ip(IpAddr::V6(ip)) => format!("[{ip}]"),
         };
         if port == usual { host } else { format!("{host}:{port}") }
+    }
+}
+
+/// Whether no single host has the address. Linux takes a connection to the unspecified one as one to itself, which nobody means.
+const fn is_nobodys(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_unspecified() || ip.is_multicast() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_unspecified() || ip.is_multicast(),
     }
 }
 

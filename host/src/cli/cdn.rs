@@ -26,6 +26,8 @@ mod ask;
 mod json;
 #[cfg(unix)]
 mod patient;
+#[cfg(test)]
+mod tests;
 mod text;
 mod update;
 
@@ -105,7 +107,7 @@ fn look_up(
 }
 
 /// A folder of facts, and from those that are built in what it has none of.
-fn texts_of(folder: &Path) -> Result<Texts, FolderError> {
+pub(super) fn texts_of(folder: &Path) -> Result<Texts, FolderError> {
     let mut texts = Texts::read(folder)?;
     texts.or_from(&embedded());
     Ok(texts)

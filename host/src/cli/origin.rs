@@ -5,14 +5,15 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use wirehaul_core::cdn::Database;
-use wirehaul_core::cdn_data::{EMBEDDED, FILES};
+use wirehaul_core::cdn_data::EMBEDDED;
 use wirehaul_core::time::Duration;
 
 use super::args::{OriginArgs, OutputArgs};
+use super::cdn::texts_of;
 use super::exit::Exit;
 use crate::cdn::detection::NotTried;
 use crate::cdn::dns::Dns;
-use crate::cdn::folder::{FolderError, Tables, Texts};
+use crate::cdn::folder::{FolderError, Tables};
 use crate::cdn::origin::advice::{InFront, advice};
 use crate::cdn::origin::contact::Contact;
 use crate::cdn::origin::owned::Owned;
@@ -88,10 +89,7 @@ fn with_database<T>(
     work: impl FnOnce(Database<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let Some(folder) = folder else { return work(EMBEDDED) };
-    let own = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
-    let embedded = Texts::of(Path::new("(compiled in)"), FILES.iter().map(own));
-    let mut texts = Texts::read(folder)?;
-    texts.or_from(&embedded);
+    let texts = texts_of(folder)?;
     let tables = Tables::build(&texts)?;
     work(tables.view())
 }

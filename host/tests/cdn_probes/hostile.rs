@@ -84,3 +84,19 @@ fn those_that_cannot_be_asked_are_not_tried() {
         assert!(found.iter().all(|found| key(detector, found).is_none()));
     });
 }
+
+/// Addresses that no single host has are not connected to: Linux takes the unspecified one for itself.
+#[test]
+fn addresses_of_nobody_are_not_visited() {
+    let authority = Authority::new();
+    let edge = Edge::plain(Conduct::Answer(Provider::Bunny.answer()));
+    with_detector(&[], options(&authority, None), |detector| {
+        for found in
+            detect(detector, &["0.0.0.0", "[::]:80", "::ffff:0.0.0.0", "224.0.0.1", "ff02::1", "255.255.255.255"])
+        {
+            assert_eq!(of_signal(&found, "http")[0].found, Found::NotTried(NotTried::Unreachable), "{:?}", found.ip);
+            assert_eq!(of_signal(&found, "tls")[0].found, Found::NotTried(NotTried::Unreachable), "{:?}", found.ip);
+        }
+    });
+    assert_eq!(edge.connections(), 0);
+}

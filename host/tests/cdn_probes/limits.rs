@@ -107,13 +107,12 @@ fn results_come_in_the_order_of_the_input() {
     let quick: Vec<Edge> = (0..5).map(|_| Edge::plain(Conduct::Answer(Provider::Bunny.answer()))).collect();
     let mut texts = vec![slow.ip.to_string()];
     texts.extend(quick.iter().map(|edge| edge.ip.to_string()));
-    texts.push("104.16.0.1:1".to_owned());
     let options = Options { timeouts: HASTY, ..http_only(&authority) };
     with_detector(&[], options, |detector| {
-        let targets = texts.iter().take(6).map(|text| target(text));
+        let targets = texts.iter().map(|text| target(text));
         let found: Vec<_> = run(detector.detect_all(targets).collect());
         let order: Vec<_> = found.iter().map(|(target, _)| target.text.as_str()).collect();
-        assert_eq!(order, texts.iter().take(6).map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(order, texts.iter().map(String::as_str).collect::<Vec<_>>());
     });
 }
 

@@ -1,6 +1,7 @@
 //! What each signal says, of edges and of look-alikes.
 
 use std::net::IpAddr;
+use std::process::Command;
 
 use wirehaul::cdn::detection::{Found, NotTried};
 use wirehaul::cdn::detector::{Options, Probes};
@@ -144,6 +145,28 @@ fn certificates_that_nobody_vouches_for_name_nobody() {
             assert_eq!(of_signal(&found, "http")[0].found, Found::NotTried(NotTried::Off));
         },
     );
+}
+
+/// CDN-2: the roots are those of the system, or those that SSL_CERT_FILE names.
+#[test]
+fn roots_are_those_of_the_system() {
+    let authority = Authority::new();
+    let directory = tempfile::tempdir().unwrap();
+    let others = Authority::new();
+    let identity = authority.sign("*.cloudfront.net", &["*.cloudfront.net"]);
+    let edge = Edge::tls(Handshake::always(identity), Conduct::Silent);
+    let url = format!("https://{}:{}/", edge.ip, ports().https);
+    for (roots, expected) in [(&authority, "*.cloudfront.net"), (&others, "*.cloudfront.net (not verified)")] {
+        let mut wirehaul = Command::new(env!("CARGO_BIN_EXE_wirehaul"));
+        wirehaul.args(["cdn", "--json", "--probe", "tls", "--timeout", "5s", &url]);
+        let output = wirehaul.env("SSL_CERT_FILE", roots.write_to(directory.path())).output().unwrap();
+        let rows = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            rows.contains(&format!("\"value\":\"{expected}\"")),
+            "{rows}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
 }
 
 /// What bad input gets: certificates of other names say nothing, however many names they have.

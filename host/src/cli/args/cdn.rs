@@ -133,7 +133,7 @@ fn parse_probability(text: &str) -> Result<Probability, String> {
     ppm.map(Probability::of_ppm).ok_or_else(expected)
 }
 
-fn parse_resolver(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn parse_resolver(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok(address);
     }
@@ -144,7 +144,7 @@ fn parse_resolver(text: &str) -> Result<SocketAddr, String> {
     Ok(SocketAddr::new(ip?, DNS_PORT))
 }
 
-fn parse_timeout(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
     const MOST: Duration = Duration::from_secs(60);
     let time = parse_duration(text).map_err(|error| error.to_string())?;
     if time == Duration::ZERO || time > MOST {

@@ -82,6 +82,7 @@ Examples:
 
 The new folder is checked before it takes the place of the old one, at once. A list that is empty or
 has lost more than a fifth of its addresses is refused, and nothing changes.";
+
 pub(super) const ORIGIN: &str =
     "  wirehaul origin www.example.com --owned 198.51.100.0/24      could the origin be in there?
   wirehaul origin www.example.com --owned 198.51.100.7         does this address give it away?

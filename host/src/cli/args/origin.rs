@@ -7,13 +7,10 @@ use clap::Args;
 use wirehaul_core::cdn::prefix::Prefix;
 use wirehaul_core::time::Duration;
 
+use super::cdn::{parse_resolver, parse_timeout};
 use super::help;
 use crate::cdn::origin::leaks::name_of_host;
 use crate::cdn::origin::owned::parse_owned;
-use crate::cli::units::parse_duration;
-
-/// Beyond this nobody waits.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Arguments of `wirehaul origin`.
 #[derive(Debug, Args)]
@@ -67,24 +64,6 @@ fn parse_own_prefix(text: &str) -> Result<Prefix, String> {
     })
 }
 
-fn parse_resolver(text: &str) -> Result<SocketAddr, String> {
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    let address = text.parse().ok().or_else(|| bare.parse().ok().map(|ip: IpAddr| SocketAddr::new(ip, 53)));
-    let usable = |address: &SocketAddr| address.port() != 0 && !address.ip().is_unspecified();
-    address
-        .filter(usable)
-        .ok_or_else(|| "expected the address of a resolver, like 192.0.2.53 or [2001:db8::53]:5353".to_owned())
-}
-
-fn parse_timeout(text: &str) -> Result<Duration, String> {
-    match parse_duration(text) {
-        Ok(timeout) if timeout == Duration::from_nanos(0) => Err("nothing is answered in no time".to_owned()),
-        Ok(timeout) if timeout > LONGEST_TIMEOUT => Err("this is longer than a minute".to_owned()),
-        Ok(timeout) => Ok(timeout),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,30 +81,6 @@ mod tests {
         ] {
             let error = parse_domain(text).unwrap_err();
             assert!(error.contains(hint), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn resolvers_have_port_53_unless_another_is_named() {
-        for (text, expected) in [
-            ("192.0.2.53", "192.0.2.53:53"),
-            ("192.0.2.53:5353", "192.0.2.53:5353"),
-            ("2001:db8::53", "[2001:db8::53]:53"),
-            ("[2001:db8::53]", "[2001:db8::53]:53"),
-            ("[2001:db8::53]:5353", "[2001:db8::53]:5353"),
-        ] {
-            assert_eq!(parse_resolver(text), Ok(expected.parse().unwrap()), "{text}");
-        }
-        for text in ["", "dns.example", "0.0.0.0", "192.0.2.1:0", "192.0.2.1:x"] {
-            assert!(parse_resolver(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn nobody_waits_for_ever_or_not_at_all() {
-        assert_eq!(parse_timeout("500ms"), Ok(Duration::from_millis(500)));
-        for text in ["0s", "2m", "x", "", "5"] {
-            assert!(parse_timeout(text).is_err(), "{text}");
         }
     }
 }
