@@ -161,8 +161,21 @@ pub fn source_of_row<'t>(text: &'t str, codes: &'t str) -> &'t str {
 fn explained<'t>(text: &'t str, code: &str) -> Option<&'t str> {
     let short = code.split('(').next().unwrap_or(code);
     let all = comments(text).filter_map(|comment| comment.strip_prefix("sources:"));
-    let mut meanings = all.flat_map(|line| line.split(';')).filter_map(|part| part.trim().split_once(' '));
+    let mut meanings = all.flat_map(split_outside_brackets).filter_map(|part| part.trim().split_once(' '));
     meanings.find(|(name, _)| *name == short).map(|(_, meaning)| meaning.trim_end_matches('.'))
+}
+
+/// The parts of a line between semicolons, of which those in brackets separate nothing.
+fn split_outside_brackets(line: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0_u32;
+    line.split(move |c| {
+        match c {
+            '(' => depth = depth.saturating_add(1),
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c == ';' && depth == 0
+    })
 }
 
 // --- rows of facts ---
