@@ -105,7 +105,9 @@ fn addresses() -> Vec<IpAddr> {
         found.extend([span.first, span.last, span.last.wrapping_add(1)].map(|ip| IpAddr::V6(ip.into())));
     }
     found.extend((0..2_000_u32).map(|n| IpAddr::V4(Ipv4Addr::from(n.wrapping_mul(0x9e37_79b9)))));
-    found.extend(["1.128.0.1", "12.81.92.1", "2600:6000::1", "::ffff:104.16.0.1"].map(|ip| ip.parse::<IpAddr>().unwrap()));
+    found.extend(
+        ["1.128.0.1", "12.81.92.1", "2600:6000::1", "::ffff:104.16.0.1"].map(|ip| ip.parse::<IpAddr>().unwrap()),
+    );
     found
 }
 
