@@ -182,12 +182,14 @@ impl Texts {
         self.files.iter().map(|(name, text)| (name.as_str(), text.as_str()))
     }
 
-    /// Takes what this folder has none of from another: files of facts, and the prefixes of networks.
+    /// Takes what this folder has none of from another: files of facts, what is no edge, and the prefixes of networks. The lists of
+    /// edges are its own in any case.
     pub fn or_from(&mut self, other: &Self) {
-        let has_networks = self.files.keys().any(|name| name.starts_with("ranges-asn/"));
+        let is_missing = |folder: &str| !self.files.keys().any(|name| name.starts_with(folder));
+        let missing: Vec<_> = ["ranges-neg/", "ranges-asn/"].into_iter().filter(|folder| is_missing(folder)).collect();
         for (name, text) in other.iter() {
-            let is_missing_network = name.starts_with("ranges-asn/") && !has_networks;
-            if is_missing_network || (FACT_FILES.contains(&name) && !self.files.contains_key(name)) {
+            let is_fact = FACT_FILES.contains(&name) && !self.files.contains_key(name);
+            if is_fact || missing.iter().any(|folder| name.starts_with(folder)) {
                 self.files.insert(name.to_owned(), text.to_owned());
             }
         }
@@ -238,10 +240,12 @@ impl Texts {
 // --- tables ---
 
 /// Segments of all addresses of a family, with an index.
-#[derive(Clone, Debug, Default)]
-pub struct Segments<A, V> {
-    /// The lowest address of each segment.
-    pub starts: Vec<A>,
+#[derive(Clone, Debug)]
+pub struct Segments<A: Address, V> {
+    /// The high half of the lowest address of each segment.
+    pub highs: Vec<A::High>,
+    /// The low half.
+    pub lows: Vec<A::Low>,
     /// What is known of each.
     pub values: Vec<V>,
     /// See [`table::index`].
@@ -256,12 +260,13 @@ impl<A: Address, V: Copy + Default + PartialEq> Segments<A, V> {
             values.push(value);
         });
         table::index(&starts, |entry| index.push(entry));
-        Self { starts, values, index }
+        let (highs, lows) = starts.into_iter().map(A::split).unzip();
+        Self { highs, lows, values, index }
     }
 
     /// As a table to ask.
     pub fn view(&self) -> Table<'_, A, V> {
-        Table::trusted(&self.starts, &self.values, &self.index)
+        Table::trusted(&self.highs, &self.lows, &self.values, &self.index)
     }
 }
 

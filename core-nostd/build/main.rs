@@ -12,6 +12,7 @@ mod core_cdn;
 mod folder;
 
 use core_cdn::facts::{Holds, NameKind, Provenance, ProviderId, SuffixFact};
+use core_cdn::prefix::Address;
 use core_cdn::{CentiNats, Date};
 use folder::{FACT_FILES, LIST_FOLDERS, Segments, Tables, Texts};
 
@@ -34,10 +35,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn source_of(tables: &Tables<'_>) -> Result<String, Box<dyn Error>> {
     let mut out = String::new();
     let segments = [
-        segments(&mut out, "V4", "u32", "u16", &tables.v4)?,
-        segments(&mut out, "V6", "u128", "u16", &tables.v6)?,
-        segments(&mut out, "ANNOUNCED_V4", "u32", "u32", &tables.announced_v4)?,
-        segments(&mut out, "ANNOUNCED_V6", "u128", "u32", &tables.announced_v6)?,
+        segments(&mut out, "V4", ["u32", "()", "u16"], &tables.v4)?,
+        segments(&mut out, "V6", ["u64", "u64", "u16"], &tables.v6)?,
+        segments(&mut out, "ANNOUNCED_V4", ["u32", "()", "u32"], &tables.announced_v4)?,
+        segments(&mut out, "ANNOUNCED_V6", ["u64", "u64", "u32"], &tables.announced_v6)?,
     ];
     let [v4, v6, announced_v4, announced_v6] = segments;
     writeln!(
@@ -80,19 +81,20 @@ fn source_of(tables: &Tables<'_>) -> Result<String, Box<dyn Error>> {
     Ok(out)
 }
 
-/// Statics for a table, and the expression that makes it of them.
-fn segments<A: Debug, V: Debug>(
+/// Statics for a table, and the expression that makes it of them. `types`: of high halves, low halves and values.
+fn segments<A: Address, V: Debug>(
     out: &mut String,
     name: &str,
-    address: &str,
-    value: &str,
+    types: [&str; 3],
     segments: &Segments<A, V>,
 ) -> Result<String, std::fmt::Error> {
-    let Segments { starts, values, index } = segments;
-    writeln!(out, "static {name}_STARTS: [{address}; {}] = {starts:?};", starts.len())?;
+    let Segments { highs, lows, values, index } = segments;
+    let [high, low, value] = types;
+    writeln!(out, "static {name}_HIGHS: [{high}; {}] = {highs:?};", highs.len())?;
+    writeln!(out, "static {name}_LOWS: [{low}; {}] = {lows:?};", lows.len())?;
     writeln!(out, "static {name}_VALUES: [{value}; {}] = {values:?};", values.len())?;
     writeln!(out, "static {name}_INDEX: [u32; {}] = {index:?};", index.len())?;
-    Ok(format!("Table::trusted(&{name}_STARTS, &{name}_VALUES, &{name}_INDEX)"))
+    Ok(format!("Table::trusted(&{name}_HIGHS, &{name}_LOWS, &{name}_VALUES, &{name}_INDEX)"))
 }
 
 fn list<T>(out: &mut String, field: &str, items: &[T], source: impl Fn(&T) -> String) -> std::fmt::Result {

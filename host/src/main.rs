@@ -2,7 +2,7 @@
 
 use wirehaul::cli::args::{Cli, Command};
 use wirehaul::cli::exit::Exit;
-use wirehaul::cli::{cdn, key};
+use wirehaul::cli::{cdn, key, origin};
 #[cfg(target_os = "linux")]
 use wirehaul::cli::{doctor, topo};
 #[cfg(unix)]
@@ -27,6 +27,9 @@ fn main() -> Exit {
         }
         Command::Cdn(args) => cdn::run(args, cli.output),
         Command::Key(args) => key::run(args, cli.output, &mut std::io::stdout().lock(), &mut std::io::stderr().lock()),
+        Command::Origin(args) => {
+            origin::run(args, cli.output, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())
+        }
         #[cfg(target_os = "linux")]
         Command::Doctor(args) => {
             doctor::run(args, cli.output, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())

@@ -4,6 +4,7 @@
 //! the mutation tests (which draw them from a seed) and the seed corpora.
 
 pub mod agreement;
+pub mod cdn_folder;
 pub mod choices;
 pub mod corpus;
 pub mod filtering;

@@ -5,6 +5,10 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An address of either family as a number.
 pub trait Address: Copy + Ord + fmt::Debug {
+    /// The half of it that tables are searched by.
+    type High: Copy + Ord + fmt::Debug;
+    /// The rest of it.
+    type Low: Copy + Ord + fmt::Debug;
     /// The lowest one.
     const ZERO: Self;
     /// The highest one.
@@ -13,6 +17,12 @@ pub trait Address: Copy + Ord + fmt::Debug {
     const BITS: u32;
     /// How many entries the index of a table has.
     const BUCKETS: usize;
+
+    /// Its halves: addresses are in the order of the high ones, and of the low ones among equals.
+    fn split(self) -> (Self::High, Self::Low);
+
+    /// The address of these halves.
+    fn join(high: Self::High, low: Self::Low) -> Self;
 
     /// Which entry of the index belongs to it: never falls as addresses rise.
     fn bucket(self) -> usize;
@@ -74,8 +84,20 @@ macro_rules! address_arithmetic {
 }
 
 impl Address for u32 {
+    type High = Self;
+    type Low = ();
+
     address_arithmetic!(u32);
     const BUCKETS: usize = 1 << 16;
+
+    #[inline]
+    fn split(self) -> (Self, ()) {
+        (self, ())
+    }
+
+    fn join(high: Self, (): ()) -> Self {
+        high
+    }
 
     #[inline]
     fn bucket(self) -> usize {
@@ -95,8 +117,21 @@ impl Address for u32 {
 /// The buckets are the 2^16 blocks of length 19 in 2000::/3, where all global unicast addresses are; the first and the last
 /// bucket also hold what is below and above.
 impl Address for u128 {
+    type High = u64;
+    type Low = u64;
+
     address_arithmetic!(u128);
     const BUCKETS: usize = 1 << 16;
+
+    #[inline]
+    fn split(self) -> (u64, u64) {
+        // The low half is meant to lose the high one.
+        ((self >> 64) as u64, self as u64)
+    }
+
+    fn join(high: u64, low: u64) -> Self {
+        Self::from(high) << 64 | Self::from(low)
+    }
 
     #[inline]
     fn bucket(self) -> usize {

@@ -8,10 +8,11 @@ use super::prefix::{Address, Span};
 /// A table that somebody else keeps.
 ///
 /// Every address belongs to one segment: from its own start to the next one's. Segments of which nothing is known hold
-/// `V::default()`.
+/// `V::default()`. Starts are kept in halves: most searches are over with the high ones, which take half the cache.
 #[derive(Clone, Copy, Debug)]
-pub struct Table<'a, A, V> {
-    starts: &'a [A],
+pub struct Table<'a, A: Address, V> {
+    highs: &'a [A::High],
+    lows: &'a [A::Low],
     values: &'a [V],
     index: &'a [u32],
 }
@@ -25,28 +26,32 @@ impl<'a, A: Address, V: Copy + Default + PartialEq> Table<'a, A, V> {
     ///
     /// # Errors
     /// They are not what those make.
-    pub fn new(starts: &'a [A], values: &'a [V], index: &'a [u32]) -> Result<Self, NoTable> {
-        let is_sorted = starts.first() == Some(&A::ZERO) && starts.windows(2).all(|pair| pair[0] < pair[1]);
-        let is_indexed = index.len() == A::BUCKETS + 1
-            && index.windows(2).all(|pair| pair[0] <= pair[1])
-            && index.last().is_some_and(|last| (*last as usize) < starts.len())
-            && (0..A::BUCKETS).all(|bucket| {
-                let at = index[bucket] as usize;
-                let start = A::bucket_start(bucket);
-                starts[at] <= start && starts.get(at + 1).is_none_or(|next| *next > start)
-            });
-        if is_sorted && is_indexed && starts.len() == values.len() {
-            Ok(Self::trusted(starts, values, index))
-        } else {
-            Err(NoTable)
-        }
+    pub fn new(highs: &'a [A::High], lows: &'a [A::Low], values: &'a [V], index: &'a [u32]) -> Result<Self, NoTable> {
+        let table = Self::trusted(highs, lows, values, index);
+        let is_whole = highs.len() == lows.len() && highs.len() == values.len();
+        if is_whole && table.is_sorted() && table.is_indexed() { Ok(table) } else { Err(NoTable) }
     }
 
     /// The same without a look at them, for tables that are constants. What is wrong with them makes answers wrong, and
     /// nothing else.
     #[must_use]
-    pub const fn trusted(starts: &'a [A], values: &'a [V], index: &'a [u32]) -> Self {
-        Self { starts, values, index }
+    pub const fn trusted(highs: &'a [A::High], lows: &'a [A::Low], values: &'a [V], index: &'a [u32]) -> Self {
+        Self { highs, lows, values, index }
+    }
+
+    fn is_sorted(&self) -> bool {
+        self.start(0) == Some(A::ZERO) && self.starts().zip(self.starts().skip(1)).all(|(start, next)| start < next)
+    }
+
+    fn is_indexed(&self) -> bool {
+        let holds_start = |(bucket, at): (usize, &u32)| {
+            let (at, start) = (*at as usize, A::bucket_start(bucket));
+            self.start(at).is_some_and(|own| own <= start) && self.start(at + 1).is_none_or(|next| next > start)
+        };
+        self.index.len() == A::BUCKETS + 1
+            && self.index.is_sorted()
+            && self.index.last().is_some_and(|last| (*last as usize) + 1 == self.highs.len())
+            && self.index.iter().enumerate().take(A::BUCKETS).all(holds_start)
     }
 
     /// What is known of the address.
@@ -61,8 +66,8 @@ impl<'a, A: Address, V: Copy + Default + PartialEq> Table<'a, A, V> {
     pub fn get_with_span(&self, address: A) -> (V, Span<A>) {
         let at = self.segment(address);
         let value = self.values.get(at).copied().unwrap_or_default();
-        let first = self.starts.get(at).copied().unwrap_or(A::ZERO);
-        let last = self.starts.get(at + 1).and_then(|next| next.previous()).unwrap_or(A::MAX);
+        let first = self.start(at).unwrap_or(A::ZERO);
+        let last = self.start(at + 1).and_then(|next| next.previous()).unwrap_or(A::MAX);
         (value, Span { first, last })
     }
 
@@ -73,23 +78,44 @@ impl<'a, A: Address, V: Copy + Default + PartialEq> Table<'a, A, V> {
         let first = self.index.get(bucket).map_or(0, |first| *first as usize);
         let last = self.index.get(bucket + 1).map_or(first, |last| *last as usize);
         // The segment that begins the bucket, or one of those that begin within it.
-        let within = self.starts.get(first + 1..=last).unwrap_or_default();
-        first + within.partition_point(|start| *start <= address)
+        let within = self.highs.get(first + 1..=last).unwrap_or_default();
+        let (high, low) = address.split();
+        let at = first + within.partition_point(|start| *start <= high);
+        let is_behind = self.highs.get(at) == Some(&high) && self.lows.get(at).is_some_and(|start| *start > low);
+        if is_behind { self.segment_by_low(first, at, high, low) } else { at }
+    }
+
+    /// The same where several segments begin with the same high half, and `last` does behind the address.
+    #[cold]
+    fn segment_by_low(&self, first: usize, last: usize, high: A::High, low: A::Low) -> usize {
+        let highs = self.highs.get(first..=last).unwrap_or_default();
+        let equal = first + highs.partition_point(|start| *start < high);
+        let lows = self.lows.get(equal..=last).unwrap_or_default();
+        // A bucket begins with all low bits clear, so that there is a segment before.
+        (equal + lows.partition_point(|start| *start <= low)).saturating_sub(1)
+    }
+
+    fn start(&self, at: usize) -> Option<A> {
+        Some(A::join(*self.highs.get(at)?, *self.lows.get(at)?))
+    }
+
+    fn starts(&self) -> impl Iterator<Item = A> + '_ {
+        self.highs.iter().zip(self.lows).map(|(high, low)| A::join(*high, *low))
     }
 
     /// The segments of which something is known, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Span<A>, V)> + '_ {
-        let ends = self.starts.iter().skip(1).map(|next| next.previous().unwrap_or(A::MAX)).chain([A::MAX]);
-        let segments = self.starts.iter().zip(ends).zip(self.values);
+        let ends = self.starts().skip(1).map(|next| next.previous().unwrap_or(A::MAX)).chain([A::MAX]);
+        let segments = self.starts().zip(ends).zip(self.values);
         segments
             .filter(|(_, value)| **value != V::default())
-            .map(|((first, last), value)| (Span { first: *first, last }, *value))
+            .map(|((first, last), value)| (Span { first, last }, *value))
     }
 
     /// How many segments there are, those of which nothing is known included.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.starts.len()
+        self.highs.len()
     }
 
     /// Whether nothing is known of any address.

@@ -6,7 +6,7 @@ use std::vec::Vec;
 
 use super::calibration::{ALIAS, CERTIFICATE, DEFAULT_PRIOR, DEFAULT_THRESHOLD, HEADER, LISTED, PTR};
 use super::facts::{CertificateField, NameKind};
-use super::prefix::Span;
+use super::prefix::{Address, Span};
 use super::rows::{self, HeaderRow, RowError};
 use super::table::{self, Table};
 use super::{CentiNats, Clue, Database, Date, ProviderId, Signal, Verdict, weigh};
@@ -93,7 +93,7 @@ fn every_fact_names_its_source_and_every_list_its_day() {
 
 #[test]
 fn the_tables_that_are_compiled_in_are_tables() {
-    fn parts<A: super::prefix::Address, V: Copy + Default + PartialEq>(table: &Table<'_, A, V>) -> usize {
+    fn parts<A: Address, V: Copy + Default + PartialEq>(table: &Table<'_, A, V>) -> usize {
         let (mut starts, mut values, mut index) = (Vec::new(), Vec::new(), Vec::new());
         let spans: Vec<_> = table.iter().collect();
         table::segments(
@@ -106,7 +106,8 @@ fn the_tables_that_are_compiled_in_are_tables() {
             },
         );
         table::index(&starts, |entry| index.push(entry));
-        assert!(Table::new(&starts, &values, &index).is_ok());
+        let (highs, lows): (Vec<_>, Vec<_>) = starts.iter().map(|start| start.split()).unzip();
+        assert!(Table::<A, V>::new(&highs, &lows, &values, &index).is_ok());
         assert_eq!(starts.len(), table.len(), "segments of the same value are one");
         spans.len()
     }
@@ -271,15 +272,45 @@ fn parts_that_are_no_table_are_refused() {
     let (starts, values) = ([0_u32, 1 << 16, 1 << 20], [0_u16, 1, 0]);
     let mut index = Vec::new();
     table::index(&starts, |entry| index.push(entry));
-    assert!(Table::new(&starts, &values, &index).is_ok());
-    assert!(Table::new(&starts, &values[..2], &index).is_err());
-    assert!(Table::new(&starts[1..], &values[1..], &index).is_err());
-    assert!(Table::new(&[0_u32, 7, 7], &values, &index).is_err());
+    let is_table = |starts: &[u32], values: &[u16], index: &[u32]| {
+        let lows = [(); 3];
+        Table::<u32, u16>::new(starts, &lows[..starts.len()], values, index).is_ok()
+    };
+    assert!(is_table(&starts, &values, &index));
+    assert!(!is_table(&starts, &values[..2], &index));
+    assert!(!is_table(&starts[1..], &values[1..], &index));
+    assert!(!is_table(&[0, 7, 7], &values, &index));
+    assert!(!is_table(&starts, &values, &index[1..]));
     for at in [0, 1, 16, 65_536] {
         let mut damaged = index.clone();
         damaged[at] += 1;
-        assert!(Table::new(&starts, &values, &damaged).is_err(), "{at}");
+        assert!(!is_table(&starts, &values, &damaged), "{at}");
     }
+}
+
+/// Several segments of IPv6 begin within one /64.
+#[test]
+fn low_halves_decide_where_high_ones_are_equal() {
+    let base = 0x2a03_90c0_0011_2801_u128 << 64;
+    let spans: Vec<_> =
+        (0..40_u128).map(|at| (Span { first: base + at * 16, last: base + at * 16 + 7 }, 1_u16)).collect();
+    let (mut starts, mut values, mut index) = (Vec::new(), Vec::new(), Vec::new());
+    table::segments(
+        &spans,
+        &[],
+        |over, _| over.unwrap_or(0),
+        |start, value| {
+            starts.push(start);
+            values.push(value);
+        },
+    );
+    table::index(&starts, |entry| index.push(entry));
+    let (highs, lows): (Vec<u64>, Vec<u64>) = starts.iter().map(|start: &u128| start.split()).unzip();
+    let table = Table::<u128, u16>::new(&highs, &lows, &values, &index).unwrap();
+    for offset in 0..40 * 16 {
+        assert_eq!(table.get(base + offset), u16::from(offset % 16 < 8), "{offset}");
+    }
+    assert_eq!((table.get(base - 1), table.get(base + (1 << 64)), table.get(0)), (0, 0, 0));
 }
 
 // --- rows ---

@@ -18,6 +18,7 @@ pub mod http;
 pub mod input;
 pub mod limits;
 pub mod offline;
+pub mod origin;
 pub mod rows;
 pub mod stream;
 pub mod target;

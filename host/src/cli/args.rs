@@ -16,10 +16,12 @@ use crate::transfer::ticket::{Ticket, TicketError};
 use crate::transport::Choice;
 pub use cdn::{CdnArgs, CdnCommand, CdnUpdateArgs};
 pub use numa::NumaArgs;
+pub use origin::OriginArgs;
 
 pub mod cdn;
 mod help;
 pub mod numa;
+mod origin;
 #[cfg(test)]
 mod tests;
 
@@ -59,6 +61,8 @@ pub enum Command {
     Topo(TopoArgs),
     /// Tell edges of CDNs from other addresses, with the evidence
     Cdn(CdnArgs),
+    /// Say whether your site's own server answers past the CDN in front of it, and how to stop that
+    Origin(OriginArgs),
 }
 
 /// How to talk to whoever runs this.

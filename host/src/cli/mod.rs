@@ -6,6 +6,7 @@ pub mod cdn;
 pub mod doctor;
 pub mod exit;
 pub mod key;
+pub mod origin;
 #[cfg(unix)]
 pub mod output;
 #[cfg(unix)]

@@ -82,6 +82,18 @@ Examples:
 
 The new folder is checked before it takes the place of the old one, at once. A list that is empty or
 has lost more than a fifth of its addresses is refused, and nothing changes.";
+pub(super) const ORIGIN: &str =
+    "  wirehaul origin www.example.com --owned 198.51.100.0/24      could the origin be in there?
+  wirehaul origin www.example.com --owned 198.51.100.7         does this address give it away?
+  wirehaul origin www.example.com --owned 198.51.100.0/24 2001:db8::/48 --probe-front --json
+
+Candidates are the addresses of the domain and of common names next to it, its mail hosts, its
+SPF record, and what answers name: redirects, headers that leak, names in certificates. Only
+addresses inside --owned are contacted, each with a few TLS handshakes and HEAD requests to /;
+with --probe-front also one edge of the CDN. Registries (WHOIS, RDAP) are not asked.
+
+It exits with 0 where no address gives the site away, and with 1 where one does or may, or where
+the domain cannot be looked up.";
 
 /// The end of a command's help.
 pub(super) fn ending(examples: &str) -> String {

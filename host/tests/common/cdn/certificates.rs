@@ -25,7 +25,6 @@ impl Identity {
 }
 
 impl Authority {
-    #[expect(clippy::new_without_default, reason = "each has a key of its own")]
     pub fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.distinguished_name.push(DnType::CommonName, "Authority of a test");

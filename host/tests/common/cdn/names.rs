@@ -134,6 +134,13 @@ impl Zone {
         of_name.map(|(_, conduct)| *conduct).or(self.of_all)
     }
 
+    /// A name that does not exist is answered as `*` next to it, if that exists (RFC 4592).
+    fn owner_or_wildcard(&self, owner: &Name) -> Name {
+        let exists = |asked: &Name| self.records.iter().any(|(name, _)| asked.zone_of(name));
+        let wildcard = || Name::from_str("*").and_then(|star| star.append_domain(&owner.base_name())).ok();
+        if exists(owner) { owner.clone() } else { wildcard().filter(exists).unwrap_or_else(|| owner.clone()) }
+    }
+
     fn answer(&self, question: &Message) -> Option<Message> {
         let query: &Query = question.queries.first()?;
         let mut answer = Message::response(question.metadata.id, OpCode::Query);
@@ -143,9 +150,11 @@ impl Zone {
         let mut owner = query.name().clone();
         let mut is_known = false;
         for _ in 0..MOST_ALIASES.max(self.records.len()) {
-            let of_owner = || self.records.iter().filter(|(name, _)| *name == owner);
+            let held_by = self.owner_or_wildcard(&owner);
+            let of_owner = || self.records.iter().filter(|(name, _)| *name == held_by);
             is_known |= of_owner().next().is_some();
             let asked_for = of_owner().filter(|(_, data)| data.record_type() == query.query_type());
+            let record = |(_, data): &(Name, RData)| Record::from_rdata(owner.clone(), TTL, data.clone());
             let found: Vec<Record> = asked_for.map(record).collect();
             let alias = of_owner().find_map(|(_, data)| match data {
                 RData::CNAME(CNAME(target)) => Some(target.clone()),
@@ -178,10 +187,6 @@ fn name(text: &str) -> Name {
     let mut name = Name::from_str(text).unwrap();
     name.set_fqdn(true);
     name
-}
-
-fn record((owner, data): &(Name, RData)) -> Record {
-    Record::from_rdata(owner.clone(), TTL, data.clone())
 }
 
 /// Over what a question came.
