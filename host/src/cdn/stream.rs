@@ -447,7 +447,7 @@ impl<'w, 'j, 'd, R: Render, W: Write> Worker<'w, 'j, 'd, R, W> {
     // --- asking ---
 
     /// Makes rows of lines of which some have to be asked about.
-    fn ask<'l>(&mut self, lines: &mut dyn Iterator<Item = &'l [u8]>) {
+    fn ask(&mut self, lines: &mut dyn Iterator<Item = &[u8]>) {
         // One block asks at a time, and its rows go out as they come.
         self.flush();
         let (job, shared) = (self.job, self.shared);
