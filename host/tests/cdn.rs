@@ -267,6 +267,8 @@ fn usage_is_checked_before_anything_is_done() {
     }
     let missing = cdn(&["-f", "no/such/file"]).expect(1);
     assert!(missing.one_line().starts_with("cannot read no/such/file: "));
+    let folder = cdn(&["-f", "."]).expect(1);
+    assert!(folder.one_line().starts_with("cannot read .: "), "{}", folder.output());
 }
 
 // --- facts ---
