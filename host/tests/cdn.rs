@@ -263,10 +263,12 @@ fn usage_is_checked_before_anything_is_done() {
         &["update", "--db", "facts"],
     ] {
         let refused = cdn(arguments).expect(2);
-        assert!(refused.stdout.is_empty() && refused.stderr.contains("wirehaul cdn"), "{}", refused.output());
+        assert!(refused.stdout.is_empty() && refused.stderr.contains("--help"), "{}", refused.output());
     }
     let missing = cdn(&["-f", "no/such/file"]).expect(1);
     assert!(missing.one_line().starts_with("cannot read no/such/file: "));
+    let folder = cdn(&["-f", "."]).expect(1);
+    assert!(folder.one_line().starts_with("cannot read .: "), "{}", folder.output());
 }
 
 // --- facts ---
@@ -283,8 +285,6 @@ fn networks_from_a_file() {
     let refused = cdn(&["--asn-db", broken.to_str().unwrap(), "192.0.2.1"]).expect(1);
     let line = refused.one_line();
     assert!(line.contains("broken.mmdb is no MMDB file") && refused.stdout.is_empty(), "{line}");
-    let other = String::from_utf8_lossy(&whole).len();
-    assert!(other > 0);
     let at = whole.windows(24).position(|window| window == b"autonomous_system_number").unwrap();
     let mut changed = whole;
     changed[at..at + 24].copy_from_slice(b"autonomous_system_colour");

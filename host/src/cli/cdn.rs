@@ -153,7 +153,9 @@ fn open(args: &CdnArgs, stop: &Arc<AtomicBool>) -> Result<Input, CdnError> {
         if path == Path::new("-") {
             return Ok(standard_input(stop));
         }
+        // A folder can be opened, but not read.
         match File::open(&path) {
+            Ok(_) if path.is_dir() => Err(CdnError::Open { path, source: io::ErrorKind::IsADirectory.into() }),
             Ok(file) => Ok(Box::new(file) as Box<dyn Read + Send>),
             Err(source) => Err(CdnError::Open { path, source }),
         }
