@@ -21,7 +21,7 @@ use super::detection::NotTried;
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_millis(80);
 
 /// Who asks, and what for: whoever reads his logs can tell.
-const WHO: &str = concat!("wirehaul/", env!("CARGO_PKG_VERSION"), " (CDN detection; one HEAD request, nothing else)");
+const WHO: &str = concat!("wirehaul/", env!("CARGO_PKG_VERSION"), " (CDN detection; HEAD requests only)");
 
 /// Headers of an answer at most; an answer with more is none.
 const MOST_HEADERS: usize = 128;
