@@ -191,10 +191,7 @@ mod tests {
                 signals.dedup();
                 signals.retain(|signal| *signal != "anti");
                 assert_eq!(signals, ["asn", "prefix", "dns", "http", "tls"], "{ip}");
-                assert!(
-                    detection.evidence.iter().map(|evidence| evidence.signal).is_sorted_by_key(|signal| order(&signal)),
-                    "{ip}"
-                );
+                assert!(detection.evidence.iter().map(|evidence| evidence.signal).is_sorted_by_key(order), "{ip}");
             }
         });
     }
