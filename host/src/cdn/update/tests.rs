@@ -30,7 +30,7 @@ fn a_list_is_replaced() {
     let embedded = embedded();
     let old = embedded.get("ranges/cloudflare.txt").unwrap();
     let more = format!("{old}192.0.2.0/24\n");
-    let renewed = renewed(&[source("ips-v4", &more.replace("2606:4700::/32\n", "2606:4700::/32\n"))]).unwrap();
+    let renewed = renewed(&[source("ips-v4", &more)]).unwrap();
     let [change] = &renewed.changes[..] else { panic!("{:?}", renewed.changes) };
     assert_eq!(
         (change.list.as_str(), change.added().v4.count(), change.removed().v4.count()),
