@@ -2,7 +2,7 @@
 //!
 //! Signals that follow from the same cause are not added up: who owns the network shows in the lists, in the ASN and in the names of
 //! addresses, and who serves the site shows in aliases, headers and certificates. Of each such group the strongest counts.
-//! What speaks against a provider is added to both.
+//! What speaks against a provider is added to both, and so is that a list which the provider publishes does not have the address.
 
 use super::calibration::NOT_LISTED;
 use super::facts::ProviderId;
@@ -132,9 +132,11 @@ fn log_odds(clues: &[Clue], provider: ProviderId, prior: Probability, is_publish
         });
         of_group.map(|clue| clue.weight).max()
     };
-    let network = strongest(true).unwrap_or(if is_published { NOT_LISTED } else { CentiNats::ZERO });
+    let network = strongest(true).unwrap_or(CentiNats::ZERO);
     let service = strongest(false).unwrap_or(CentiNats::ZERO);
-    prior.log_odds() + network + service + against(clues, Some(provider))
+    let is_listed = clues.iter().any(|clue| clue.provider == Some(provider) && clue.signal == Signal::Prefix);
+    let absence = if is_published && !is_listed { NOT_LISTED } else { CentiNats::ZERO };
+    prior.log_odds() + network + service + absence + against(clues, Some(provider))
 }
 
 /// All that speaks against the provider, or against all.

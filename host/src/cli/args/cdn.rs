@@ -55,7 +55,7 @@ pub struct CdnArgs {
     /// Ask this name server [default: the system's]
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_resolver, help_heading = "Probes")]
     pub resolver: Option<SocketAddr>,
-    /// Wait so long for a name server, and so long for a connection; twice as long for all about an address [default: 80ms each, 95ms
+    /// Wait so long for a name server, and so long for a connection; twice as long for all about an address [default: 80ms each, 90ms
     /// for all]
     #[arg(long, value_name = "TIME", value_parser = parse_timeout, help_heading = "Probes")]
     pub timeout: Option<Duration>,
