@@ -75,11 +75,13 @@ pub fn read(name: &str, text: &str) -> Result<Vec<Said>, Located> {
         _ => vec![plain(name, text)?],
     };
     let of_name = Date::newest_in(name);
+    // A file is about its first list; an excerpt may lack the others, which then stay as they were.
+    if let Some(first) = said.first().filter(|said| said.addresses.is_empty()) {
+        return Err((None, FormatError::Empty(first.list.to_string())));
+    }
+    said.retain(|said| !said.addresses.is_empty());
     for said in &mut said {
         said.date = said.date.or(of_name);
-        if said.addresses.is_empty() {
-            return Err((None, FormatError::Empty(said.list.to_string())));
-        }
     }
     Ok(said)
 }
@@ -268,6 +270,15 @@ mod tests {
         assert_eq!((others.0.as_str(), others.1[0].as_str(), others.1.len()), ("aws_noncdn", "3.4.0.0/24", 8));
         let without = text.replace("\"createDate\": \"2026-08-22-10-03-12\", ", "");
         assert_eq!(lists("ip-ranges.json", &without)[0].2.as_deref(), Some("2025-08-22"));
+    }
+
+    #[test]
+    fn an_excerpt_is_about_edges_alone() {
+        let text = r#"{"prefixes": [{"ip_prefix": "3.4.1.0/24", "service": "CLOUDFRONT"}], "ipv6_prefixes": []}"#;
+        let keys: Vec<_> = lists("ip-ranges.json", text).into_iter().map(|list| list.0).collect();
+        assert_eq!(keys, ["cloudfront"]);
+        let text = r#"{"prefixes": [{"ip_prefix": "3.4.1.0/24", "service": "EC2"}], "ipv6_prefixes": []}"#;
+        assert_eq!(read("ip-ranges.json", text).unwrap_err(), (None, FormatError::Empty("cloudfront".to_owned())));
     }
 
     #[test]
