@@ -454,3 +454,96 @@ fn the_text_says_what_is_exposed_and_what_to_do() {
     let quiet = asked.command(&["-q", "--owned", &origin.ip.to_string()]).output().unwrap();
     assert_eq!((quiet.stdout.len(), quiet.status.code()), (0, Some(1)));
 }
+
+// --- registries ---
+
+/// An RDAP service that answers by path, and the paths that it was asked for.
+struct Rdap {
+    url: String,
+    asked: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+impl Rdap {
+    /// `answer` makes the answer of the service's own URL and the path: status line and headers, and the body. The thread ends with the
+    /// test's process.
+    fn serve(answer: impl Fn(&str, &str) -> (String, String) + Send + 'static) -> Self {
+        use std::io::{Read as _, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let own = url.clone();
+        let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let paths = std::sync::Arc::clone(&asked);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = vec![0; 4096];
+                let length = stream.read(&mut request).unwrap_or(0);
+                let request = String::from_utf8_lossy(&request[..length]).into_owned();
+                let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+                let (head, body) = answer(&own, &path);
+                paths.lock().unwrap().push(path);
+                // A client that had enough is gone.
+                let _ = write!(stream, "HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            }
+        });
+        Self { url, asked }
+    }
+
+    fn paths(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+/// CDN-7: name servers on record at the registry are candidates; a service for all registries sends to the one in charge.
+#[test]
+fn what_a_registry_has_on_record_leads_to_an_origin() {
+    let site = Site::new();
+    let origin = site.open_origin();
+    let record = serde_json::json!({ "objectClassName": "domain", "nameservers": [
+        { "objectClassName": "nameserver", "ldhName": "NS1.EXAMPLE.COM", "ipAddresses": { "v4": [origin.ip] } }] });
+    let in_charge =
+        Rdap::serve(move |_, _| ("200 OK\r\nContent-Type: application/rdap+json".to_owned(), record.to_string()));
+    let location = format!("302 Found\r\nLocation: {}/v1/domain/example.com", in_charge.url);
+    let of_all = Rdap::serve(move |_, _| (location.clone(), String::new()));
+    let asked = site.asked();
+    let command = |more: &[&str]| {
+        let arguments = [&["--json", "--owned", "127.0.0.0/8"][..], more].concat();
+        Found::of(&asked.command(&arguments).output().unwrap())
+    };
+    let found = command(&["--rdap", &of_all.url]);
+    found.assert_verdict(origin.ip, "exposed");
+    assert_eq!(found.from(origin.ip), ["registry ns1.example.com"]);
+    assert_eq!(
+        (of_all.paths(), in_charge.paths()),
+        (vec!["/domain/example.com".to_owned()], vec!["/v1/domain/example.com".to_owned()])
+    );
+    // Nobody is asked unasked.
+    let found = command(&[]);
+    assert!(found.rows.iter().all(|row| row["ip"] != origin.ip.to_string()), "{found:#?}");
+    assert_eq!(of_all.paths().len(), 1);
+}
+
+/// CDN-7: a registry that is of no use is a note, and the rest is found out all the same.
+#[test]
+fn a_registry_that_answers_nonsense_costs_nothing_else() {
+    let site = Site::new();
+    let origin = site.open_origin();
+    let asked = site.asked();
+    let endless = Rdap::serve(|own, path| (format!("302 Found\r\nLocation: {own}{path}"), String::new()));
+    let nonsense = Rdap::serve(|_, _| ("200 OK".to_owned(), "<html>".to_owned()));
+    let huge = Rdap::serve(|_, _| ("200 OK".to_owned(), " ".repeat(2 << 20)));
+    let unknown = Rdap::serve(|_, _| ("404 Not Found".to_owned(), "{}".to_owned()));
+    let moved_away =
+        Rdap::serve(|_, path| (format!("301 Moved\r\nLocation: http://127.0.0.1:1/{path}"), String::new()));
+    for (registry, is_noted) in
+        [(&endless, true), (&nonsense, true), (&huge, true), (&moved_away, true), (&unknown, false)]
+    {
+        let found = asked.check(&[origin.ip], &["--rdap", &registry.url]);
+        found.assert_verdict(origin.ip, "exposed");
+        let notes = found.summary["notes"].to_string();
+        assert_eq!(notes.contains("the registry at"), is_noted, "{notes}");
+    }
+    let output = asked.command(&["--owned", "127.0.0.1", "--rdap", "rdap.org"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("https://rdap.org"), "{output:?}");
+}

@@ -1,15 +1,16 @@
-//! One request to a web server: `HEAD /`, of whose answer the headers are kept. Nothing is followed, and no body is read.
+//! One request to a web server: `HEAD /`, of whose answer the headers are kept; or, to a registry, `GET` for a bounded body. Nothing is
+//! followed.
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use http_body_util::Empty;
-use hyper::body::Bytes;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, CONNECTION, HOST, USER_AGENT};
-use hyper::{Method, Request};
+use hyper::{Method, Request, Response as Answer, http};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -22,6 +23,9 @@ pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_millis(80);
 
 /// Who asks, and what for: whoever reads his logs can tell.
 const WHO: &str = concat!("wirehaul/", env!("CARGO_PKG_VERSION"), " (CDN detection; HEAD requests only)");
+
+/// The same to registries.
+const WHO_READS: &str = concat!("wirehaul/", env!("CARGO_PKG_VERSION"), " (origin check; one domain)");
 
 /// Headers of an answer at most; an answer with more is none.
 const MOST_HEADERS: usize = 128;
@@ -90,35 +94,67 @@ pub async fn head<S>(stream: S, host: &str, patience: Duration) -> Result<Respon
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    timeout(patience, exchange(stream, host)).await.unwrap_or(Err(NotTried::Timeout))
+    let request = request(Method::HEAD, host, "/").header(USER_AGENT, WHO).header(ACCEPT, "*/*");
+    let headers = async |answer: Answer<Incoming>| Ok(headers_of(&answer));
+    timeout(patience, exchange(stream, request, headers)).await.unwrap_or(Err(NotTried::Timeout))
 }
 
-async fn exchange<S>(stream: S, host: &str) -> Result<Response, NotTried>
+/// Asks for what is at a path (with its query), as `host`, and reads at most so many bytes of it.
+///
+/// # Errors
+/// As for [`head`], for headers and body together; a larger body is [`NotTried::BadAnswer`].
+pub async fn get<S>(
+    stream: S,
+    host: &str,
+    path: &str,
+    accept: &str,
+    most_bytes: usize,
+    patience: Duration,
+) -> Result<(Response, Vec<u8>), NotTried>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let request = Request::builder()
-        .method(Method::HEAD)
-        .uri("/")
-        .header(HOST, host)
-        .header(USER_AGENT, WHO)
-        .header(ACCEPT, "*/*")
-        .header(CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|_| NotTried::BadAnswer)?;
+    let request = request(Method::GET, host, path).header(USER_AGENT, WHO_READS).header(ACCEPT, accept);
+    let read = async |answer: Answer<Incoming>| {
+        let response = headers_of(&answer);
+        let body = Limited::new(answer.into_body(), most_bytes).collect().await.map_err(|_| NotTried::BadAnswer)?;
+        Ok((response, body.to_bytes().to_vec()))
+    };
+    timeout(patience, exchange(stream, request, read)).await.unwrap_or(Err(NotTried::Timeout))
+}
+
+fn request(method: Method, host: &str, path: &str) -> http::request::Builder {
+    Request::builder().method(method).uri(path).header(HOST, host).header(CONNECTION, "close")
+}
+
+/// Sends the request, and reads the answer while the connection goes on.
+async fn exchange<S, T>(
+    stream: S,
+    request: http::request::Builder,
+    read: impl AsyncFnOnce(Answer<Incoming>) -> Result<T, NotTried>,
+) -> Result<T, NotTried>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let request = request.body(Empty::<Bytes>::new()).map_err(|_| NotTried::BadAnswer)?;
     let mut settings = http1::Builder::new();
     settings.max_headers(MOST_HEADERS).max_header_size(MOST_HEADER_BYTES).max_buf_size(2 * MOST_HEADER_BYTES);
     let handshake = settings.handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|_| NotTried::BadAnswer)?;
-    let answer = std::pin::pin!(sender.send_request(request));
-    let answer = match select(answer, std::pin::pin!(connection)).await {
+    let answer = async {
+        let answer = sender.send_request(request).await.map_err(|_| NotTried::BadAnswer)?;
+        read(answer).await
+    };
+    match select(std::pin::pin!(answer), std::pin::pin!(connection)).await {
         Either::Left((answer, _)) => answer,
         // The connection is over; what came before that is there.
         Either::Right((_, answer)) => answer.await,
-    };
-    let answer = answer.map_err(|_| NotTried::BadAnswer)?;
+    }
+}
+
+fn headers_of(answer: &Answer<Incoming>) -> Response {
     let headers = answer.headers().iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()));
-    Ok(Response { status: answer.status().as_u16(), headers: headers.collect() })
+    Response { status: answer.status().as_u16(), headers: headers.collect() }
 }
 
 #[cfg(test)]

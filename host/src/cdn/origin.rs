@@ -20,6 +20,7 @@ use contact::Contact;
 use gather::Gatherer;
 use leaks::{Host, hosts, name_of_host};
 use owned::Owned;
+use registry::Registry;
 use verdict::{Exchange, Finding, Seen, Verdict, answer_in_words, judge};
 
 pub mod advice;
@@ -28,6 +29,7 @@ pub mod contact;
 pub mod gather;
 pub mod leaks;
 pub mod owned;
+pub mod registry;
 pub mod spf;
 pub mod verdict;
 
@@ -67,6 +69,8 @@ pub struct Question<'q> {
     pub owned: &'q Owned,
     /// Whether the CDN's edge is asked for the site, too, to compare with.
     pub probes_front: bool,
+    /// The RDAP service that is asked about the domain, if any is.
+    pub registry: Option<&'q Registry>,
     /// How addresses are asked.
     pub contact: &'q Contact,
     /// How names are.
@@ -151,9 +155,9 @@ pub async fn check(question: &Question<'_>, database: Database<'_>) -> Result<Re
         gatherer.add_mail(domain).await;
         gatherer.add_spf(domain).await;
     }
+    add_registry(question, &mut gatherer).await;
     let front = front(question, &answer, database, &mut gatherer).await;
     let seen = see_all(question, database, &mut gatherer).await;
-    gatherer.notes.push("registries (WHOIS, RDAP): not tried: not in this build".to_owned());
     let (candidates, notes) = gatherer.finish();
     let judged = |ip: IpAddr| {
         let seen = seen.iter().find(|(seen_ip, _)| *seen_ip == ip);
@@ -161,6 +165,18 @@ pub async fn check(question: &Question<'_>, database: Database<'_>) -> Result<Re
     };
     let rows = rows(&candidates, question.owned, database, judged);
     Ok(Report { addresses: answer.addresses, in_front, rows, notes })
+}
+
+/// Adds what the registry has on record.
+async fn add_registry(question: &Question<'_>, gatherer: &mut Gatherer<'_>) {
+    let Some(registry) = question.registry else {
+        gatherer.notes.push("the registry: not asked; --rdap names its service".to_owned());
+        return;
+    };
+    match registry.hosts_of(base(question.domain), question.dns, question.contact).await {
+        Ok(hosts) => gatherer.add_hosts(hosts).await,
+        Err(why) => gatherer.notes.push(format!("the registry at {registry}: not tried: {}", why.reason())),
+    }
 }
 
 /// Whose edge an address is, as far as lists say.

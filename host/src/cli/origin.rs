@@ -106,6 +106,7 @@ fn look(args: &OriginArgs, database: Database<'_>) -> Result<Report, Failure> {
             domain: &args.domain,
             owned: &owned,
             probes_front: args.probe_front,
+            registry: args.rdap.as_ref(),
             contact: &contact,
             dns: &dns,
         };

@@ -103,6 +103,8 @@ pub enum Source {
     Header(String, String),
     /// This name is in a certificate.
     Certificate(String),
+    /// The registry has this name server on record.
+    Registry(String),
 }
 
 impl Source {
@@ -115,7 +117,8 @@ impl Source {
             | Self::Mail(host)
             | Self::Redirect(host)
             | Self::Header(_, host)
-            | Self::Certificate(host) => Some(host),
+            | Self::Certificate(host)
+            | Self::Registry(host) => Some(host),
         }
     }
 }
@@ -130,6 +133,7 @@ impl fmt::Display for Source {
             Self::Redirect(host) => write!(f, "redirect to {host}"),
             Self::Header(header, host) => write!(f, "header {header}: {host}"),
             Self::Certificate(name) => write!(f, "certificate {name}"),
+            Self::Registry(server) => write!(f, "registry {server}"),
         }
     }
 }

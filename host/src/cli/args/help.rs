@@ -91,7 +91,7 @@ pub(super) const ORIGIN: &str =
 Candidates are the addresses of the domain and of common names next to it, its mail hosts, its
 SPF record, and what answers name: redirects, headers that leak, names in certificates. Only
 addresses inside --owned are contacted, each with a few TLS handshakes and HEAD requests to /;
-with --probe-front also one edge of the CDN. Registries (WHOIS, RDAP) are not asked.
+with --probe-front also one edge of the CDN, and with --rdap the registry's service.
 
 It exits with 0 where no address gives the site away, and with 1 where one does or may, or where
 the domain cannot be looked up.";

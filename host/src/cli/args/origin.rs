@@ -11,6 +11,7 @@ use super::cdn::{parse_resolver, parse_timeout};
 use super::help;
 use crate::cdn::origin::leaks::name_of_host;
 use crate::cdn::origin::owned::parse_owned;
+use crate::cdn::origin::registry::Registry;
 
 /// Arguments of `wirehaul origin`.
 #[derive(Debug, Args)]
@@ -26,6 +27,9 @@ pub struct OriginArgs {
     /// Ask the CDN for the site, too: one HEAD request to an edge that your domain points at, to compare answers with
     #[arg(long)]
     pub probe_front: bool,
+    /// Ask this RDAP service for the name servers that the registry has on record, like https://rdap.org [default: nobody]
+    #[arg(long, value_name = "URL")]
+    pub rdap: Option<Registry>,
     /// Ask this resolver, ADDR or ADDR:PORT [default: the system's]
     #[arg(long, value_name = "ADDR", value_parser = parse_resolver)]
     pub resolver: Option<SocketAddr>,
