@@ -27,7 +27,7 @@ pub struct OriginArgs {
     /// Ask the CDN for the site, too: one HEAD request to an edge that your domain points at, to compare answers with
     #[arg(long)]
     pub probe_front: bool,
-    /// Ask this RDAP service for the name servers that the registry has on record, like https://rdap.org [default: nobody]
+    /// Ask this RDAP service for the name servers that the registry has on record, like `https://rdap.org` [default: nobody]
     #[arg(long, value_name = "URL")]
     pub rdap: Option<Registry>,
     /// Ask this resolver, ADDR or ADDR:PORT [default: the system's]
