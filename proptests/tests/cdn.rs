@@ -11,7 +11,7 @@ use wirehaul::cdn::folder::{Tables, Texts};
 use wirehaul_core::cdn::pattern::Match;
 use wirehaul_core::cdn::prefix::{Address, Prefix, Span};
 use wirehaul_core::cdn::table::{self, Table};
-use wirehaul_core::cdn::{CentiNats, Clue, Probability, ProviderId, Signal, name, rows, weigh};
+use wirehaul_core::cdn::{CentiNats, Clue, Listing, Probability, ProviderId, Signal, name, rows, weigh};
 use wirehaul_core::cdn_data::{EMBEDDED, FILES};
 use wirehaul_proptests::cdn_folder;
 
@@ -290,17 +290,21 @@ proptest! {
         clues in vec(clue(), 0..8), weight in 0..2_000_i32, turn in any::<prop::sample::Index>(), prior in 1..999_999_u32,
     ) {
         let prior = Probability::of_ppm(prior);
-        let publishes = |provider: ProviderId| provider.place().is_multiple_of(2);
-        let before = weigh(&clues, prior, publishes);
+        let listing = |provider: ProviderId| match provider.place() % 3 {
+            0 => Listing::None,
+            1 => Listing::Made,
+            _ => Listing::Published,
+        };
+        let before = weigh(&clues, prior, listing);
         let mut turned = clues.clone();
         turned.rotate_left(if clues.is_empty() { 0 } else { turn.index(clues.len()) });
-        prop_assert_eq!(weigh(&turned, prior, publishes), before);
+        prop_assert_eq!(weigh(&turned, prior, listing), before);
         turned.reverse();
-        prop_assert_eq!(weigh(&turned, prior, publishes), before);
+        prop_assert_eq!(weigh(&turned, prior, listing), before);
         if let Some(likeliest) = before.likeliest {
             let more = Clue { signal: Signal::Http, provider: Some(likeliest), weight: CentiNats(weight) };
             turned.push(more);
-            let after = weigh(&turned, prior, publishes);
+            let after = weigh(&turned, prior, listing);
             prop_assert!(after.likeliest == Some(likeliest) && after.posterior >= before.posterior);
             prop_assert!(after.seed_tenths >= before.seed_tenths && after.seed_tenths <= 10);
         }

@@ -15,6 +15,10 @@ pub const LISTED: CentiNats = CentiNats(1_500);
 /// Not on it although the provider publishes it: lists of three months ago lacked 3.5 % of what is edge today.
 pub const NOT_LISTED: CentiNats = CentiNats(-335);
 
+/// In a network of mostly edges, and not on the list of them: at most this. What is left of such a network is relays more often than
+/// new edges or addresses that customers brought; with a header on top it is the latter.
+pub const MOST_OF_UNLISTED_NETWORK: CentiNats = CentiNats(350);
+
 /// On a list of what is no edge: for every provider, and on top of it for the companies that the list speaks of. Together they are
 /// weaker than [`LISTED`].
 pub const NO_EDGE: CentiNats = CentiNats(-250);
@@ -143,10 +147,12 @@ mod tests {
     #[test]
     fn no_spoofable_signal_names_anybody_alone() {
         let prior = DEFAULT_PRIOR.log_odds();
-        for weight in [HEADER, MOST_OF_UNVERIFIED_CERTIFICATE, MOST_OF_UNCONFIRMED_PTR, MOST_OF_SHARED_NETWORK] {
+        let weak = [HEADER, MOST_OF_UNVERIFIED_CERTIFICATE, MOST_OF_UNCONFIRMED_PTR, MOST_OF_SHARED_NETWORK];
+        for weight in weak.into_iter().chain([MOST_OF_UNLISTED_NETWORK]) {
             assert!((prior + weight).probability() < DEFAULT_THRESHOLD, "{weight}");
         }
-        for weight in [LISTED, EDGE_NETWORK, ALIAS + NOT_LISTED, CERTIFICATE + NOT_LISTED, PTR] {
+        let byoip = MOST_OF_UNLISTED_NETWORK + HEADER;
+        for weight in [LISTED, EDGE_NETWORK, ALIAS + NOT_LISTED, CERTIFICATE + NOT_LISTED, PTR, byoip] {
             assert!((prior + weight).probability() > DEFAULT_THRESHOLD, "{weight}");
         }
         assert!((prior + LISTED + NO_EDGE + NO_EDGE_OF_THEIRS).probability() > DEFAULT_THRESHOLD);

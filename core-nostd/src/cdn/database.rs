@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use super::calibration::{LISTED, NO_EDGE, NO_EDGE_OF_THEIRS};
 use super::facts::{
-    AsnFact, CertificateFact, CertificateField, HeaderFact, Holds, List, Mark, NameKind, Provenance, Provider,
+    AsnFact, CertificateFact, CertificateField, HeaderFact, Holds, List, Listing, Mark, NameKind, Provenance, Provider,
     ProviderId, Role, SuffixFact,
 };
 use super::name;
@@ -144,12 +144,18 @@ impl<'a> Database<'a> {
         self.providers.get(id.place())
     }
 
-    /// Whether the provider says itself which its edges are.
+    /// What lists there are of a provider's edges.
     #[must_use]
-    pub fn publishes(&self, id: ProviderId) -> bool {
-        self.lists
-            .iter()
-            .any(|list| matches!(list.holds, Holds::Edges { provider, is_published } if provider == id && is_published))
+    pub fn listing(&self, id: ProviderId) -> Listing {
+        let own = self.lists.iter().filter_map(|list| match list.holds {
+            Holds::Edges { provider, is_published } if provider == id => Some(is_published),
+            _ => None,
+        });
+        match own.max() {
+            None => Listing::None,
+            Some(false) => Listing::Made,
+            Some(true) => Listing::Published,
+        }
     }
 
     // --- evidence ---

@@ -141,6 +141,17 @@ pub enum Holds {
     },
 }
 
+/// What is known of all edges of a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// No list.
+    None,
+    /// A list that somebody made.
+    Made,
+    /// The provider's own, which is complete.
+    Published,
+}
+
 /// A list of prefixes: a file in `ranges/` or `ranges-neg/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct List<'a> {

@@ -19,7 +19,7 @@ mod database;
 mod tests;
 
 pub use database::{Database, Network};
-pub use facts::{Kind, List, ListId, Mark, Provenance, Provider, ProviderId, ProviderSet};
+pub use facts::{Kind, List, ListId, Listing, Mark, Provenance, Provider, ProviderId, ProviderSet};
 pub use rows::Date;
 pub use score::{Clue, Signal, Verdict, weigh};
 pub use weight::{CentiNats, Probability};

@@ -2,10 +2,11 @@
 //!
 //! Signals that follow from the same cause are not added up: who owns the network shows in the lists, in the ASN and in the names of
 //! addresses, and who serves the site shows in aliases, headers and certificates. Of each such group the strongest counts.
-//! What speaks against a provider is added to both, and so is that a list which the provider publishes does not have the address.
+//! What speaks against a provider is added to both, and so is that a list which the provider publishes does not have the address. A
+//! network counts for less where a list of its edges does not have it.
 
-use super::calibration::NOT_LISTED;
-use super::facts::ProviderId;
+use super::calibration::{MOST_OF_SHARED_NETWORK, MOST_OF_UNLISTED_NETWORK, NOT_LISTED};
+use super::facts::{Listing, ProviderId};
 use super::weight::{CentiNats, Probability};
 
 /// What kind of evidence.
@@ -96,14 +97,14 @@ impl Verdict {
     }
 }
 
-/// Weighs the evidence. `publishes` tells of which providers all edges are on lists, so that an address that is on none speaks
-/// against them.
+/// Weighs the evidence. `listing` tells what lists there are of a provider's edges, so that an address that is on none speaks against
+/// it.
 #[must_use]
-pub fn weigh(clues: &[Clue], prior: Probability, publishes: impl Fn(ProviderId) -> bool) -> Verdict {
+pub fn weigh(clues: &[Clue], prior: Probability, listing: impl Fn(ProviderId) -> Listing) -> Verdict {
     let mut best: Option<(CentiNats, ProviderId)> = None;
     let mut seed: Option<(u8, ProviderId)> = None;
     for provider in clues.iter().filter_map(|clue| clue.provider) {
-        let odds = log_odds(clues, provider, prior, publishes(provider));
+        let odds = log_odds(clues, provider, prior, listing(provider));
         let speaks_for = clues.iter().any(|clue| clue.provider == Some(provider) && clue.weight > CentiNats::ZERO);
         // Of equals the one with the smaller number, so that the order of evidence makes no difference.
         if speaks_for && best.is_none_or(|(most, other)| odds > most || (odds == most && provider < other)) {
@@ -123,20 +124,24 @@ pub fn weigh(clues: &[Clue], prior: Probability, publishes: impl Fn(ProviderId) 
     }
 }
 
-fn log_odds(clues: &[Clue], provider: ProviderId, prior: Probability, is_published: bool) -> CentiNats {
-    let strongest = |is_of_network| {
-        let of_group = clues.iter().filter(|clue| {
-            clue.provider == Some(provider)
-                && clue.signal.is_of_network() == is_of_network
-                && clue.weight > CentiNats::ZERO
-        });
-        of_group.map(|clue| clue.weight).max()
-    };
-    let network = strongest(true).unwrap_or(CentiNats::ZERO);
-    let service = strongest(false).unwrap_or(CentiNats::ZERO);
-    let is_listed = clues.iter().any(|clue| clue.provider == Some(provider) && clue.signal == Signal::Prefix);
-    let absence = if is_published && !is_listed { NOT_LISTED } else { CentiNats::ZERO };
-    prior.log_odds() + network + service + absence + against(clues, Some(provider))
+fn log_odds(clues: &[Clue], provider: ProviderId, prior: Probability, listing: Listing) -> CentiNats {
+    let own = || clues.iter().filter(|clue| clue.provider == Some(provider) && clue.weight > CentiNats::ZERO);
+    let is_listed = own().any(|clue| clue.signal == Signal::Prefix);
+    let of_network = own().filter(|clue| clue.signal.is_of_network()).map(|clue| match clue.signal {
+        Signal::Asn if !is_listed && listing != Listing::None => clue.weight.min(MOST_OF_UNLISTED_NETWORK),
+        _ => clue.weight,
+    });
+    let of_service = own().filter(|clue| !clue.signal.is_of_network()).map(|clue| clue.weight);
+    // An address in the provider's own network may be one that a customer brought: it is on no list.
+    let is_in_network = own().any(|clue| clue.signal == Signal::Asn && clue.weight > MOST_OF_SHARED_NETWORK);
+    let is_absent = listing == Listing::Published && !is_listed && !is_in_network;
+    let absence = if is_absent { NOT_LISTED } else { CentiNats::ZERO };
+    let strongest = |weights: Option<CentiNats>| weights.unwrap_or(CentiNats::ZERO);
+    prior.log_odds()
+        + strongest(of_network.max())
+        + strongest(of_service.max())
+        + absence
+        + against(clues, Some(provider))
 }
 
 /// All that speaks against the provider, or against all.

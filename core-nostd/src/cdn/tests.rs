@@ -4,12 +4,14 @@ use core::net::IpAddr;
 use std::string::ToString;
 use std::vec::Vec;
 
-use super::calibration::{ALIAS, CERTIFICATE, DEFAULT_PRIOR, DEFAULT_THRESHOLD, HEADER, LISTED, PTR};
+use super::calibration::{
+    ALIAS, CERTIFICATE, DEFAULT_PRIOR, DEFAULT_THRESHOLD, HEADER, LISTED, MOST_OF_SHARED_NETWORK, PTR,
+};
 use super::facts::{CertificateField, NameKind};
 use super::prefix::{Address, Span};
 use super::rows::{self, HeaderRow, RowError};
 use super::table::{self, Table};
-use super::{CentiNats, Clue, Database, Date, ProviderId, Signal, Verdict, weigh};
+use super::{CentiNats, Clue, Database, Date, Listing, ProviderId, Signal, Verdict, weigh};
 use crate::cdn_data::EMBEDDED;
 
 fn ip(text: &str) -> IpAddr {
@@ -31,7 +33,7 @@ fn offline(database: &Database<'_>, text: &str) -> Verdict {
     database.clues_of_network(&database.network(ip), |clue| clues.push(clue));
     let asn = database.announced_by(ip).and_then(|asn| database.asn(asn));
     clues.extend(asn.map(|fact| fact.clue()));
-    weigh(&clues, DEFAULT_PRIOR, |provider| database.publishes(provider))
+    weigh(&clues, DEFAULT_PRIOR, |provider| database.listing(provider))
 }
 
 fn key(provider: Option<ProviderId>) -> Option<&'static str> {
@@ -187,7 +189,7 @@ fn clue(signal: Signal, provider: ProviderId, weight: CentiNats) -> Clue {
 }
 
 fn named(clues: &[Clue]) -> Option<ProviderId> {
-    weigh(clues, DEFAULT_PRIOR, |_| true).provider(DEFAULT_THRESHOLD)
+    weigh(clues, DEFAULT_PRIOR, |_| Listing::Published).provider(DEFAULT_THRESHOLD)
 }
 
 #[test]
@@ -195,7 +197,8 @@ fn two_signals_that_anybody_can_write_name_nobody() {
     assert_eq!(named(&[clue(Signal::Http, A, HEADER), clue(Signal::Http, A, HEADER)]), None);
     assert_eq!(named(&[clue(Signal::Http, A, HEADER), clue(Signal::Tls, A, CentiNats(300))]), None);
     // The older rule is what it is.
-    let verdict = weigh(&[clue(Signal::Http, A, HEADER), clue(Signal::Tls, A, HEADER)], DEFAULT_PRIOR, |_| true);
+    let verdict =
+        weigh(&[clue(Signal::Http, A, HEADER), clue(Signal::Tls, A, HEADER)], DEFAULT_PRIOR, |_| Listing::Published);
     assert_eq!((verdict.seed_tenths, verdict.seed_provider), (5, Some(A)));
 }
 
@@ -207,9 +210,9 @@ fn addresses_that_customers_bring_are_named_by_alias_or_certificate() {
 
 #[test]
 fn signals_of_one_cause_count_once() {
-    let one = weigh(&[clue(Signal::Prefix, A, LISTED)], DEFAULT_PRIOR, |_| true);
+    let one = weigh(&[clue(Signal::Prefix, A, LISTED)], DEFAULT_PRIOR, |_| Listing::Published);
     let three = [clue(Signal::Prefix, A, LISTED), clue(Signal::Asn, A, PTR), clue(Signal::Ptr, A, PTR)];
-    let three = weigh(&three, DEFAULT_PRIOR, |_| true);
+    let three = weigh(&three, DEFAULT_PRIOR, |_| Listing::Published);
     assert_eq!(one.posterior, three.posterior);
     assert_eq!((one.seed_tenths, three.seed_tenths), (3, 9));
 }
@@ -217,10 +220,26 @@ fn signals_of_one_cause_count_once() {
 #[test]
 fn what_speaks_against_a_provider_leaves_others_alone() {
     let relay = clue(Signal::Anti, A, CentiNats(-1_000));
-    assert_eq!(named(&[clue(Signal::Asn, A, CentiNats(874)), relay]), None);
-    assert_eq!(named(&[clue(Signal::Asn, B, CentiNats(874)), relay]), Some(B));
+    assert_eq!(named(&[clue(Signal::Ptr, A, CentiNats(874)), relay]), None);
+    assert_eq!(named(&[clue(Signal::Ptr, B, CentiNats(874)), relay]), Some(B));
     let rented = Clue { provider: None, ..relay };
-    assert_eq!(named(&[clue(Signal::Asn, B, CentiNats(874)), rented]), None);
+    assert_eq!(named(&[clue(Signal::Ptr, B, CentiNats(874)), rented]), None);
+}
+
+/// Of a network whose edges are on a list, the rest is relays as often as addresses that customers brought.
+#[test]
+fn a_network_names_nobody_where_a_list_of_its_edges_says_no() {
+    let weigh = |clues: &[Clue], listing| weigh(clues, DEFAULT_PRIOR, |_| listing).provider(DEFAULT_THRESHOLD);
+    let network = clue(Signal::Asn, A, CentiNats(874));
+    assert_eq!(weigh(&[network], Listing::None), Some(A));
+    for listing in [Listing::Made, Listing::Published] {
+        assert_eq!(weigh(&[network], listing), None, "{listing:?}");
+        assert_eq!(weigh(&[network, clue(Signal::Http, A, HEADER)], listing), Some(A), "{listing:?}");
+        assert_eq!(weigh(&[network, clue(Signal::Prefix, A, LISTED)], listing), Some(A), "{listing:?}");
+    }
+    // Rented machines share a network with edges, and relay their headers.
+    let shared = clue(Signal::Asn, A, MOST_OF_SHARED_NETWORK);
+    assert_eq!(weigh(&[shared, clue(Signal::Http, A, HEADER)], Listing::Published), None);
 }
 
 #[test]
@@ -234,7 +253,7 @@ fn of_two_the_likelier_is_named_in_any_order() {
 
 #[test]
 fn nothing_known_is_less_likely_than_before() {
-    let verdict = weigh(&[], DEFAULT_PRIOR, |_| true);
+    let verdict = weigh(&[], DEFAULT_PRIOR, |_| Listing::Published);
     assert_eq!((verdict.likeliest, verdict.seed_tenths, verdict.seed_provider), (None, 0, None));
     assert!(verdict.posterior < DEFAULT_PRIOR);
 }
@@ -243,7 +262,7 @@ fn nothing_known_is_less_likely_than_before() {
 fn the_older_rule_stops_at_ten_tenths() {
     let all = [Signal::Asn, Signal::Prefix, Signal::Ptr, Signal::Cname, Signal::Http, Signal::Tls];
     let clues: Vec<_> = all.into_iter().map(|signal| clue(signal, A, PTR)).collect();
-    assert_eq!(weigh(&clues, DEFAULT_PRIOR, |_| true).seed_tenths, 10);
+    assert_eq!(weigh(&clues, DEFAULT_PRIOR, |_| Listing::Published).seed_tenths, 10);
 }
 
 // --- tables ---

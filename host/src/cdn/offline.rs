@@ -72,7 +72,7 @@ impl<'d> Offline<'_, 'd> {
     #[must_use]
     pub fn verdict(&self, evidence: &[Evidence<'d>]) -> wirehaul_core::cdn::Verdict {
         let clues: smallvec::SmallVec<[Clue; 16]> = evidence.iter().filter_map(Evidence::clue).collect();
-        weigh(&clues, self.prior, |provider| self.database.publishes(provider))
+        weigh(&clues, self.prior, |provider| self.database.listing(provider))
     }
 
     fn add_network(&self, asn: Result<Option<u32>, BadRecord>, evidence: &mut Vec<Evidence<'d>>) {

@@ -36,7 +36,7 @@ impl<'d> Ask<'d> for Nobody {
 
 fn unresolved<'d>() -> Detection<'d> {
     let evidence = vec![Evidence::not_tried(Signal::Cname, NotTried::Timeout)];
-    let verdict = wirehaul_core::cdn::weigh(&[], DEFAULT_PRIOR, |_| true);
+    let verdict = wirehaul_core::cdn::weigh(&[], DEFAULT_PRIOR, |_| wirehaul_core::cdn::Listing::Published);
     Detection { ip: None, ips: SmallVec::new(), asn: None, verdict, evidence, took: Duration::ZERO }
 }
 
