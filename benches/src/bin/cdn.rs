@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 use wirehaul_benches::cdn::accuracy::{Accuracy, ask, read};
 use wirehaul_benches::cdn::command::{run, write_addresses};
-use wirehaul_benches::cdn::dataset::{Half, draw};
+use wirehaul_benches::cdn::dataset::{Half, draw, hold_out};
 use wirehaul_benches::cdn::lookups::{CONTESTANTS, Contestant, Cost, Load, measure};
 use wirehaul_benches::machine::Machine;
 use wirehaul_benches::stats::{median, range};
@@ -86,6 +86,9 @@ struct Drawing {
     /// What random numbers begin with
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Draw only what is no edge, and write a folder of facts here that lacks the lists' halves that the rows are drawn from
+    #[arg(long, conflicts_with = "half")]
+    hold_out: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -239,7 +242,18 @@ fn print_accuracy(found: &Accuracy) {
 }
 
 fn write_rows(arguments: &Drawing) -> Result<(), Box<dyn Error>> {
-    let rows = draw(arguments.per_list, arguments.half, arguments.seed);
+    let rows = match &arguments.hold_out {
+        None => draw(arguments.per_list, arguments.half, arguments.seed),
+        Some(folder) => {
+            let held = hold_out(arguments.per_list, arguments.seed);
+            for (name, text) in &held.files {
+                let path = folder.join(name);
+                path.parent().map(std::fs::create_dir_all).transpose()?;
+                std::fs::write(path, text)?;
+            }
+            held.rows
+        }
+    };
     let text: String = rows.iter().map(|row| format!("{}\t{}\t{}\n", row.ip, row.expected, row.from)).collect();
     std::fs::write(&arguments.out, text)?;
     eprintln!("{} rows in {}", rows.len(), arguments.out.display());

@@ -59,6 +59,43 @@ pub fn draw(per_list: usize, half: Half, seed: u64) -> Vec<Row> {
     drawn
 }
 
+/// A folder of facts from which half of what is no edge was taken away, and addresses that were taken away: what becomes of relays and
+/// rented machines that no list has yet.
+pub struct HeldOut {
+    /// The folder's files, by name.
+    pub files: Vec<(String, String)>,
+    /// None of them is an edge; as many of each list and family.
+    pub rows: Vec<Row>,
+}
+
+/// Takes half of the prefixes of each list in `ranges-neg` away, and draws so many addresses of each of those.
+pub fn hold_out(per_list: usize, seed: u64) -> HeldOut {
+    let mut state = seed;
+    let mut held = HeldOut { files: Vec::new(), rows: Vec::new() };
+    for (name, text) in FILES {
+        let Some(key) = name.strip_prefix("ranges-neg/").and_then(|file| file.strip_suffix(".txt")) else {
+            if name.starts_with("ranges/") {
+                held.files.push(((*name).to_owned(), (*text).to_owned()));
+            }
+            continue;
+        };
+        let is_kept = |line: &&str| line.starts_with('#') || blake3::hash(line.as_bytes()).as_bytes()[0] & 1 == 1;
+        let kept: Vec<_> = text.lines().filter(is_kept).collect();
+        held.files.push(((*name).to_owned(), kept.join("\n") + "\n"));
+        let taken = text.lines().filter(|line| !is_kept(line)).filter_map(|row| Prefix::parse(row).ok());
+        let taken: Vec<_> = taken.collect();
+        for family in [4, 6] {
+            let of_family: Vec<_> = taken.iter().copied().filter(|prefix| family_of(prefix) == family).collect();
+            for half in [Half::Calibrate, Half::Evaluate] {
+                let picked = pick(&of_family, per_list / 4, half, &mut state);
+                let no_edges = picked.into_iter().filter(|ip| !is_edge(&EMBEDDED, *ip));
+                held.rows.extend(no_edges.map(|ip| Row { ip, expected: "-", from: key }));
+            }
+        }
+    }
+    held
+}
+
 const fn family_of(prefix: &Prefix) -> u8 {
     match prefix {
         Prefix::V4(_) => 4,
@@ -151,6 +188,26 @@ mod tests {
             }
             let hard = rows.iter().filter(|row| row.expected == "-" && row.from != "any").count();
             assert!(hard >= 1_000, "{hard} that are no edges");
+        }
+    }
+
+    #[test]
+    fn what_is_held_out_is_not_in_the_folder() {
+        let held = hold_out(200, 1);
+        assert!(held.rows.len() >= 800, "{}", held.rows.len());
+        for (name, text) in held.files.iter().filter(|(name, _)| name.starts_with("ranges-neg/")) {
+            let whole = FILES.iter().find(|(known, _)| known == name).unwrap().1.lines().count();
+            let kept = text.lines().count();
+            assert!((whole / 3..whole * 2 / 3).contains(&kept), "{name}: {kept} of {whole}");
+            let prefixes: Vec<_> = rows::rows(text).filter_map(|(_, row)| Prefix::parse(row).ok()).collect();
+            for row in &held.rows {
+                let has = |prefix: &Prefix| match (prefix, row.ip) {
+                    (Prefix::V4(span), IpAddr::V4(ip)) => span.contains(ip.into()),
+                    (Prefix::V6(span), IpAddr::V6(ip)) => span.contains(ip.into()),
+                    _ => false,
+                };
+                assert!(!prefixes.iter().any(has), "{row:?} in {name}");
+            }
         }
     }
 
