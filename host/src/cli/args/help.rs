@@ -4,6 +4,7 @@ use crate::cli::exit::EXIT_CODES;
 
 pub(super) const MAIN: &str = "  wirehaul recv --dir inbox             on one host: prints a ticket
   wirehaul send photos/ wh1...          on the other, with that ticket
+  wirehaul cdn www.example.com          whose edge it is, if it is one
   wirehaul send --help                  more about a command";
 
 pub(super) const SEND: &str =
