@@ -25,6 +25,7 @@ pub mod pacer;
 pub mod pool;
 pub mod ranges;
 pub mod rate;
+pub mod scan;
 pub mod session;
 pub mod sources;
 pub mod time;

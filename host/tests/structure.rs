@@ -34,6 +34,7 @@ const CORE_RULES: Rules = &[
     ("sources", &[]),
     ("rate", &["time"]),
     ("device", &["time"]),
+    ("scan", &["cdn", "numa", "time"]),
     ("hops", &["time"]),
     ("pacer", &["rate", "time"]),
     ("hystart", &["congestion", "time"]),

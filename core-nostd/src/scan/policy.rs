@@ -1,0 +1,382 @@
+//! The policy: whom a survey may ask (SCAN-6).
+//!
+//! 1. Without targets there is no survey.
+//! 2. Some addresses are refused whoever asks: those of no single host, those that mean something else, and those that nobody may
+//!    have yet. Loopback is refused but for the loopback interface itself.
+//! 3. Private addresses are asked when they are named: nobody beyond the user's own networks has them.
+//! 4. All others are somebody's, on the Internet. They are asked only when an allow-list has them that names who is responsible and
+//!    what permits it, and that has not expired.
+//! 5. Exclusions win over everything. They were taken out of the targets before anything here is decided.
+//!
+//! Which addresses are which is in [`V4`] and [`V6`]: IANA's registries of special-purpose addresses (RFC 6890, RFC 8190) as of
+//! [`REGISTRIES_OF`], and what else RFCs say of whole blocks. Of entries within each other the smallest holds.
+
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::targets::{Targets, is_in};
+use crate::cdn::Date;
+use crate::cdn::prefix::{Address, Span};
+
+/// The date of IANA's registries of special-purpose addresses that [`V4`] and [`V6`] follow.
+pub const REGISTRIES_OF: Date = Date::new(2025, 10, 9);
+
+/// Why a survey is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nothing is left to ask.
+    NoTargets,
+    /// 0.0.0.0/8 and `::`.
+    ThisNetwork,
+    /// 127.0.0.0/8 and `::1`, off the loopback interface.
+    Loopback,
+    /// 224.0.0.0/4 and ff00::/8.
+    Multicast,
+    /// 255.255.255.255.
+    Broadcast,
+    /// 240.0.0.0/4, and what of IPv6 is not given out.
+    Reserved,
+    /// ::ffff:0:0/96.
+    V4Mapped,
+    /// On the Internet, and there is no allow-list.
+    NoAllowList,
+    /// On the Internet, and no allow-list has it.
+    NotAllowed,
+    /// On the Internet, and only an allow-list has it that has expired.
+    Expired,
+}
+
+impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::NoTargets,
+        Self::ThisNetwork,
+        Self::Loopback,
+        Self::Multicast,
+        Self::Broadcast,
+        Self::Reserved,
+        Self::V4Mapped,
+        Self::NoAllowList,
+        Self::NotAllowed,
+        Self::Expired,
+    ];
+
+    /// For scripts and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoTargets => "no-targets",
+            Self::ThisNetwork => "this-network",
+            Self::Loopback => "loopback",
+            Self::Multicast => "multicast",
+            Self::Broadcast => "broadcast",
+            Self::Reserved => "reserved",
+            Self::V4Mapped => "v4-mapped",
+            Self::NoAllowList => "no-allow-list",
+            Self::NotAllowed => "not-allowed",
+            Self::Expired => "allow-list-expired",
+        }
+    }
+
+    /// The rule that refuses, and what to do.
+    #[must_use]
+    pub const fn rule(self) -> &'static str {
+        match self {
+            Self::NoTargets => "there are no targets; name addresses, prefixes, ranges or hosts that are not excluded",
+            Self::ThisNetwork => "\"this network\" (0.0.0.0/8, ::) is no destination; exclude it",
+            Self::Loopback => "loopback (127.0.0.0/8, ::1) is asked through lo only; exclude it, or use --iface lo",
+            Self::Multicast => "multicast (224.0.0.0/4, ff00::/8) is never asked; exclude it",
+            Self::Broadcast => "broadcast (255.255.255.255) is never asked; exclude it",
+            Self::Reserved => {
+                "reserved addresses (240.0.0.0/4, IPv6 outside of what is given out) are never asked; exclude them"
+            }
+            Self::V4Mapped => "IPv4-mapped addresses (::ffff:0:0/96) are on no wire; write them as IPv4",
+            Self::NoAllowList => {
+                "public addresses need an allow-list that says who is responsible, what permits it, and until when; give one with --allow-file"
+            }
+            Self::NotAllowed => {
+                "public addresses are asked only where an allow-list has them; add them to it if that is permitted"
+            }
+            Self::Expired => "the allow-list that has these public addresses has expired; renew it",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.rule())
+    }
+}
+
+/// What is refused, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// The first addresses that are refused for this reason, from the lowest to the highest; none for [`Refusal::NoTargets`].
+    pub addresses: Option<(IpAddr, IpAddr)>,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.addresses {
+            Some((first, last)) if first == last => write!(f, "{first}: {}", self.refusal),
+            Some((first, last)) => write!(f, "{first}-{last}: {}", self.refusal),
+            None => self.refusal.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Refused {}
+
+/// Public addresses that somebody may ask.
+#[derive(Clone, Copy, Debug)]
+pub struct AllowList<'a> {
+    /// Of IPv4, as [`join`](super::targets::join) leaves them.
+    pub v4: &'a [Span<u32>],
+    /// Of IPv6, likewise.
+    pub v6: &'a [Span<u128>],
+    /// The last day on which it holds, in UTC.
+    pub expires: Date,
+}
+
+impl AllowList<'_> {
+    /// Whether it holds on this day.
+    #[must_use]
+    pub fn holds_on(&self, today: Date) -> bool {
+        today <= self.expires
+    }
+}
+
+/// What is known of a survey besides its targets.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    /// The allow-lists.
+    pub allowed: &'a [AllowList<'a>],
+    /// The day, in UTC.
+    pub today: Date,
+    /// Whether packets leave through the loopback interface and no other.
+    pub is_loopback: bool,
+}
+
+/// Whether a survey of these targets, which has no excluded address among them, may begin.
+///
+/// # Errors
+/// The lowest addresses that are refused, those of IPv4 first, and why.
+pub fn decide(targets: &Targets<'_>, circumstances: &Circumstances<'_>) -> Result<(), Refused> {
+    if targets.is_empty() {
+        return Err(Refused { refusal: Refusal::NoTargets, addresses: None });
+    }
+    targets.v4().try_for_each(|span| decide_span(span, V4, Use::Public, circumstances))?;
+    targets.v6().try_for_each(|span| decide_span(span, V6, Use::Refused(Refusal::Reserved), circumstances))
+}
+
+/// Goes through a span in parts that have one answer each.
+fn decide_span<A: Family>(
+    span: Span<A>,
+    registry: &[Entry<A>],
+    otherwise: Use,
+    circumstances: &Circumstances<'_>,
+) -> Result<(), Refused> {
+    let mut rest = Some(span.first);
+    while let Some(first) = rest {
+        let (purpose, last) = use_of(registry, first, otherwise);
+        let part = Span { first, last: last.min(span.last) };
+        let (refusal, last) = match purpose {
+            Use::Private => (None, part.last),
+            Use::Loopback if circumstances.is_loopback => (None, part.last),
+            Use::Loopback => (Some(Refusal::Loopback), part.last),
+            Use::Refused(refusal) => (Some(refusal), part.last),
+            Use::Public => permission(part, circumstances),
+        };
+        if let Some(refusal) = refusal {
+            return Err(Refused { refusal, addresses: Some((first.ip(), last.ip())) });
+        }
+        rest = last.next().filter(|next| *next <= span.last);
+    }
+    Ok(())
+}
+
+/// Whether the first of these public addresses is refused, and up to which of them the answer is the same.
+fn permission<A: Family>(public: Span<A>, circumstances: &Circumstances<'_>) -> (Option<Refusal>, A) {
+    if circumstances.allowed.is_empty() {
+        return (Some(Refusal::NoAllowList), public.last);
+    }
+    let lists =
+        |holds: bool| circumstances.allowed.iter().filter(move |list| list.holds_on(circumstances.today) == holds);
+    if let Some(end) = lists(true).filter_map(|list| covered_to(A::allowed(list), public.first)).max() {
+        return (None, end.min(public.last));
+    }
+    // Refused up to where a list that holds has an address.
+    let begins = lists(true).filter_map(|list| next_covered(A::allowed(list), public.first)).min();
+    let last = begins.and_then(A::previous).map_or(public.last, |last| last.min(public.last));
+    let is_expired = lists(false).any(|list| is_in(A::allowed(list), public.first));
+    (Some(if is_expired { Refusal::Expired } else { Refusal::NotAllowed }), last)
+}
+
+/// Where the span ends that has this address.
+fn covered_to<A: Address>(spans: &[Span<A>], address: A) -> Option<A> {
+    let after = spans.partition_point(|span| span.first <= address);
+    spans.get(after.checked_sub(1)?).filter(|span| address <= span.last).map(|span| span.last)
+}
+
+/// The first address of a span behind this one.
+fn next_covered<A: Address>(spans: &[Span<A>], address: A) -> Option<A> {
+    spans.get(spans.partition_point(|span| span.first <= address)).map(|span| span.first)
+}
+
+/// A family of addresses, in an allow-list.
+trait Family: Address {
+    fn allowed<'a>(list: &AllowList<'a>) -> &'a [Span<Self>];
+}
+
+impl Family for u32 {
+    fn allowed<'a>(list: &AllowList<'a>) -> &'a [Span<Self>] {
+        list.v4
+    }
+}
+
+impl Family for u128 {
+    fn allowed<'a>(list: &AllowList<'a>) -> &'a [Span<Self>] {
+        list.v6
+    }
+}
+
+/// What addresses are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Never asked.
+    Refused(Refusal),
+    /// This host's own.
+    Loopback,
+    /// Asked when they are named.
+    Private,
+    /// Asked when they are allowed.
+    Public,
+}
+
+/// A block of addresses with a purpose.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<A> {
+    /// The block.
+    pub span: Span<A>,
+    /// Its name in the registry.
+    pub name: &'static str,
+    /// Who says so.
+    pub reference: &'static str,
+    /// What the policy takes it for.
+    pub purpose: Use,
+}
+
+/// What the address is for: the entry's word for it, and the last address up to which that is so.
+fn use_of<A: Address>(registry: &[Entry<A>], address: A, otherwise: Use) -> (Use, A) {
+    let (mut purpose, mut last, mut lowest) = (otherwise, A::MAX, A::ZERO);
+    for entry in registry {
+        if entry.span.contains(address) {
+            if entry.span.first >= lowest && entry.span.last <= last {
+                (purpose, last, lowest) = (entry.purpose, entry.span.last, entry.span.first);
+            }
+        }
+    }
+    for entry in registry {
+        if entry.span.first > address && entry.span.first <= last {
+            last = entry.span.first.previous().unwrap_or(last);
+        }
+    }
+    (purpose, last)
+}
+
+/// What an address is for.
+#[must_use]
+pub fn purpose(ip: IpAddr) -> Use {
+    match ip {
+        IpAddr::V4(ip) => use_of(V4, ip.to_bits(), Use::Public).0,
+        IpAddr::V6(ip) => use_of(V6, ip.to_bits(), Use::Refused(Refusal::Reserved)).0,
+    }
+}
+
+const PRIVATE: Use = Use::Private;
+const PUBLIC: Use = Use::Public;
+const MULTICAST: Use = Use::Refused(Refusal::Multicast);
+const RESERVED: Use = Use::Refused(Refusal::Reserved);
+const THIS_NETWORK: Use = Use::Refused(Refusal::ThisNetwork);
+
+/// IPv4. What is not here is public.
+///
+/// Blocks that the registry calls globally reachable are public, whatever they are for: packets to them leave the user's networks.
+pub const V4: &[Entry<u32>] = &[
+    v4([0, 0, 0, 0], 8, "\"This network\"", "RFC 791, section 3.2", THIS_NETWORK),
+    v4([10, 0, 0, 0], 8, "Private-Use", "RFC 1918", PRIVATE),
+    v4([100, 64, 0, 0], 10, "Shared Address Space", "RFC 6598", PRIVATE),
+    v4([127, 0, 0, 0], 8, "Loopback", "RFC 1122, section 3.2.1.3", Use::Loopback),
+    v4([169, 254, 0, 0], 16, "Link Local", "RFC 3927", PRIVATE),
+    v4([172, 16, 0, 0], 12, "Private-Use", "RFC 1918", PRIVATE),
+    v4([192, 0, 0, 0], 24, "IETF Protocol Assignments", "RFC 6890, section 2.1", PRIVATE),
+    v4([192, 0, 0, 9], 32, "Port Control Protocol Anycast", "RFC 7723", PUBLIC),
+    v4([192, 0, 0, 10], 32, "Traversal Using Relays around NAT Anycast", "RFC 8155", PUBLIC),
+    v4([192, 0, 2, 0], 24, "Documentation (TEST-NET-1)", "RFC 5737", PRIVATE),
+    v4([192, 31, 196, 0], 24, "AS112-v4", "RFC 7535", PUBLIC),
+    v4([192, 52, 193, 0], 24, "AMT", "RFC 7450", PUBLIC),
+    v4([192, 88, 99, 0], 24, "Deprecated (6to4 Relay Anycast)", "RFC 7526", PUBLIC),
+    v4([192, 168, 0, 0], 16, "Private-Use", "RFC 1918", PRIVATE),
+    v4([192, 175, 48, 0], 24, "Direct Delegation AS112 Service", "RFC 7534", PUBLIC),
+    v4([198, 18, 0, 0], 15, "Benchmarking", "RFC 2544", PRIVATE),
+    v4([198, 51, 100, 0], 24, "Documentation (TEST-NET-2)", "RFC 5737", PRIVATE),
+    v4([203, 0, 113, 0], 24, "Documentation (TEST-NET-3)", "RFC 5737", PRIVATE),
+    v4([224, 0, 0, 0], 4, "Multicast", "RFC 5771", MULTICAST),
+    v4([240, 0, 0, 0], 4, "Reserved", "RFC 1112, section 4", RESERVED),
+    v4([255, 255, 255, 255], 32, "Limited Broadcast", "RFC 919, section 7", Use::Refused(Refusal::Broadcast)),
+];
+
+/// IPv6. What is not here is reserved by the IETF (RFC 4291, section 4): so are IPv4-compatible (`::/96`) and site-local addresses
+/// (`fec0::/10`), both of which are deprecated.
+///
+/// Addresses that a translator or a relay turns into IPv4 ones are public, even where the prefix itself is local: who is asked in the
+/// end is a host of IPv4.
+pub const V6: &[Entry<u128>] = &[
+    v6([0], 128, "Unspecified Address", "RFC 4291", THIS_NETWORK),
+    v6([0, 0, 0, 0, 0, 0, 0, 1], 128, "Loopback Address", "RFC 4291", Use::Loopback),
+    v6([0, 0, 0, 0, 0, 0xffff], 96, "IPv4-mapped Address", "RFC 4291", Use::Refused(Refusal::V4Mapped)),
+    v6([0x64, 0xff9b], 96, "IPv4-IPv6 Translation", "RFC 6052", PUBLIC),
+    v6([0x64, 0xff9b, 1], 48, "IPv4-IPv6 Translation", "RFC 8215", PUBLIC),
+    v6([0x100], 64, "Discard-Only Address Block", "RFC 6666", PRIVATE),
+    v6([0x100, 0, 0, 1], 64, "Dummy IPv6 Prefix", "RFC 9780", PRIVATE),
+    v6([0x2000], 3, "Global Unicast", "RFC 4291, section 2.5.4", PUBLIC),
+    v6([0x2001], 23, "IETF Protocol Assignments", "RFC 2928", PUBLIC),
+    v6([0x2001], 32, "TEREDO", "RFC 4380", PUBLIC),
+    v6([0x2001, 2], 48, "Benchmarking", "RFC 5180", PRIVATE),
+    v6([0x2001, 0xdb8], 32, "Documentation", "RFC 3849", PRIVATE),
+    v6([0x2002], 16, "6to4", "RFC 3056", PUBLIC),
+    v6([0x3fff], 20, "Documentation", "RFC 9637", PRIVATE),
+    v6([0x5f00], 16, "Segment Routing (SRv6) SIDs", "RFC 9602", PRIVATE),
+    v6([0xfc00], 7, "Unique-Local", "RFC 4193", PRIVATE),
+    v6([0xfe80], 10, "Link-Local Unicast", "RFC 4291", PRIVATE),
+    v6([0xff00], 8, "Multicast", "RFC 4291, section 2.7", MULTICAST),
+];
+
+const fn v4(octets: [u8; 4], length: u32, name: &'static str, reference: &'static str, purpose: Use) -> Entry<u32> {
+    let first = Ipv4Addr::from_octets(octets).to_bits();
+    Entry { span: Span { first, last: first | low_bits(u32::BITS - length) as u32 }, name, reference, purpose }
+}
+
+const fn v6<const N: usize>(
+    groups: [u16; N],
+    length: u32,
+    name: &'static str,
+    reference: &'static str,
+    purpose: Use,
+) -> Entry<u128> {
+    let mut all = [0; 8];
+    let mut at = 0;
+    while at < N {
+        all[at] = groups[at];
+        at += 1;
+    }
+    let first = Ipv6Addr::from_segments(all).to_bits();
+    Entry { span: Span { first, last: first | low_bits(u128::BITS - length) }, name, reference, purpose }
+}
+
+/// So many low bits, less than 128.
+const fn low_bits(count: u32) -> u128 {
+    (1 << count) - 1
+}

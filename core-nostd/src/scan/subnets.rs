@@ -1,0 +1,111 @@
+//! The cap on packets to one subnet: a /24 of IPv4, a /48 of IPv6 (SCAN-4).
+//!
+//! The generic cell rate algorithm (ITU-T I.371, annex A) per subnet: a packet moves the subnet's theoretical arrival time on by one
+//! interval, and may leave when that is no more than `burst - 1` intervals ahead. What lies in the past says nothing, so a subnet is
+//! forgotten then and only then; where a set of the table has room for no more, packets wait until it has. So the cap holds whatever
+//! the table's size is, and its size decides only how many subnets go at full speed.
+
+use core::net::IpAddr;
+
+use crate::time::{Duration, Instant};
+
+/// Slots of a set: two cache lines.
+const WAYS: usize = 8;
+
+/// What is known of a subnet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SubnetSlot {
+    /// Never 0 where it is of a subnet.
+    subnet: u64,
+    /// Its theoretical arrival time. The slot is free when this is not after now.
+    arrival: Instant,
+}
+
+/// When packets may leave for which subnet. See the module.
+#[derive(Debug)]
+pub struct Subnets<'a> {
+    slots: &'a mut [SubnetSlot],
+    interval: Option<Duration>,
+    /// `burst - 1` intervals.
+    tolerance: Duration,
+}
+
+impl<'a> Subnets<'a> {
+    /// A cap of one packet an `interval` for each subnet, `burst` of them together at most (0 is taken for 1): in any time `t` no more
+    /// than `burst + t / interval` leave for one. `None` is no cap, which needs no slots.
+    ///
+    /// The slots should be several times as many as subnets get a packet in an interval; eight at least, or fewer subnets than that
+    /// are served at a time, and with none nothing ever leaves.
+    #[must_use]
+    pub fn new(slots: &'a mut [SubnetSlot], interval: Option<Duration>, burst: u32) -> Self {
+        slots.fill(SubnetSlot::default());
+        let interval = interval.filter(|interval| *interval > Duration::ZERO);
+        let tolerance = interval.unwrap_or_default().saturating_mul(u64::from(burst.saturating_sub(1)));
+        Self { slots, interval, tolerance }
+    }
+
+    /// The interval that makes this many packets a second, rounded up, so that they are never more; the longest for 0.
+    #[must_use]
+    pub fn interval_of(packets_per_second: u64) -> Duration {
+        const SECOND: u64 = 1_000_000_000;
+        let nanos = if packets_per_second == 0 { u64::MAX } else { SECOND.div_ceil(packets_per_second) };
+        Duration::from_nanos(nanos)
+    }
+
+    /// Counts a packet to the address, if one may leave now. Time must not run backwards.
+    ///
+    /// # Errors
+    /// It may not, and nothing was counted: the earliest time at which to ask again, which is after `now`.
+    #[inline]
+    pub fn admit(&mut self, now: Instant, ip: IpAddr) -> Result<(), Instant> {
+        let Some(interval) = self.interval else { return Ok(()) };
+        let subnet = subnet_of(ip);
+        let tolerance = self.tolerance;
+        let set = self.set_of(subnet);
+        let mut free = None;
+        let mut free_at = Instant::FAR_FUTURE;
+        for slot in set {
+            if slot.arrival > now {
+                if slot.subnet == subnet {
+                    let earliest = slot.arrival - tolerance;
+                    // At the end of time nothing can be counted any more.
+                    if earliest > now || slot.arrival == Instant::FAR_FUTURE {
+                        return Err(earliest.max(now + Duration::from_nanos(1)));
+                    }
+                    slot.arrival += interval;
+                    return Ok(());
+                }
+                free_at = free_at.min(slot.arrival);
+            } else {
+                free = Some(slot);
+            }
+        }
+        // The subnet itself may be among the free ones: then it is as good as unknown.
+        let slot = free.ok_or(free_at)?;
+        *slot = SubnetSlot { subnet, arrival: now + interval };
+        Ok(())
+    }
+
+    /// The slots that the subnet can be in.
+    #[inline]
+    fn set_of(&mut self, subnet: u64) -> &mut [SubnetSlot] {
+        let sets = (self.slots.len() / WAYS).max(1);
+        // The multiplier of SplitMix64; the upper bits depend on all bits of the subnet.
+        let mixed = subnet.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = (mixed ^ mixed >> 32).wrapping_mul(0x94d0_49bb_1331_11eb);
+        // Below the number of sets.
+        let start = (u128::from(mixed) * sets as u128 >> 64) as usize * WAYS;
+        let end = (start + WAYS).min(self.slots.len());
+        self.slots.get_mut(start..end).unwrap_or_default()
+    }
+}
+
+/// A /24 of IPv4 or a /48 of IPv6 as a number that is not 0.
+#[inline]
+fn subnet_of(ip: IpAddr) -> u64 {
+    match ip {
+        IpAddr::V4(ip) => 4 << 60 | u64::from(ip.to_bits() >> 8),
+        // 48 bits are left.
+        IpAddr::V6(ip) => 6 << 60 | (ip.to_bits() >> 80) as u64,
+    }
+}
