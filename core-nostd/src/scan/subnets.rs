@@ -19,6 +19,8 @@ pub struct SubnetSlot {
     subnet: u64,
     /// Its theoretical arrival time. The slot is free when this is not after now.
     arrival: Instant,
+    /// How many were refused and have not come back.
+    waiting: u32,
 }
 
 /// When packets may leave for which subnet. See the module.
@@ -55,35 +57,49 @@ impl<'a> Subnets<'a> {
     /// Counts a packet to the address, if one may leave now. Time must not run backwards.
     ///
     /// # Errors
-    /// It may not, and nothing was counted: the earliest time at which to ask again, which is after `now`.
+    /// It may not, and nothing was counted: a time after `now` at which to ask again. Whoever is refused is told a later time than those
+    /// before, so that they do not all come back at once and all but one in vain; when they do, they say so by [`Subnets::returned`].
     #[inline]
     pub fn admit(&mut self, now: Instant, ip: IpAddr) -> Result<(), Instant> {
         let Some(interval) = self.interval else { return Ok(()) };
         let subnet = subnet_of(ip);
         let tolerance = self.tolerance;
-        let set = self.set_of(subnet);
-        let mut free = None;
+        let mut free: Option<&mut SubnetSlot> = None;
         let mut free_at = Instant::FAR_FUTURE;
-        for slot in set {
-            if slot.arrival > now {
-                if slot.subnet == subnet {
-                    let earliest = slot.arrival - tolerance;
-                    // At the end of time nothing can be counted any more.
-                    if earliest > now || slot.arrival == Instant::FAR_FUTURE {
-                        return Err(earliest.max(now + Duration::from_nanos(1)));
-                    }
-                    slot.arrival += interval;
-                    return Ok(());
+        for slot in self.set_of(subnet) {
+            if slot.subnet == subnet {
+                let earliest = slot.arrival - tolerance;
+                // At the end of time nothing can be counted any more.
+                if slot.arrival > now && (earliest > now || slot.arrival == Instant::FAR_FUTURE) {
+                    let after_others = interval.saturating_mul(u64::from(slot.waiting));
+                    slot.waiting = slot.waiting.saturating_add(1);
+                    return Err((earliest + after_others).max(now + Duration::from_nanos(1)));
                 }
+                slot.arrival = slot.arrival.max(now) + interval;
+                return Ok(());
+            }
+            if slot.arrival > now {
                 free_at = free_at.min(slot.arrival);
-            } else {
+            } else if free.as_ref().is_none_or(|free| slot.waiting < free.waiting) {
                 free = Some(slot);
             }
         }
-        // The subnet itself may be among the free ones: then it is as good as unknown.
+        // Where another subnet's slot is taken, those who wait for that one are told times as if nobody waited: no more than that.
         let slot = free.ok_or(free_at)?;
-        *slot = SubnetSlot { subnet, arrival: now + interval };
+        *slot = SubnetSlot { subnet, arrival: now + interval, waiting: 0 };
         Ok(())
+    }
+
+    /// Somebody who was refused is here again, to ask or to give up.
+    #[inline]
+    pub fn returned(&mut self, ip: IpAddr) {
+        let subnet = subnet_of(ip);
+        if self.interval.is_none() {
+            return;
+        }
+        if let Some(slot) = self.set_of(subnet).iter_mut().find(|slot| slot.subnet == subnet) {
+            slot.waiting = slot.waiting.saturating_sub(1);
+        }
     }
 
     /// The slots that the subnet can be in.

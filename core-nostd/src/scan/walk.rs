@@ -233,7 +233,7 @@ impl Course {
 }
 
 /// One thing to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Step {
     /// Its place on the course. Several attempts of different elements may be at one.
     pub number: u64,
