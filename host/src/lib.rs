@@ -31,6 +31,12 @@ pub mod netlink;
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "where memory lies is asked and said in system calls without safe wrappers")]
 pub mod numa;
+#[cfg(target_os = "linux")]
+#[allow(
+    unsafe_code,
+    reason = "packet sockets are system calls and memory shared with the kernel, without safe wrappers"
+)]
+pub mod packet;
 pub mod pools;
 #[cfg(target_os = "linux")]
 pub mod privileges;

@@ -3,7 +3,7 @@
 use heapless::Vec;
 
 /// The most labels of one program.
-const MAX_LABELS: usize = 12;
+const MAX_LABELS: usize = 16;
 
 /// A register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

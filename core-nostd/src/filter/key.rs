@@ -7,6 +7,8 @@ use zerocopy::{Immutable, IntoBytes};
 
 /// UDP's number among the protocols that IP carries.
 pub(super) const PROTOCOL_UDP: u8 = 17;
+/// The same of TCP.
+pub(super) const PROTOCOL_TCP: u8 = 6;
 
 /// An address and port whose datagrams go to the sockets: a key of the filter's hash map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, IntoBytes, Immutable)]

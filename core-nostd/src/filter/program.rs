@@ -15,7 +15,8 @@ use super::asm::Operation::{Add, And, Move, ShiftLeft, ShiftRight};
 use super::asm::Register::{R0, R1, R2, R3, R4, R5, R6, R7, R8, R10};
 use super::asm::Width::{Byte, Double, Half, Word};
 use super::asm::{AsmError, Assembler, Helper, Instruction, Label, Register};
-use super::key::{Front, PROTOCOL_UDP, PortKey};
+use super::key::{Front, PROTOCOL_TCP, PROTOCOL_UDP, PortKey};
+use super::scan::WINDOW_MASK;
 
 /// The most instructions of a filter.
 pub const PROGRAM_CAPACITY: usize = 144;
@@ -86,12 +87,33 @@ const PAIR: Register = R8;
 /// Where on the stack the key begins.
 const KEY: i16 = -(PortKey::BYTES as i16);
 
+/// What IP has to carry for a packet to be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carried {
+    Udp,
+    TcpOrUdp,
+}
+
+/// What the destination port has to be, and how it gets into the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ports {
+    /// Any, as it is, of a datagram that says that it is no longer than this.
+    Each { longest: u16 },
+    /// One of a window: its first is in the key.
+    Window { first: u16 },
+}
+
 /// The filter over these maps. Datagrams whose UDP length (header and payload) exceeds `longest` are the kernel's: above all
 /// the many in one that a peer on the same machine hands over where nothing has segmented them (UDP_SEGMENT, udp(7)).
 ///
 /// # Errors
 /// None, unless the program outgrows [`PROGRAM_CAPACITY`]; the tests see that it does not.
 pub fn port_filter(maps: Maps, longest: u16) -> Result<Program, AsmError> {
+    filter(maps, Carried::Udp, Ports::Each { longest })
+}
+
+/// A filter over these maps for what IP carries and for its ports.
+pub(super) fn filter(maps: Maps, carried: Carried, ports: Ports) -> Result<Program, AsmError> {
     let mut asm = Asm::new();
     let [network, ipv4, look_up, redirect, pass] = [(); 5].map(|()| asm.label());
     asm.load(Word, QUEUE, R1, CONTEXT_QUEUE);
@@ -101,12 +123,12 @@ pub fn port_filter(maps: Maps, longest: u16) -> Result<Program, AsmError> {
     asm.place(network);
     asm.jump_if(Equal, ETHER_TYPE, as_read([0x08, 0x00]), ipv4);
     asm.jump_if(NotEqual, ETHER_TYPE, as_read([0x86, 0xdd]), pass);
-    ipv6_header(&mut asm, pass);
-    udp_header(&mut asm, longest, pass);
+    ipv6_header(&mut asm, carried, pass);
+    transport_header(&mut asm, ports, pass);
     asm.jump(look_up);
     asm.place(ipv4);
-    ipv4_header(&mut asm, pass);
-    udp_header(&mut asm, longest, pass);
+    ipv4_header(&mut asm, carried, pass);
+    transport_header(&mut asm, ports, pass);
     compare(&mut asm, maps.front, redirect);
     asm.place(look_up);
     look_up_key(&mut asm, maps.ports, pass);
@@ -135,13 +157,13 @@ fn ethernet(asm: &mut Asm, network: Label, pass: Label) {
 }
 
 /// Puts the destination into the key and goes behind the header.
-fn ipv6_header(asm: &mut Asm, pass: Label) {
+fn ipv6_header(asm: &mut Asm, carried: Carried, pass: Label) {
     need(asm, 40, pass);
     asm.load(Byte, R0, CURSOR, 0);
     asm.compute(ShiftRight, R0, 4);
     asm.jump_if(NotEqual, R0, 6, pass);
     asm.load(Byte, R0, CURSOR, 6);
-    asm.jump_if(NotEqual, R0, i32::from(PROTOCOL_UDP), pass);
+    protocol(asm, carried, pass);
     for word in 0..4 {
         asm.load(Word, R0, CURSOR, 24 + 4 * word);
         asm.store(Word, R10, KEY + 4 * word, R0);
@@ -150,7 +172,7 @@ fn ipv6_header(asm: &mut Asm, pass: Label) {
 }
 
 /// Puts the destination into the key, mapped into IPv6, and goes behind header and options.
-fn ipv4_header(asm: &mut Asm, pass: Label) {
+fn ipv4_header(asm: &mut Asm, carried: Carried, pass: Label) {
     need(asm, 20, pass);
     asm.load(Byte, R0, CURSOR, 0);
     asm.compute(Move, R7, R0);
@@ -160,7 +182,7 @@ fn ipv4_header(asm: &mut Asm, pass: Label) {
     asm.compute(And, R7, 0xf);
     asm.jump_if(Less, R7, 5, pass);
     asm.load(Byte, R0, CURSOR, 9);
-    asm.jump_if(NotEqual, R0, i32::from(PROTOCOL_UDP), pass);
+    protocol(asm, carried, pass);
     // More fragments follow, or an offset: only the kernel puts them together.
     asm.load(Half, R0, CURSOR, 6);
     asm.compute(And, R0, as_read([0x3f, 0xff]));
@@ -191,15 +213,35 @@ fn skip_options(asm: &mut Asm) {
     asm.place(without_any);
 }
 
-/// Puts port and protocol into the key, and leaves the port in R0.
-fn udp_header(asm: &mut Asm, longest: u16, pass: Label) {
+/// Leaves the packet to the kernel unless the number in R0 is a protocol that is looked at.
+fn protocol(asm: &mut Asm, carried: Carried, pass: Label) {
+    let found = asm.label();
+    if carried == Carried::TcpOrUdp {
+        asm.jump_if(Equal, R0, i32::from(PROTOCOL_TCP), found);
+    }
+    asm.jump_if(NotEqual, R0, i32::from(PROTOCOL_UDP), pass);
+    asm.place(found);
+}
+
+/// Puts port and protocol into the key, and leaves the port in R0. Ports are in the first bytes of UDP and TCP alike. The key's
+/// protocol is UDP in any case: of a window both are open, or neither.
+fn transport_header(asm: &mut Asm, ports: Ports, pass: Label) {
     need(asm, 8, pass);
-    asm.load(Byte, R0, CURSOR, 4);
-    asm.compute(ShiftLeft, R0, 8);
-    asm.load(Byte, R7, CURSOR, 5);
-    asm.compute(Add, R0, R7);
-    asm.jump_if(Greater, R0, i32::from(longest), pass);
-    asm.load(Half, R0, CURSOR, 2);
+    match ports {
+        Ports::Each { longest } => {
+            asm.load(Byte, R0, CURSOR, 4);
+            asm.compute(ShiftLeft, R0, 8);
+            asm.load(Byte, R7, CURSOR, 5);
+            asm.compute(Add, R0, R7);
+            asm.jump_if(Greater, R0, i32::from(longest), pass);
+            asm.load(Half, R0, CURSOR, 2);
+        }
+        Ports::Window { first } => {
+            asm.load(Half, R0, CURSOR, 2);
+            asm.compute(And, R0, as_read(WINDOW_MASK.to_be_bytes()));
+            asm.jump_if(NotEqual, R0, as_read(first.to_be_bytes()), pass);
+        }
+    }
     asm.store(Half, R10, KEY + PortKey::PORT_AT as i16, R0);
     asm.store(Half, R10, KEY + PortKey::PROTOCOL_AT as i16, as_read([PROTOCOL_UDP, 0]));
 }
