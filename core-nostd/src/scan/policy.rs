@@ -303,7 +303,8 @@ const THIS_NETWORK: Use = Use::Refused(Refusal::ThisNetwork);
 
 /// IPv4. What is not here is public.
 ///
-/// Blocks that the registry calls globally reachable are public, whatever they are for: packets to them leave the user's networks.
+/// Blocks that the registry calls globally reachable are public, whatever they are for, and so are those of which it does not know:
+/// packets to them may leave the user's networks.
 pub const V4: &[Entry<u32>] = &[
     v4([0, 0, 0, 0], 8, "\"This network\"", "RFC 791, section 3.2", THIS_NETWORK),
     v4([10, 0, 0, 0], 8, "Private-Use", "RFC 1918", PRIVATE),
@@ -312,12 +313,16 @@ pub const V4: &[Entry<u32>] = &[
     v4([169, 254, 0, 0], 16, "Link Local", "RFC 3927", PRIVATE),
     v4([172, 16, 0, 0], 12, "Private-Use", "RFC 1918", PRIVATE),
     v4([192, 0, 0, 0], 24, "IETF Protocol Assignments", "RFC 6890, section 2.1", PRIVATE),
+    v4([192, 0, 0, 0], 29, "IPv4 Service Continuity Prefix", "RFC 7335", PRIVATE),
+    v4([192, 0, 0, 8], 32, "IPv4 dummy address", "RFC 7600", PRIVATE),
     v4([192, 0, 0, 9], 32, "Port Control Protocol Anycast", "RFC 7723", PUBLIC),
     v4([192, 0, 0, 10], 32, "Traversal Using Relays around NAT Anycast", "RFC 8155", PUBLIC),
+    v4([192, 0, 0, 170], 31, "NAT64/DNS64 Discovery", "RFC 8880", PRIVATE),
     v4([192, 0, 2, 0], 24, "Documentation (TEST-NET-1)", "RFC 5737", PRIVATE),
     v4([192, 31, 196, 0], 24, "AS112-v4", "RFC 7535", PUBLIC),
     v4([192, 52, 193, 0], 24, "AMT", "RFC 7450", PUBLIC),
     v4([192, 88, 99, 0], 24, "Deprecated (6to4 Relay Anycast)", "RFC 7526", PUBLIC),
+    v4([192, 88, 99, 2], 32, "6a44-relay anycast address", "RFC 6751", PUBLIC),
     v4([192, 168, 0, 0], 16, "Private-Use", "RFC 1918", PRIVATE),
     v4([192, 175, 48, 0], 24, "Direct Delegation AS112 Service", "RFC 7534", PUBLIC),
     v4([198, 18, 0, 0], 15, "Benchmarking", "RFC 2544", PRIVATE),
@@ -344,9 +349,18 @@ pub const V6: &[Entry<u128>] = &[
     v6([0x2000], 3, "Global Unicast", "RFC 4291, section 2.5.4", PUBLIC),
     v6([0x2001], 23, "IETF Protocol Assignments", "RFC 2928", PUBLIC),
     v6([0x2001], 32, "TEREDO", "RFC 4380", PUBLIC),
+    v6([0x2001, 1, 0, 0, 0, 0, 0, 1], 128, "Port Control Protocol Anycast", "RFC 7723", PUBLIC),
+    v6([0x2001, 1, 0, 0, 0, 0, 0, 2], 128, "Traversal Using Relays around NAT Anycast", "RFC 8155", PUBLIC),
+    v6([0x2001, 1, 0, 0, 0, 0, 0, 3], 128, "DNS-SD Service Registration Protocol Anycast", "RFC 9665", PUBLIC),
     v6([0x2001, 2], 48, "Benchmarking", "RFC 5180", PRIVATE),
+    v6([0x2001, 3], 32, "AMT", "RFC 7450", PUBLIC),
+    v6([0x2001, 4, 0x112], 48, "AS112-v6", "RFC 7535", PUBLIC),
+    v6([0x2001, 0x10], 28, "Deprecated (previously ORCHID)", "RFC 4843", PUBLIC),
+    v6([0x2001, 0x20], 28, "ORCHIDv2", "RFC 7343", PUBLIC),
+    v6([0x2001, 0x30], 28, "Drone Remote ID Protocol Entity Tags (DETs) Prefix", "RFC 9374", PUBLIC),
     v6([0x2001, 0xdb8], 32, "Documentation", "RFC 3849", PRIVATE),
     v6([0x2002], 16, "6to4", "RFC 3056", PUBLIC),
+    v6([0x2620, 0x4f, 0x8000], 48, "Direct Delegation AS112 Service", "RFC 7534", PUBLIC),
     v6([0x3fff], 20, "Documentation", "RFC 9637", PRIVATE),
     v6([0x5f00], 16, "Segment Routing (SRv6) SIDs", "RFC 9602", PRIVATE),
     v6([0xfc00], 7, "Unique-Local", "RFC 4193", PRIVATE),
@@ -379,4 +393,213 @@ const fn v6<const N: usize>(
 /// So many low bits, less than 128.
 const fn low_bits(count: u32) -> u128 {
     (1 << count) - 1
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::format;
+    use std::string::{String, ToString};
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::cdn::prefix::Prefix;
+    use crate::scan::targets::{Run, join, number};
+
+    const TODAY: Date = Date::new(2026, 6, 15);
+
+    struct Spans {
+        v4: Vec<Span<u32>>,
+        v6: Vec<Span<u128>>,
+    }
+
+    fn spans(prefixes: &str) -> Spans {
+        let mut spans = Spans { v4: Vec::new(), v6: Vec::new() };
+        for prefix in prefixes.split_whitespace() {
+            match Prefix::parse(prefix).unwrap() {
+                Prefix::V4(span) => spans.v4.push(span),
+                Prefix::V6(span) => spans.v6.push(span),
+            }
+        }
+        let (v4, v6) = (join(&mut spans.v4), join(&mut spans.v6));
+        spans.v4.truncate(v4);
+        spans.v6.truncate(v6);
+        spans
+    }
+
+    fn answer(targets: &str, lists: &[(&str, Date)], is_loopback: bool) -> Result<(), Refused> {
+        let targets = spans(targets);
+        let (mut v4, mut v6): (Vec<Run<u32>>, Vec<Run<u128>>) = (Vec::new(), Vec::new());
+        number(&targets.v4, |run| v4.push(run));
+        number(&targets.v6, |run| v6.push(run));
+        let lists: Vec<_> = lists.iter().map(|(prefixes, expires)| (spans(prefixes), *expires)).collect();
+        let allowed: Vec<_> = lists
+            .iter()
+            .map(|(spans, expires)| AllowList { v4: &spans.v4, v6: &spans.v6, expires: *expires })
+            .collect();
+        let circumstances = Circumstances { allowed: &allowed, today: TODAY, is_loopback };
+        decide(&Targets::new(&v4, &v6).unwrap(), &circumstances)
+    }
+
+    fn refused(targets: &str, lists: &[(&str, Date)]) -> (Refusal, String) {
+        let refused = answer(targets, lists, false).unwrap_err();
+        let addresses = refused.addresses.map_or_else(String::new, |(first, last)| format!("{first}-{last}"));
+        (refused.refusal, addresses)
+    }
+
+    /// SCAN-6: no targets means refuse.
+    #[test]
+    fn nothing_is_refused() {
+        assert_eq!(refused("", &[]), (Refusal::NoTargets, String::new()));
+        assert_eq!(refused("", &[("0.0.0.0/0", TODAY)]).0, Refusal::NoTargets);
+    }
+
+    /// SCAN-6: special-use space is refused, whatever is allowed.
+    #[test]
+    fn what_is_never_asked_is_refused_with_its_own_rule() {
+        let all = [("0.0.0.0/0 ::/0", TODAY)];
+        for (targets, refusal, addresses) in [
+            ("0.0.0.0", Refusal::ThisNetwork, "0.0.0.0-0.0.0.0"),
+            ("0.1.2.0/24 10.0.0.0/8", Refusal::ThisNetwork, "0.1.2.0-0.1.2.255"),
+            ("0.0.0.0/0", Refusal::ThisNetwork, "0.0.0.0-0.255.255.255"),
+            ("126.0.0.0/7", Refusal::Loopback, "127.0.0.0-127.255.255.255"),
+            ("192.0.2.1 224.0.0.251", Refusal::Multicast, "224.0.0.251-224.0.0.251"),
+            ("192.0.0.0/2", Refusal::Multicast, "224.0.0.0-239.255.255.255"),
+            ("240.0.0.0/4", Refusal::Reserved, "240.0.0.0-255.255.255.254"),
+            ("255.255.255.255", Refusal::Broadcast, "255.255.255.255-255.255.255.255"),
+            ("::", Refusal::ThisNetwork, "::-::"),
+            ("::1", Refusal::Loopback, "::1-::1"),
+            ("::192.0.2.1", Refusal::Reserved, "::c000:201-::c000:201"),
+            ("::ffff:192.0.2.0/120", Refusal::V4Mapped, "::ffff:192.0.2.0-::ffff:192.0.2.255"),
+            ("4000::/64", Refusal::Reserved, "4000::-4000::ffff:ffff:ffff:ffff"),
+            ("fec0::1", Refusal::Reserved, "fec0::1-fec0::1"),
+            ("fe80::1 ff02::1", Refusal::Multicast, "ff02::1-ff02::1"),
+        ] {
+            assert_eq!(refused(targets, &all), (refusal, addresses.to_string()), "{targets}");
+        }
+        let message = refused_text("0.0.0.0/7");
+        assert_eq!(message, "0.0.0.0-0.255.255.255: \"this network\" (0.0.0.0/8, ::) is no destination; exclude it");
+    }
+
+    fn refused_text(targets: &str) -> String {
+        answer(targets, &[], false).unwrap_err().to_string()
+    }
+
+    /// SCAN-6: loopback on lo and nowhere else.
+    #[test]
+    fn loopback_is_asked_through_lo() {
+        assert_eq!(answer("127.0.0.0/8 ::1", &[], true), Ok(()));
+        assert_eq!(refused("127.0.0.1", &[]).0, Refusal::Loopback);
+        assert_eq!(answer("224.0.0.1", &[], true).unwrap_err().refusal, Refusal::Multicast);
+        assert_eq!(answer("203.0.114.0", &[], true).unwrap_err().refusal, Refusal::NoAllowList);
+    }
+
+    /// SCAN-6: private space when it is named.
+    #[test]
+    fn private_addresses_are_asked_when_they_are_named() {
+        let private = "10.0.0.0/8 100.64.0.0/10 169.254.0.0/16 172.16.0.0/12 192.0.0.0/29 192.0.2.0/24 192.168.0.0/16 \
+                       198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 100::/64 2001:2::/48 2001:db8::/32 3fff::/20 5f00::/16 \
+                       fc00::/7 fe80::/10";
+        assert_eq!(answer(private, &[], false), Ok(()));
+        for (just_outside, refusal) in [
+            ("9.255.255.255", Refusal::NoAllowList),
+            ("11.0.0.0", Refusal::NoAllowList),
+            ("100.63.255.255", Refusal::NoAllowList),
+            ("100.128.0.0", Refusal::NoAllowList),
+            ("172.15.255.255", Refusal::NoAllowList),
+            ("172.32.0.0", Refusal::NoAllowList),
+            ("192.0.0.9", Refusal::NoAllowList),
+            ("192.167.255.255", Refusal::NoAllowList),
+            ("192.169.0.0", Refusal::NoAllowList),
+            ("198.20.0.0", Refusal::NoAllowList),
+            ("203.0.112.255", Refusal::NoAllowList),
+            ("203.0.114.0", Refusal::NoAllowList),
+            ("100:0:0:2::", Refusal::Reserved),
+            ("2001:db7:ffff::", Refusal::NoAllowList),
+            ("2001:db9::", Refusal::NoAllowList),
+            ("3fff:1000::", Refusal::NoAllowList),
+            ("fe00::", Refusal::Reserved),
+        ] {
+            assert_eq!(refused(just_outside, &[]).0, refusal, "{just_outside}");
+        }
+    }
+
+    /// A translator or a relay asks a host of IPv4 in the end, and which one only it knows.
+    #[test]
+    fn what_stands_for_addresses_of_ipv4_is_public() {
+        for translated in ["64:ff9b::a00:1", "64:ff9b:1::808:808", "2002:a00:1::1", "2001::1"] {
+            assert_eq!(refused(translated, &[]).0, Refusal::NoAllowList, "{translated}");
+        }
+    }
+
+    /// SCAN-6: public space only with an allow-list that has it and holds.
+    #[test]
+    fn public_addresses_are_asked_when_they_are_allowed() {
+        let yesterday = Date::new(2026, 6, 14);
+        let public = "8.8.8.0/24 2606:4700::/32";
+        assert_eq!(answer(public, &[("8.8.8.0/24 2606:4700::/32", TODAY)], false), Ok(()));
+        // Several lists that have it together; neighbours within one.
+        assert_eq!(
+            answer(
+                public,
+                &[("8.8.8.0/25 2606:4700::/33", TODAY), ("8.8.8.64/26 8.8.8.128/25 2606::/16", TODAY)],
+                false
+            ),
+            Ok(())
+        );
+        for (lists, refusal, addresses) in [
+            (&[][..], Refusal::NoAllowList, "8.8.8.0-8.8.8.255"),
+            (&[("9.0.0.0/8", TODAY)][..], Refusal::NotAllowed, "8.8.8.0-8.8.8.255"),
+            (&[("8.8.8.0/25", TODAY)][..], Refusal::NotAllowed, "8.8.8.128-8.8.8.255"),
+            (&[("8.8.8.128/25", TODAY)][..], Refusal::NotAllowed, "8.8.8.0-8.8.8.127"),
+            (&[("8.8.8.0/24", TODAY)][..], Refusal::NotAllowed, "2606:4700::-2606:4700:ffff:ffff:ffff:ffff:ffff:ffff"),
+            (&[("8.8.8.0/24", yesterday)][..], Refusal::Expired, "8.8.8.0-8.8.8.255"),
+            (&[("8.8.8.0/24", yesterday), ("8.8.8.0/26", TODAY)][..], Refusal::Expired, "8.8.8.64-8.8.8.255"),
+        ] {
+            assert_eq!(refused(public, lists), (refusal, addresses.to_string()), "{lists:?}");
+        }
+    }
+
+    #[test]
+    fn the_registries_are_whole_blocks_and_answer_for_every_address() {
+        for entry in V4 {
+            let (first, length) = entry.span.prefix_around(entry.span.first);
+            assert_eq!(
+                (first, first.with_low_bits(32 - length)),
+                (entry.span.first, entry.span.last),
+                "{}",
+                entry.name
+            );
+        }
+        for entry in V6 {
+            let (first, length) = entry.span.prefix_around(entry.span.first);
+            assert_eq!(
+                (first, first.with_low_bits(128 - length)),
+                (entry.span.first, entry.span.last),
+                "{}",
+                entry.name
+            );
+        }
+        for (ip, expected) in [
+            ("8.8.8.8", PUBLIC),
+            ("10.1.2.3", PRIVATE),
+            ("127.1.2.3", Use::Loopback),
+            ("255.255.255.254", RESERVED),
+            ("2a00::1", PUBLIC),
+            ("ff0e::1", MULTICAST),
+            ("8000::", RESERVED),
+        ] {
+            assert_eq!(purpose(ip.parse().unwrap()), expected, "{ip}");
+        }
+    }
+
+    #[test]
+    fn names_and_rules_are_told_apart() {
+        for (at, refusal) in Refusal::ALL.iter().enumerate() {
+            for other in &Refusal::ALL[..at] {
+                assert!(refusal.name() != other.name() && refusal.rule() != other.rule());
+            }
+        }
+    }
 }

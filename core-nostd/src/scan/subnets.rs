@@ -125,3 +125,97 @@ fn subnet_of(ip: IpAddr) -> u64 {
         IpAddr::V6(ip) => 6 << 60 | (ip.to_bits() >> 80) as u64,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec;
+
+    use super::*;
+
+    const fn at(nanos: u64) -> Instant {
+        Instant::from_nanos(nanos)
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    /// SCAN-4: a /24 of IPv4 and a /48 of IPv6 share one cap each.
+    #[test]
+    fn a_subnet_waits_for_itself_and_for_nobody_else() {
+        let mut slots = vec![SubnetSlot::default(); 1024];
+        let mut subnets = Subnets::new(&mut slots, Some(Duration::from_nanos(100)), 1);
+        assert_eq!(subnets.admit(at(0), ip("10.0.0.1")), Ok(()));
+        assert_eq!(subnets.admit(at(0), ip("10.0.0.255")), Err(at(100)));
+        assert_eq!(subnets.admit(at(0), ip("10.0.1.0")), Ok(()));
+        assert_eq!(subnets.admit(at(0), ip("2001:db8:1::")), Ok(()));
+        assert_eq!(subnets.admit(at(0), ip("2001:db8:1:ffff::1")), Err(at(100)));
+        assert_eq!(subnets.admit(at(0), ip("2001:db8:2::")), Ok(()));
+        // The subnet 0 of each family is a subnet like any other.
+        assert_eq!(subnets.admit(at(0), ip("0.0.0.1")), Ok(()));
+        assert_eq!(subnets.admit(at(99), ip("0.0.0.2")), Err(at(100)));
+        assert_eq!(subnets.admit(at(0), ip("::1")), Ok(()));
+        // What was refused did not count.
+        assert_eq!(subnets.admit(at(99), ip("10.0.0.2")), Err(at(100)));
+        assert_eq!(subnets.admit(at(100), ip("10.0.0.2")), Ok(()));
+        assert_eq!(subnets.admit(at(100), ip("10.0.0.3")), Err(at(200)));
+        // Time that was not used is not made up for.
+        assert_eq!(subnets.admit(at(1_000), ip("10.0.0.3")), Ok(()));
+        assert_eq!(subnets.admit(at(1_000), ip("10.0.0.3")), Err(at(1_100)));
+    }
+
+    #[test]
+    fn a_burst_leaves_at_once() {
+        let mut slots = vec![SubnetSlot::default(); 8];
+        let mut subnets = Subnets::new(&mut slots, Some(Duration::from_nanos(100)), 3);
+        let mut admit = |nanos| subnets.admit(at(nanos), ip("192.0.2.1"));
+        assert_eq!([admit(1_000), admit(1_000), admit(1_000)], [Ok(()); 3]);
+        assert_eq!(admit(1_000), Err(at(1_100)));
+        assert_eq!((admit(1_100), admit(1_100)), (Ok(()), Err(at(1_200))));
+        assert_eq!((admit(1_250), admit(1_299), admit(1_300)), (Ok(()), Err(at(1_300)), Ok(())));
+    }
+
+    /// The cap holds where the table is too small: packets wait for room.
+    #[test]
+    fn a_full_set_defers_and_forgets_nobody() {
+        let mut slots = vec![SubnetSlot::default(); 2];
+        let mut subnets = Subnets::new(&mut slots, Some(Duration::from_nanos(100)), 1);
+        assert_eq!(subnets.admit(at(0), ip("10.0.0.1")), Ok(()));
+        assert_eq!(subnets.admit(at(10), ip("10.0.1.1")), Ok(()));
+        assert_eq!(subnets.admit(at(20), ip("10.0.2.1")), Err(at(100)));
+        assert_eq!(subnets.admit(at(20), ip("10.0.1.1")), Err(at(110)));
+        assert_eq!(subnets.admit(at(100), ip("10.0.2.1")), Ok(()));
+        assert_eq!(subnets.admit(at(100), ip("10.0.0.1")), Err(at(110)));
+        let mut none = Subnets::new(&mut [], Some(Duration::from_nanos(100)), 1);
+        assert_eq!(none.admit(at(0), ip("10.0.0.1")), Err(Instant::FAR_FUTURE));
+    }
+
+    #[test]
+    fn no_cap_needs_no_slots() {
+        for interval in [None, Some(Duration::ZERO)] {
+            let mut subnets = Subnets::new(&mut [], interval, 1);
+            assert!((0..100).all(|_| subnets.admit(at(5), ip("10.0.0.1")).is_ok()));
+        }
+    }
+
+    #[test]
+    fn the_end_of_time_is_not_a_gap_in_the_cap() {
+        let mut slots = vec![SubnetSlot::default(); 8];
+        let mut subnets = Subnets::new(&mut slots, Some(Subnets::interval_of(0)), u32::MAX);
+        assert_eq!(subnets.admit(at(1), ip("10.0.0.1")), Ok(()));
+        for now in [1, 2, 1_000] {
+            assert!(subnets.admit(at(now), ip("10.0.0.1")).is_err_and(|again| again > at(now)));
+        }
+    }
+
+    #[test]
+    fn an_interval_is_never_too_short() {
+        for (rate, nanos) in
+            [(1, 1_000_000_000), (1_000, 1_000_000), (3, 333_333_334), (2_000_000_000, 1), (0, u64::MAX)]
+        {
+            assert_eq!(Subnets::interval_of(rate), Duration::from_nanos(nanos));
+        }
+    }
+}

@@ -342,3 +342,133 @@ impl Iterator for Walk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::collections::BTreeSet;
+    use std::string::ToString;
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+
+    fn course(elements: u128, shard: &str, attempts: u8, spacing: u64) -> Course {
+        Course::new(elements, 7, Shard::parse(shard).unwrap(), attempts, spacing).unwrap()
+    }
+
+    fn walk(course: Course, weights: &[u32], worker: usize, from: u64) -> Walk {
+        Walk::new(course, &Partition::new(weights.iter().copied()).unwrap(), worker, from)
+    }
+
+    #[test]
+    fn shards_are_read_as_they_are_written() {
+        for text in ["1/1", "2/7", "7/7", "4294967295/4294967295"] {
+            assert_eq!(Shard::parse(text).unwrap().to_string(), text);
+        }
+        for (text, error) in [
+            ("3/2", ShardError::Index),
+            ("0/2", ShardError::Index),
+            ("99999999999/2", ShardError::Index),
+            ("1/0", ShardError::Count),
+            ("1/4294967296", ShardError::Count),
+            ("", ShardError::Form),
+            ("1", ShardError::Form),
+            ("1/", ShardError::Form),
+            ("+1/2", ShardError::Form),
+            ("1/2/3", ShardError::Form),
+            ("1 / 2", ShardError::Form),
+        ] {
+            assert_eq!(Shard::parse(text), Err(error), "{text}");
+        }
+        assert_eq!(Shard::whole().to_string(), "1/1");
+    }
+
+    #[test]
+    fn nothing_and_too_much_are_no_course() {
+        assert_eq!(Course::new(0, 1, Shard::WHOLE, 1, 0), Err(CourseError::Nothing));
+        assert_eq!(Course::new(Order::MAX_LEN + 1, 1, Shard::WHOLE, 1, 0), Err(CourseError::TooMany));
+        let longest = Course::new(Order::MAX_LEN, 1, Shard::WHOLE, 255, u64::MAX).unwrap();
+        assert_eq!((longest.steps(), longest.elements()), (1 << 63, Order::MAX_LEN));
+        let mut walk = walk(longest, &[1], 0, (1 << 63) - 1);
+        assert_eq!(walk.next().map(|step| (step.number, step.attempt)), Some(((1 << 63) - 1, 0)));
+        assert_eq!((walk.next(), walk.done_before()), (None, u64::MAX));
+    }
+
+    /// SCAN-2: a shard without elements has no steps, and does no harm.
+    #[test]
+    fn more_shards_than_elements() {
+        let found: Vec<_> = (1..=5)
+            .flat_map(|index| walk(Course::new(3, 7, Shard::new(index, 5).unwrap(), 2, 10).unwrap(), &[1], 0, 0))
+            .map(|step| (step.element, step.attempt))
+            .collect();
+        assert_eq!(found.len(), 6);
+        assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), 6);
+        assert_eq!(course(3, "5/5", 2, 10).steps(), 0);
+    }
+
+    /// SCAN-4: retries are spread over time: each comes `spacing` steps after the attempt before it.
+    #[test]
+    fn attempts_are_as_far_apart_as_they_should_be() {
+        for (elements, spacing) in [(10, 0), (10, 3), (10, 10), (10, 11), (10, 5_000), (9_000, 100), (9_000, 20_000)] {
+            let steps: Vec<_> = walk(course(elements, "1/1", 3, spacing), &[1], 0, 0).collect();
+            assert_eq!(steps.len() as u128, 3 * elements, "{elements} {spacing}");
+            let mut first = vec![0; elements as usize];
+            let mut count = vec![0; elements as usize];
+            for step in &steps {
+                let element = step.element as usize;
+                if step.attempt == 0 {
+                    first[element] = step.number;
+                }
+                assert_eq!(step.number, first[element] + u64::from(step.attempt) * spacing);
+                assert_eq!(step.attempt, count[element]);
+                count[element] += 1;
+            }
+            assert!(steps.is_sorted_by_key(|step| (step.number, step.attempt)));
+        }
+    }
+
+    #[test]
+    fn far_attempts_are_not_searched_for_step_by_step() {
+        let course = course(2, "1/1", 200, 1 << 50);
+        assert_eq!(walk(course, &[1, 3], 0, 0).count(), 400);
+        // All of these are at the beginning of blocks, which is the first worker's.
+        let mut other = walk(course, &[1, 3], 1, 0);
+        assert_eq!((other.next(), other.done_before()), (None, u64::MAX));
+    }
+
+    /// SCAN-5: what was handed out before a step is never handed out again, and what was not is.
+    #[test]
+    fn a_walk_goes_on_where_it_was() {
+        let course = course(20_000, "2/3", 2, 300);
+        for worker in 0..3 {
+            let all: Vec<_> = walk(course, &[2, 0, 5], worker, 0).collect();
+            for done in [0, 1, 2, 700, 1_500, all.len().saturating_sub(1), all.len()] {
+                let mut before = walk(course, &[2, 0, 5], worker, 0);
+                let count = before.by_ref().take(done).count();
+                let from = before.done_before();
+                let after: Vec<_> = walk(course, &[2, 0, 5], worker, from).collect();
+                assert_eq!(after, all.iter().copied().filter(|step| step.number >= from).collect::<Vec<_>>());
+                assert!(all[..count].len() + after.len() >= all.len(), "skips");
+                assert!(count + after.len() <= all.len() + 1, "repeats more than the attempts at one step");
+            }
+        }
+        assert_eq!(walk(course, &[2, 0, 5], 1, 0).done_before(), u64::MAX);
+        assert_eq!(walk(course, &[2, 0, 5], 9, 0).done_before(), u64::MAX);
+    }
+
+    #[test]
+    fn elements_are_cut_into_address_and_probe() {
+        for (element, probes, expected) in [
+            (0, 3, (0, 0)),
+            (7, 3, (2, 1)),
+            (u128::from(u64::MAX), 65_535, (u128::from(u64::MAX / 65_535), (u64::MAX % 65_535) as u32)),
+            (1 << 100, 1 << 16, (1 << 84, 0)),
+            ((1 << 100) + 9, 10, (((1 << 100) + 9) / 10, (((1_u128 << 100) + 9) % 10) as u32)),
+            (5, 0, (5, 0)),
+        ] {
+            assert_eq!(split(element, probes), expected);
+        }
+    }
+}
