@@ -34,7 +34,7 @@ const CORE_RULES: Rules = &[
     ("sources", &[]),
     ("rate", &["time"]),
     ("device", &["time"]),
-    ("scan", &["cdn", "numa", "time", "wire"]),
+    ("scan", &["cdn", "numa", "pacer", "rate", "time", "wire"]),
     ("hops", &["time"]),
     ("pacer", &["rate", "time"]),
     ("hystart", &["congestion", "time"]),

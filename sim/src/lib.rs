@@ -5,6 +5,7 @@
 //! crypto   fast, deterministic stand-ins for the core's traits
 //! link     one direction of a path, and its faults          network  links joined, datagrams on their way
 //! endpoint the core's Device over the network               bulk     an application that knows what it should get
+//! survey   surveys of a network whose hosts answer by a rule
 //! supply   an application that has its bytes bit by bit
 //! host     worker + application + endpoint                  run      from event to event
 //! faults   faults one by one, and scripts of them          planted  bugs that prove that the alarm works
@@ -34,4 +35,5 @@ pub mod run;
 pub mod scenario;
 pub mod shrink;
 pub mod supply;
+pub mod survey;
 pub mod swarm;

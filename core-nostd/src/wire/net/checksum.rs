@@ -58,6 +58,48 @@ impl Checksum {
     }
 }
 
+impl Checksum {
+    /// Goes on over one word, as the number that its bytes say in big-endian order.
+    #[must_use]
+    #[inline]
+    pub(crate) const fn over_u16(self, word: u16) -> Self {
+        Self(add_folded(self.0, word.to_be() as u64))
+    }
+
+    /// Goes on over two words, as the number that their bytes say in big-endian order.
+    #[must_use]
+    #[inline]
+    pub(crate) const fn over_u32(self, words: u32) -> Self {
+        Self(add_folded(self.0, words.to_be() as u64))
+    }
+
+    /// Goes on over four words, as the number that their bytes say in big-endian order.
+    #[must_use]
+    #[inline]
+    pub(crate) const fn over_u64(self, words: u64) -> Self {
+        // A 64-bit number is its two halves, and the carry that is brought around is theirs (RFC 1071 section 2 (C)).
+        Self(add_folded(self.0, words.to_be()))
+    }
+
+    /// Goes on over what was summed apart from this, from an even place on: constant parts are summed once.
+    #[must_use]
+    #[inline]
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(add_folded(self.0, other.0))
+    }
+
+    /// The checksum as UDP has it: zero says that there is none, and all ones is the same number in ones' complement
+    /// (RFC 768).
+    #[must_use]
+    #[inline]
+    pub(crate) const fn finish_udp(self) -> u16 {
+        match self.finish() {
+            0 => u16::MAX,
+            checksum => checksum,
+        }
+    }
+}
+
 #[inline]
 fn sum_of_blocks(blocks: &[[u8; BLOCK_BYTES]]) -> u64 {
     let mut lanes = [0_u64; BLOCK_BYTES / WORD_BYTES];
@@ -73,9 +115,9 @@ fn sum_of_blocks(blocks: &[[u8; BLOCK_BYTES]]) -> u64 {
 
 /// Adds with the carry brought around, so that no amount of parts overflows.
 #[inline]
-fn add_folded(sum: u64, more: u64) -> u64 {
+const fn add_folded(sum: u64, more: u64) -> u64 {
     let (sum, carry) = sum.overflowing_add(more);
-    sum.wrapping_add(u64::from(carry))
+    sum.wrapping_add(carry as u64)
 }
 
 #[cfg(test)]
@@ -124,6 +166,23 @@ mod tests {
         let header: &[u8; 40] = bytes.first_chunk().unwrap();
         assert_eq!(Checksum(9).over_header(header).finish(), Checksum(9).over(header).finish());
         assert_eq!(Checksum(u64::MAX).over_header(&[0xff; 8]).finish(), Checksum(u64::MAX).over(&[0xff; 8]).finish());
+    }
+
+    #[test]
+    fn numbers_are_summed_as_their_bytes() {
+        let bytes = noise();
+        for start in 0..200 {
+            let (word, _) = bytes[start..].split_first_chunk::<8>().unwrap();
+            let number = u64::from_be_bytes(*word);
+            let by_number = Checksum(start as u64)
+                .over_u16((number >> 48) as u16)
+                .over_u32((number >> 16) as u32)
+                .over_u16(number as u16);
+            let by_bytes = Checksum(start as u64).over(word);
+            assert_eq!(by_number.finish(), by_bytes.finish());
+            assert_eq!(Checksum(start as u64).over_u64(number).finish(), by_bytes.finish());
+            assert_eq!(Checksum(u64::MAX).and(Checksum::new().over(word)).finish(), naive(word));
+        }
     }
 
     #[test]

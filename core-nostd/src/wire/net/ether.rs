@@ -8,14 +8,15 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::NetReject;
 
 /// Bytes of a header without tags.
-pub(super) const ETHER_BYTES: usize = 14;
+pub(crate) const ETHER_BYTES: usize = 14;
 /// Bytes of a VLAN tag.
-pub(super) const TAG_BYTES: usize = 4;
+pub(crate) const TAG_BYTES: usize = 4;
 /// The largest VLAN id: 12 bits of a tag.
 const MAX_VLAN: u16 = 0xfff;
 
-pub(super) const TYPE_IPV4: u16 = 0x0800;
-pub(super) const TYPE_IPV6: u16 = 0x86dd;
+pub(crate) const TYPE_IPV4: u16 = 0x0800;
+pub(crate) const TYPE_ARP: u16 = 0x0806;
+pub(crate) const TYPE_IPV6: u16 = 0x86dd;
 /// A customer's tag, 802.1Q.
 const TYPE_VLAN: u16 = 0x8100;
 /// A provider's tag, 802.1ad, in front of a customer's.
@@ -24,6 +25,18 @@ const TYPE_PROVIDER_VLAN: u16 = 0x88a8;
 /// The address of a network interface on its link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MacAddress(pub [u8; 6]);
+
+impl MacAddress {
+    /// All interfaces on the link.
+    pub const BROADCAST: Self = Self([0xff; 6]);
+
+    /// Whether the address may be one interface's: it is of no group, and not all zeros.
+    #[must_use]
+    pub fn is_one_interface(self) -> bool {
+        let [first, ..] = self.0;
+        first & 1 == 0 && self != Self([0; 6])
+    }
+}
 
 impl fmt::Display for MacAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,18 +65,18 @@ struct Tag {
 const _: () = assert!(size_of::<Addresses>() + size_of::<U16>() == ETHER_BYTES && size_of::<Tag>() == TAG_BYTES);
 
 /// What a frame's header says.
-pub(super) struct Ether {
-    pub(super) source: MacAddress,
+pub(crate) struct Ether {
+    pub(crate) source: MacAddress,
     /// The id in the outermost tag.
-    pub(super) vlan: Option<u16>,
+    pub(crate) vlan: Option<u16>,
     /// What comes behind: an EtherType.
-    pub(super) kind: u16,
+    pub(crate) kind: u16,
 }
 
 impl Ether {
     /// Reads the header of a frame; returns it and what comes behind.
     #[inline]
-    pub(super) fn parse(frame: &[u8]) -> Result<(Self, &[u8]), NetReject> {
+    pub(crate) fn parse(frame: &[u8]) -> Result<(Self, &[u8]), NetReject> {
         let (addresses, rest) = Addresses::ref_from_prefix(frame).map_err(|_| NetReject::EtherTruncated)?;
         let (mut kind, mut rest) = split_type(rest)?;
         let mut vlan = None;
@@ -89,13 +102,13 @@ fn split_type(bytes: &[u8]) -> Result<(u16, &[u8]), NetReject> {
 }
 
 /// Bytes of a header with or without a tag.
-pub(super) const fn ether_bytes(vlan: Option<u16>) -> usize {
+pub(crate) const fn ether_bytes(vlan: Option<u16>) -> usize {
     if vlan.is_some() { ETHER_BYTES + TAG_BYTES } else { ETHER_BYTES }
 }
 
 /// Writes a header over all of `out`, which has [`ether_bytes`]; `None` where it has not, or where the id is above 4095.
 #[inline]
-pub(super) fn write(
+pub(crate) fn write(
     out: &mut [u8],
     source: MacAddress,
     destination: MacAddress,

@@ -1,4 +1,4 @@
-//! IPv4 (RFC 791) and IPv6 (RFC 8200) headers of packets that carry UDP.
+//! IPv4 (RFC 791) and IPv6 (RFC 8200) headers.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -9,65 +9,82 @@ use super::ether::{TYPE_IPV4, TYPE_IPV6};
 use super::{Checksum, NetReject};
 
 /// Bytes of an IPv4 header without options.
-pub(super) const IPV4_BYTES: usize = 20;
+pub(crate) const IPV4_BYTES: usize = 20;
 /// Bytes of an IPv6 header.
-pub(super) const IPV6_BYTES: usize = 40;
+pub(crate) const IPV6_BYTES: usize = 40;
 
-/// UDP's number among the protocols that IP carries.
-const PROTOCOL_UDP: u8 = 17;
+/// ICMP's number among the protocols that IP carries (RFC 792).
+pub(crate) const PROTOCOL_ICMP: u8 = 1;
+/// TCP's number (RFC 9293).
+pub(crate) const PROTOCOL_TCP: u8 = 6;
+/// UDP's number (RFC 768).
+pub(crate) const PROTOCOL_UDP: u8 = 17;
+/// ICMPv6's number (RFC 4443).
+pub(crate) const PROTOCOL_ICMPV6: u8 = 58;
+/// The version and the length of an IPv4 header without options, as its first byte has them.
+pub(crate) const IPV4_PLAIN: u8 = 4 << 4 | (IPV4_BYTES / 4) as u8;
+/// The version 6 in front of traffic class and flow label.
+pub(crate) const IPV6_VERSION: u32 = 6 << 28;
+/// The flow label's bits (RFC 6437).
+pub(crate) const FLOW_LABEL_MASK: u32 = 0xf_ffff;
 /// The routers' choice: do not fragment.
-const DONT_FRAGMENT: u16 = 0x4000;
+pub(crate) const DONT_FRAGMENT: u16 = 0x4000;
 /// The bits of a fragment: more of them follow, and an offset that is not zero.
-const FRAGMENT_MASK: u16 = 0x3fff;
+pub(crate) const FRAGMENT_MASK: u16 = 0x3fff;
 /// The ECN field in what IPv4 calls type of service and IPv6 traffic class (RFC 3168 section 5).
 const ECN_MASK: u8 = 0b11;
 
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
-struct Ipv4Header {
+pub(crate) struct Ipv4Header {
     /// Version (4 bits), header length in units of four bytes (4 bits).
-    version_length: u8,
-    service: u8,
-    total_length: U16,
-    id: U16,
+    pub(crate) version_length: u8,
+    pub(crate) service: u8,
+    pub(crate) total_length: U16,
+    pub(crate) id: U16,
     /// Flags (3 bits), fragment offset (13 bits).
-    fragment: U16,
-    time_to_live: u8,
-    protocol: u8,
-    checksum: U16,
-    source: [u8; 4],
-    destination: [u8; 4],
+    pub(crate) fragment: U16,
+    pub(crate) time_to_live: u8,
+    pub(crate) protocol: u8,
+    pub(crate) checksum: U16,
+    pub(crate) source: [u8; 4],
+    pub(crate) destination: [u8; 4],
 }
 
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
-struct Ipv6Header {
+pub(crate) struct Ipv6Header {
     /// Version (4 bits), traffic class (8 bits), flow label (20 bits).
-    version_class_flow: U32,
-    payload_length: U16,
-    next_header: u8,
-    hop_limit: u8,
-    source: [u8; 16],
-    destination: [u8; 16],
+    pub(crate) version_class_flow: U32,
+    pub(crate) payload_length: U16,
+    pub(crate) next_header: u8,
+    pub(crate) hop_limit: u8,
+    pub(crate) source: [u8; 16],
+    pub(crate) destination: [u8; 16],
 }
 
 const _: () = assert!(size_of::<Ipv4Header>() == IPV4_BYTES && size_of::<Ipv6Header>() == IPV6_BYTES);
 
 /// What a packet's header says.
-pub(super) struct Ip {
-    pub(super) source: IpAddr,
-    pub(super) destination: IpAddr,
+pub(crate) struct Ip {
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
     /// The ECN field, 0 to 3.
-    pub(super) ecn: u8,
+    pub(crate) ecn: u8,
+    /// What comes directly behind the header.
+    pub(crate) protocol: u8,
+    /// How many routers could still have passed it on: IPv4's time to live, IPv6's hop limit.
+    pub(crate) hop_limit: u8,
 }
 
 impl Ip {
-    /// Reads the header of a packet in a frame of EtherType `kind`; returns it and its payload, without padding.
+    /// Reads the header of a packet in a frame of EtherType `kind` that carries a protocol that `is_wanted`; returns it and
+    /// its payload, without padding.
     #[inline]
-    pub(super) fn parse(kind: u16, packet: &[u8]) -> Result<(Self, &[u8]), NetReject> {
+    pub(crate) fn parse(kind: u16, packet: &[u8], is_wanted: impl Fn(u8) -> bool) -> Result<(Self, &[u8]), NetReject> {
         let (ip, payload) = match kind {
-            TYPE_IPV4 => parse_ipv4(packet)?,
-            TYPE_IPV6 => parse_ipv6(packet)?,
+            TYPE_IPV4 => parse_ipv4(packet, is_wanted)?,
+            TYPE_IPV6 => parse_ipv6(packet, is_wanted)?,
             _ => return Err(NetReject::EtherType),
         };
         if !is_one_host(ip.source) {
@@ -78,7 +95,7 @@ impl Ip {
 }
 
 #[inline]
-fn parse_ipv4(packet: &[u8]) -> Result<(Ip, &[u8]), NetReject> {
+fn parse_ipv4(packet: &[u8], is_wanted: impl Fn(u8) -> bool) -> Result<(Ip, &[u8]), NetReject> {
     let (header, _) = Ipv4Header::ref_from_prefix(packet).map_err(|_| NetReject::Ipv4Truncated)?;
     if header.version_length >> 4 != 4 {
         return Err(NetReject::Ipv4Version);
@@ -99,26 +116,28 @@ fn parse_ipv4(packet: &[u8]) -> Result<(Ip, &[u8]), NetReject> {
     if header.fragment.get() & FRAGMENT_MASK != 0 {
         return Err(NetReject::Ipv4Fragment);
     }
-    if header.protocol != PROTOCOL_UDP {
+    if !is_wanted(header.protocol) {
         return Err(NetReject::IpProtocol);
     }
     let ip = Ip {
         source: Ipv4Addr::from(header.source).into(),
         destination: Ipv4Addr::from(header.destination).into(),
         ecn: header.service & ECN_MASK,
+        protocol: header.protocol,
+        hop_limit: header.time_to_live,
     };
     Ok((ip, payload))
 }
 
 #[inline]
-fn parse_ipv6(packet: &[u8]) -> Result<(Ip, &[u8]), NetReject> {
+fn parse_ipv6(packet: &[u8], is_wanted: impl Fn(u8) -> bool) -> Result<(Ip, &[u8]), NetReject> {
     let (header, rest) = Ipv6Header::ref_from_prefix(packet).map_err(|_| NetReject::Ipv6Truncated)?;
     let version_class_flow = header.version_class_flow.get();
     if version_class_flow >> 28 != 6 {
         return Err(NetReject::Ipv6Version);
     }
     let payload = rest.get(..usize::from(header.payload_length.get())).ok_or(NetReject::Ipv6Length)?;
-    if header.next_header != PROTOCOL_UDP {
+    if !is_wanted(header.next_header) {
         return Err(NetReject::IpProtocol);
     }
     let (source, destination) = (Ipv6Addr::from(header.source), Ipv6Addr::from(header.destination));
@@ -126,14 +145,19 @@ fn parse_ipv6(packet: &[u8]) -> Result<(Ip, &[u8]), NetReject> {
     if source.to_ipv4_mapped().is_some() || destination.to_ipv4_mapped().is_some() {
         return Err(NetReject::Ipv6Mapped);
     }
-    let ip =
-        Ip { source: source.into(), destination: destination.into(), ecn: (version_class_flow >> 20) as u8 & ECN_MASK };
+    let ip = Ip {
+        source: source.into(),
+        destination: destination.into(),
+        ecn: (version_class_flow >> 20) as u8 & ECN_MASK,
+        protocol: header.next_header,
+        hop_limit: header.hop_limit,
+    };
     Ok((ip, payload))
 }
 
 /// Whether an answer to this address reaches at most one host.
 #[inline]
-fn is_one_host(address: IpAddr) -> bool {
+pub(crate) fn is_one_host(address: IpAddr) -> bool {
     let is_broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
     !(address.is_unspecified() || address.is_multicast() || is_broadcast)
 }
@@ -193,7 +217,7 @@ impl Ends {
         match self {
             Self::V4(source, destination) => {
                 let mut header = Ipv4Header {
-                    version_length: 4 << 4 | (IPV4_BYTES / 4) as u8,
+                    version_length: IPV4_PLAIN,
                     service: ecn & ECN_MASK,
                     total_length: U16::new(payload_bytes.checked_add(IPV4_BYTES as u16)?),
                     // A datagram that no router may fragment needs no id (RFC 6864 section 4.1).
@@ -210,7 +234,7 @@ impl Ends {
                 header.write_to(out).ok()
             }
             Self::V6(source, destination) => Ipv6Header {
-                version_class_flow: U32::new(6 << 28 | u32::from(ecn & ECN_MASK) << 20),
+                version_class_flow: U32::new(IPV6_VERSION | u32::from(ecn & ECN_MASK) << 20),
                 payload_length: U16::new(payload_bytes),
                 next_header: PROTOCOL_UDP,
                 hop_limit,

@@ -8,13 +8,18 @@
 //! ```
 //!
 //! What the kernel does better stays with it: fragments, IPv6 extension headers and all protocols other than UDP are
-//! refused here, and the port filter lets the kernel have them in the first place.
+//! refused here, and the port filter lets the kernel have them in the first place. The survey, which speaks TCP, ICMP, ARP and
+//! neighbour discovery as well, takes the headers of those from here too.
 
+pub(crate) mod arp;
 mod checksum;
-mod ether;
-mod ip;
+pub(crate) mod ether;
+pub(crate) mod icmp;
+pub(crate) mod ip;
+pub(crate) mod ndp;
 mod reject;
-mod udp;
+pub(crate) mod tcp;
+pub(crate) mod udp;
 
 #[cfg(test)]
 mod tests;

@@ -7,20 +7,20 @@ use zerocopy::byteorder::big_endian::U16;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::ether::{self, ETHER_BYTES, Ether, TAG_BYTES, ether_bytes};
-use super::ip::{Ends, IPV6_BYTES, Ip};
+use super::ip::{Ends, IPV6_BYTES, Ip, PROTOCOL_UDP};
 use super::{MacAddress, NetReject};
 
 /// Bytes of a UDP header.
-const UDP_BYTES: usize = 8;
+pub(crate) const UDP_BYTES: usize = 8;
 
-#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
-struct UdpHeader {
-    source: U16,
-    destination: U16,
+pub(crate) struct UdpHeader {
+    pub(crate) source: U16,
+    pub(crate) destination: U16,
     /// Of header and payload.
-    length: U16,
-    checksum: U16,
+    pub(crate) length: U16,
+    pub(crate) checksum: U16,
 }
 
 const _: () = assert!(size_of::<UdpHeader>() == UDP_BYTES);
@@ -54,7 +54,7 @@ pub struct UdpPacket {
 #[inline]
 pub fn parse_udp(frame: &[u8]) -> Result<UdpPacket, NetReject> {
     let (ether, packet) = Ether::parse(frame)?;
-    let (ip, segment) = Ip::parse(ether.kind, packet)?;
+    let (ip, segment) = Ip::parse(ether.kind, packet, |protocol| protocol == PROTOCOL_UDP)?;
     let (header, _) = UdpHeader::ref_from_prefix(segment).map_err(|_| NetReject::UdpTruncated)?;
     let payload = segment.get(UDP_BYTES..usize::from(header.length.get())).ok_or(NetReject::UdpLength)?;
     if header.source.get() == 0 {
@@ -127,11 +127,7 @@ impl UdpHeaders {
         };
         let bytes: &[u8; UDP_BYTES] = zerocopy::transmute_ref!(&header);
         let sum = ends.pseudo_header(length).over_header(bytes).over(segment.get(UDP_BYTES..)?);
-        header.checksum = U16::new(match sum.finish() {
-            // Zero says that there is no checksum; all ones is the same number in ones' complement (RFC 768).
-            0 => u16::MAX,
-            checksum => checksum,
-        });
+        header.checksum = U16::new(sum.finish_udp());
         header.write_to_prefix(segment).ok()?;
         Some(begin)
     }
