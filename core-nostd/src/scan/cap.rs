@@ -10,8 +10,9 @@ use crate::time::{Duration, Instant};
 /// What a packet counts as where the cap is in packets: 125 bytes are 1000 bits, so a rate in bits is one in packets exactly.
 const PACKET_BYTES: u64 = 125;
 const PACKET_BITS: u64 = 8 * PACKET_BYTES;
-/// Below this many packets a second each leaves on its own time: nothing is made up for, and there is no quantum to leave room for.
-const SINGLE_BELOW_PPS: u64 = 1000;
+/// Below this many packets a second, milliseconds apart, each leaves on its own time: nothing has to be made up for, and a quantum to
+/// leave room for would be a large part of the cap.
+const SINGLE_BELOW_PPS: u64 = 200;
 /// A quantum is what is sent in this time.
 const QUANTUM: Duration = Duration::from_millis(1);
 /// While nothing is late, so much leaves together: at 10,000 packets a second two of them.

@@ -9,6 +9,10 @@ use core::net::IpAddr;
 
 use crate::time::{Duration, Instant};
 
+/// A packet may come by this part of an interval before its time: who was told when to come back comes to the minute, but those before
+/// may have been a little late, and without it everybody behind them would be sent away in turn.
+const EARLY: u64 = 8;
+
 /// Slots of a set: two cache lines.
 const WAYS: usize = 8;
 
@@ -28,13 +32,13 @@ pub struct SubnetSlot {
 pub struct Subnets<'a> {
     slots: &'a mut [SubnetSlot],
     interval: Option<Duration>,
-    /// `burst - 1` intervals.
+    /// `burst - 1` intervals, and the eighth part of one.
     tolerance: Duration,
 }
 
 impl<'a> Subnets<'a> {
     /// A cap of one packet an `interval` for each subnet, `burst` of them together at most (0 is taken for 1): in any time `t` no more
-    /// than `burst + t / interval` leave for one. `None` is no cap, which needs no slots.
+    /// than `burst + 1/8 + t / interval` leave for one. `None` is no cap, which needs no slots.
     ///
     /// The slots should be several times as many as subnets get a packet in an interval; eight at least, or fewer subnets than that
     /// are served at a time, and with none nothing ever leaves.
@@ -42,16 +46,20 @@ impl<'a> Subnets<'a> {
     pub fn new(slots: &'a mut [SubnetSlot], interval: Option<Duration>, burst: u32) -> Self {
         slots.fill(SubnetSlot::default());
         let interval = interval.filter(|interval| *interval > Duration::ZERO);
-        let tolerance = interval.unwrap_or_default().saturating_mul(u64::from(burst.saturating_sub(1)));
+        let whole = interval.unwrap_or_default();
+        let tolerance = whole.saturating_mul(u64::from(burst.saturating_sub(1))) + whole.mul_ratio(1, EARLY);
         Self { slots, interval, tolerance }
     }
 
-    /// The interval that makes this many packets a second, rounded up, so that they are never more; the longest for 0.
+    /// The interval at which, with bursts of one packet, no more than this many leave in any second, the one that may come early among
+    /// them; the longest for 0.
     #[must_use]
     pub fn interval_of(packets_per_second: u64) -> Duration {
-        const SECOND: u64 = 1_000_000_000;
-        let nanos = if packets_per_second == 0 { u64::MAX } else { SECOND.div_ceil(packets_per_second) };
-        Duration::from_nanos(nanos)
+        const SECOND: u128 = 1_000_000_000;
+        let packets = u128::from(packets_per_second);
+        // So many intervals are a second and the eighth part of an interval, rounded up.
+        let nanos = (SECOND * u128::from(EARLY)).checked_div(packets * u128::from(EARLY) - packets.min(1));
+        Duration::from_nanos(nanos.and_then(|nanos| u64::try_from(nanos + 1).ok()).unwrap_or(u64::MAX))
     }
 
     /// Counts a packet to the address, if one may leave now. Time must not run backwards.

@@ -16,7 +16,7 @@ use super::order::Order;
 use crate::numa::Partition;
 
 /// So many step numbers are divided among workers at a time.
-pub const BLOCK: u64 = 4096;
+pub const BLOCK: u64 = 64;
 
 /// No course has more steps: at a billion a second they take 292 years.
 const MAX_STEPS: u64 = 1 << 63;

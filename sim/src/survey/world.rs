@@ -322,7 +322,8 @@ impl<'c, 'p> World<'c, 'p> {
     }
 
     fn answer(&mut self, syn: &Syn) {
-        let flow = mix(u64::from(u32::from(syn.target)) << 16 | u64::from(syn.port));
+        // Another hash than that of the fate, or a worker would hear of some fates only.
+        let flow = mix(u64::from(u32::from(syn.target)) << 16 ^ u64::from(syn.port) ^ 0x5ca1_ab1e);
         let worker = usize::try_from(flow % self.config.workers as u64).unwrap_or(0);
         let fate = fate(syn.target, syn.port);
         if super::verdict(fate) == Some(Class::Open) {
