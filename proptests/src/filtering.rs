@@ -11,15 +11,26 @@ use crate::mutate::mutate;
 /// address.
 pub const OPEN: [&str; 3] = ["10.74.0.2:7421", "[fd74::2]:7421", "10.74.0.2:2"];
 
+/// The first of the ports that answers to a survey come to, in tests.
+pub const WINDOW: u16 = 0xe000;
+
 /// Whether the filter, open for [`OPEN`], has to redirect this frame.
 #[must_use]
 pub fn is_ours(frame: &[u8]) -> bool {
     let open: Vec<SocketAddr> = OPEN.iter().filter_map(|address| address.parse().ok()).collect();
-    destination(frame).is_some_and(|destination| open.contains(&destination))
+    destination(frame, &[17]).is_some_and(|destination| open.contains(&destination))
 }
 
-/// Whom a datagram is for that the filter has to understand.
-fn destination(frame: &[u8]) -> Option<SocketAddr> {
+/// Whether the filter of a survey has to redirect this frame, for [`WINDOW`] and the addresses of [`OPEN`].
+#[must_use]
+pub fn answers_survey(frame: &[u8]) -> bool {
+    let open: Vec<SocketAddr> = OPEN.iter().filter_map(|address| address.parse().ok()).collect();
+    let to = destination(frame, &[6, 17]);
+    to.is_some_and(|to| to.port() / 4096 == WINDOW / 4096 && open.iter().any(|open| open.ip() == to.ip()))
+}
+
+/// Whom a packet of these protocols is for that a filter has to understand.
+fn destination(frame: &[u8], protocols: &[u8]) -> Option<SocketAddr> {
     let mut reader = Reader { bytes: frame, at: 12 };
     let mut kinds = vec![reader.number(2)?];
     while kinds.len() <= 2 && matches!(kinds.last(), Some(0x8100 | 0x88a8)) {
@@ -33,14 +44,14 @@ fn destination(frame: &[u8]) -> Option<SocketAddr> {
             let fixed: [u8; 19] = reader.array()?;
             let is_fragment = fixed[5] & 0x3f != 0 || fixed[6] != 0;
             let words = first & 15;
-            if is_fragment || fixed[8] != 17 || words < 5 {
+            if is_fragment || !protocols.contains(&fixed[8]) || words < 5 {
                 return None;
             }
             (Ipv4Addr::new(fixed[15], fixed[16], fixed[17], fixed[18]).into(), words as usize * 4)
         }
         (0x86dd, 6) => {
             let fixed: [u8; 39] = reader.array()?;
-            if fixed[5] != 17 {
+            if !protocols.contains(&fixed[5]) {
                 return None;
             }
             let address: [u8; 16] = *fixed.last_chunk()?;
@@ -148,12 +159,55 @@ fn variants(frame: &Frame) -> impl Iterator<Item = (&'static str, Vec<u8>)> {
     .into_iter()
 }
 
+/// Frames that differ in what matters to the filter of a survey, with a name each.
+#[must_use]
+pub fn survey_cases() -> Vec<(String, Vec<u8>)> {
+    let mut cases = Vec::new();
+    for (form, frame) in forms() {
+        let to = |protocol: u8, port: u16| Frame { protocol, ports: (443, port), ..frame.clone() };
+        for (name, protocol) in [("tcp", 6), ("udp", 17)] {
+            let ports: [(&str, u16); 8] = [
+                ("first", 0xe000),
+                ("inside", 0xe7a1),
+                ("last", 0xefff),
+                ("before", 0xdfff),
+                ("behind", 0xf000),
+                ("swapped", 0xa1e7),
+                ("low", 0x0e00),
+                ("zero", 0),
+            ];
+            cases.extend(ports.map(|(what, port)| (format!("{form}-{name}-port-{what}"), to(protocol, port).bytes())));
+            let inside = to(protocol, 0xe123);
+            let bytes = inside.bytes();
+            if frame.tags.is_empty() {
+                cases.extend((14..bytes.len()).map(|len| (format!("{form}-{name}-cut-{len}"), bytes[..len].to_vec())));
+            }
+            let turned = Frame { ports: (0xe123, 443), ..inside.clone() };
+            cases.push((format!("{form}-{name}-port-of-source"), turned.bytes()));
+            let same = |what: &&str| !what.starts_with("port-") && !matches!(*what, "tcp" | "no-payload" | "padded");
+            let other = variants(&inside).filter(|(what, _)| same(what));
+            cases.extend(other.map(|(what, bytes)| (format!("{form}-{name}-{what}"), bytes)));
+        }
+    }
+    cases
+}
+
+/// [`survey_cases`] as text, in the form of [`cases_as_text`].
+#[must_use]
+pub fn survey_cases_as_text() -> String {
+    as_text(survey_cases(), answers_survey)
+}
+
 /// [`cases`] as text, one a line: verdict, name, bytes; behind what the filter is to be open for.
 #[must_use]
 pub fn cases_as_text() -> String {
+    as_text(cases(), is_ours)
+}
+
+fn as_text(cases: Vec<(String, Vec<u8>)>, oracle: fn(&[u8]) -> bool) -> String {
     let mut text: String = OPEN.iter().map(|address| format!("open {address}\n")).collect();
-    for (name, bytes) in cases() {
-        let verdict = if is_ours(&bytes) { "redirect" } else { "pass" };
+    for (name, bytes) in cases {
+        let verdict = if oracle(&bytes) { "redirect" } else { "pass" };
         let hex: String = bytes.iter().fold(String::new(), |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}");
             hex

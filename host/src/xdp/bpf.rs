@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 
 use thiserror::Error;
 use wirehaul_core::filter::asm::AsmError;
-use wirehaul_core::filter::{Front, Maps, PortKey, Verdict, port_filter};
+use wirehaul_core::filter::{Front, Maps, PortKey, Program, Verdict, port_filter, scan_filter};
 
 use call::{MapKind, MapShape};
 pub(super) use call::{attach, detach};
@@ -318,6 +318,23 @@ impl PortFilter {
     /// # Errors
     /// As [`PortFilter::load`].
     pub fn load_with(sockets: SocketMap, frags: bool, longest: u16) -> Result<Self, FilterError> {
+        Self::load_program(sockets, frags, |maps| port_filter(maps, longest))
+    }
+
+    /// Loads the filter of a survey: an address and port that is added to it stands for TCP and UDP to the 4096 ports from
+    /// `first` on, which is to be that port ([`wirehaul_core::filter::is_window`]).
+    ///
+    /// # Errors
+    /// As [`PortFilter::load`].
+    pub fn load_for_scan(sockets: SocketMap, frags: bool, first: u16) -> Result<Self, FilterError> {
+        Self::load_program(sockets, frags, |maps| scan_filter(maps, first))
+    }
+
+    fn load_program(
+        sockets: SocketMap,
+        frags: bool,
+        program: impl FnOnce(Maps) -> Result<Program, AsmError>,
+    ) -> Result<Self, FilterError> {
         let ports = call::create_map(c"wirehaul_ports", PORTS).map_err(|error| {
             FilterError::common("create the filter's map of ports", error, FilterError::CreatePorts)
         })?;
@@ -329,7 +346,7 @@ impl PortFilter {
             front: front.descriptor.as_raw_fd(),
             sockets: sockets.descriptor.as_raw_fd(),
         };
-        let program = port_filter(maps, longest).map_err(FilterError::Assemble)?;
+        let program = program(maps).map_err(FilterError::Assemble)?;
         let program = call::load(PROGRAM_NAME, LICENSE, &program, frags).map_err(|(error, log)| {
             FilterError::common("load an XDP program", error, |source| FilterError::Load { source, log })
         })?;

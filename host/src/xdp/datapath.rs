@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::attach::{AttachError, AttachMode, FilterLink};
@@ -158,19 +158,33 @@ impl Datapath {
     /// [`OpenError`]: then nothing is left on the interface.
     pub fn open(interface: &Interface, mode: Mode, local: SocketAddr) -> Result<Self, OpenError> {
         let shape = Shape::of(interface, mode)?;
-        let attach = |frags| {
-            let sockets = SocketMap::create(interface.usable_queues().max(1))?;
-            let filter = PortFilter::load_with(sockets, frags, shape.longest_datagram(interface))?;
-            let link = filter.attach(interface.index, mode.attach())?;
-            Ok((filter, link))
-        };
-        let frags = interface.mtu > SINGLE_BUFFER_MTU;
-        let (filter, link) = match attach(frags) {
-            // The other end of a veth pair may have an MTU that does not fit into one buffer.
-            Err(OpenError::Attach(AttachError::MtuTooLarge { .. })) if !frags => attach(true)?,
-            attached => attached?,
-        };
-        let attachment = Attachment { filter, _link: link, local, addresses: Mutex::default() };
+        let longest = shape.longest_datagram(interface);
+        let load = |sockets, frags| PortFilter::load_with(sockets, frags, longest);
+        let (filter, link) = attach(interface, mode, load)?;
+        let attachment = Attachment { filter, _link: link, local, is_fixed: false, addresses: Mutex::default() };
+        Ok(Self { attachment: Arc::new(attachment), shape })
+    }
+
+    /// Loads the filter of a survey and attaches it to the interface: TCP and UDP to these addresses of ours, and to the 4096 ports
+    /// from `first` on, is for [`Datapath::port`]s. There are none for devices.
+    ///
+    /// # Errors
+    /// [`OpenError`]: then nothing is left on the interface.
+    pub fn open_for_scan(
+        interface: &Interface,
+        mode: Mode,
+        first: u16,
+        addresses: &[IpAddr],
+    ) -> Result<Self, OpenError> {
+        let shape = Shape::of(interface, mode)?;
+        let load = |sockets, frags| PortFilter::load_for_scan(sockets, frags, first);
+        let (filter, link) = attach(interface, mode, load)?;
+        for address in addresses {
+            filter.add(*address, first)?;
+        }
+        let local = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), first);
+        let addresses = Mutex::new(addresses.to_vec());
+        let attachment = Attachment { filter, _link: link, local, is_fixed: true, addresses };
         Ok(Self { attachment: Arc::new(attachment), shape })
     }
 
@@ -185,6 +199,26 @@ impl Datapath {
     #[must_use]
     pub const fn mode(&self) -> Mode {
         self.shape.mode
+    }
+}
+
+/// Has a filter loaded for the queues of an interface, and attaches it.
+fn attach(
+    interface: &Interface,
+    mode: Mode,
+    load: impl Fn(SocketMap, bool) -> Result<PortFilter, FilterError>,
+) -> Result<(PortFilter, FilterLink), OpenError> {
+    let attach = |frags| {
+        let sockets = SocketMap::create(interface.usable_queues().max(1))?;
+        let filter = load(sockets, frags)?;
+        let link = filter.attach(interface.index, mode.attach())?;
+        Ok((filter, link))
+    };
+    let frags = interface.mtu > SINGLE_BUFFER_MTU;
+    match attach(frags) {
+        // The other end of a veth pair may have an MTU that does not fit into one buffer.
+        Err(OpenError::Attach(AttachError::MtuTooLarge { .. })) if !frags => attach(true),
+        attached => attached,
     }
 }
 
@@ -294,6 +328,8 @@ pub(super) struct Attachment {
     pub(super) filter: PortFilter,
     _link: FilterLink,
     local: SocketAddr,
+    /// The addresses are what they are, whatever this host's are.
+    is_fixed: bool,
     /// Those whose packets the filter steers to us.
     addresses: Mutex<Vec<IpAddr>>,
 }
@@ -303,8 +339,11 @@ impl Attachment {
         self.local
     }
 
-    /// Has the filter take packets to these addresses of this host, or to the one that was named.
+    /// Has the filter take packets to these addresses of this host, or to the one that was named, unless they are fixed.
     pub(super) fn set_addresses(&self, found: &[IpAddr]) -> Result<(), FilterError> {
+        if self.is_fixed {
+            return Ok(());
+        }
         let named = [self.local.ip()];
         let is_ours = |ip: &&IpAddr| !self.local.is_ipv4() || ip.is_ipv4();
         let wanted = if self.local.ip().is_unspecified() { found } else { &named[..] };

@@ -1,18 +1,21 @@
 //! Frames as they are, without sessions: what a scan, a generator or a forwarder sends and receives.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
+use wirehaul_core::scan::wire::Wire;
 use wirehaul_core::xsk::{Frame, Frames, Kick, Queue, Whereabouts};
 
-use super::datapath::{Attachment, Datapath, OpenError};
+use super::datapath::{Attachment, Datapath, Mode, OpenError};
 use super::socket::{Socket, SocketStatistics};
 use super::umem::Umem;
 
 /// Packets that are taken out of the receive ring before their frames go anywhere.
 const BATCH: usize = 64;
+/// Packets that a survey is shown in one call.
+const WIRE_BATCH: usize = 256;
 /// Chunks taken back per call.
 const REAP_BATCH: u32 = 256;
 
@@ -24,6 +27,10 @@ pub struct Port {
     socket: Socket,
     umem: Umem,
     _attachment: Option<Arc<Attachment>>,
+    /// The chunk that comes next belongs to a packet whose first chunk was shown.
+    is_inside: bool,
+    /// What the kernel said to the last [`Wire::flush`].
+    kick: Kick,
 }
 
 impl Datapath {
@@ -33,6 +40,9 @@ impl Datapath {
     /// [`OpenError`] says what cannot be had.
     pub fn port(&self, queue: u32) -> Result<Port, OpenError> {
         let (umem, frames, socket, rings) = open(self, queue)?;
+        if self.shape.mode == Mode::ZeroCopy && !socket.is_zero_copy() {
+            return Err(OpenError::Copies(self.shape.name.clone()));
+        }
         self.attachment.filter.bind_queue(queue, socket.as_fd())?;
         self.attachment.set_addresses(&[])?;
         Ok(Port::new(umem, frames, socket, rings, Some(Arc::clone(&self.attachment))))
@@ -63,7 +73,7 @@ impl Port {
     ) -> Self {
         queue.set_share(umem.size().receive_frames);
         queue.refill(&mut frames);
-        Self { queue, frames, socket, umem, _attachment: attachment }
+        Self { queue, frames, socket, umem, _attachment: attachment, is_inside: false, kick: Kick::Done }
     }
 
     /// Lends the kernel no more than so many frames for packets to come, from now on: few stay in a CPU's cache, many hold
@@ -171,6 +181,19 @@ impl Port {
         Ok(())
     }
 
+    /// What the kernel said when a survey's frames were sent last: [`Kick::Down`] and [`Kick::Unbound`] do not go away by
+    /// themselves.
+    #[must_use]
+    pub const fn last_kick(&self) -> Kick {
+        self.kick
+    }
+
+    /// Whether frames wait in the transmit ring for another call.
+    #[must_use]
+    pub fn is_holding_back(&mut self) -> bool {
+        matches!(self.kick, Kick::Again) && !self.queue.is_drained()
+    }
+
     /// Where its frames are.
     #[must_use]
     pub fn whereabouts(&self) -> Whereabouts {
@@ -187,6 +210,49 @@ impl Port {
     #[must_use]
     pub const fn faults(&self) -> (u64, u64) {
         (self.frames.wild(), self.queue.nonsense())
+    }
+}
+
+impl AsFd for Port {
+    /// Readable when frames came.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Of a packet in several chunks, the first is shown: headers are in it, and what probes are known by.
+impl Wire for Port {
+    fn receive(&mut self, mut sink: impl FnMut(&mut [u8])) -> usize {
+        let mut count = 0;
+        let mut chunks = 0;
+        let mut incoming = self.queue.incoming(&mut self.frames);
+        while count < WIRE_BATCH {
+            let Some((mut frame, goes_on)) = incoming.take() else { break };
+            if !self.is_inside {
+                sink(frame.bytes_mut());
+                count += 1;
+            }
+            self.is_inside = goes_on;
+            incoming.recycle(frame);
+            chunks += 1;
+        }
+        drop(incoming);
+        self.wake_for(chunks);
+        count
+    }
+
+    fn transmit(&mut self, write: impl FnOnce(&mut [u8]) -> usize) -> bool {
+        let mut was_written = false;
+        let was_put = Self::transmit(self, |frame| {
+            was_written = true;
+            write(frame)
+        });
+        // A length that makes no frame is nothing to send.
+        was_put || was_written
+    }
+
+    fn flush(&mut self) {
+        self.kick = Self::flush(self);
     }
 }
 

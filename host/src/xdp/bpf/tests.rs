@@ -12,6 +12,10 @@ use crate::xdp::testing::{in_namespace, unbound_socket};
 /// The frames that the interpreter is shown too, with what must become of them.
 const FRAMES: &str = include_str!("../../../../proptests/data/filter-frames.txt");
 
+/// The same for the filter of a survey, whose window begins at this port.
+const SURVEY_FRAMES: &str = include_str!("../../../../proptests/data/scan-filter-frames.txt");
+const WINDOW: u16 = 0xe000;
+
 struct Frame {
     verdict: Verdict,
     name: &'static str,
@@ -19,9 +23,12 @@ struct Frame {
 }
 
 fn frames() -> Vec<Frame> {
+    frames_in(FRAMES)
+}
+
+fn frames_in(text: &'static str) -> Vec<Frame> {
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-    FRAMES
-        .lines()
+    text.lines()
         .filter(|line| !line.starts_with("open "))
         .map(|line| {
             let [verdict, name, hex] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
@@ -62,6 +69,28 @@ fn the_kernel_redirects_and_passes_as_the_interpreter_does() {
             filter.bind_queue(0, socket.as_fd()).unwrap();
             for Frame { verdict, name, bytes } in frames() {
                 assert_eq!(filter.test_run(&bytes).unwrap(), verdict, "{name}");
+            }
+        }
+    });
+}
+
+/// SCAN-1: TCP and UDP to our window to the sockets, everything else to the kernel; under the same frames as the interpreter.
+#[test]
+fn the_kernel_tells_answers_to_a_survey_from_the_rest() {
+    in_namespace("the filter of a survey under the kernel", || {
+        for frags in [false, true] {
+            let filter = PortFilter::load_for_scan(SocketMap::create(1).unwrap(), frags, WINDOW).unwrap();
+            for address in SURVEY_FRAMES.lines().filter_map(|line| line.strip_prefix("open ")) {
+                filter.add(address.parse::<SocketAddr>().unwrap().ip(), WINDOW).unwrap();
+            }
+            let socket = unbound_socket();
+            filter.bind_queue(0, socket.as_fd()).unwrap();
+            for Frame { verdict, name, bytes } in frames_in(SURVEY_FRAMES) {
+                assert_eq!(filter.test_run(&bytes).unwrap(), verdict, "{name}");
+            }
+            drop(socket);
+            for Frame { name, bytes, .. } in frames_in(SURVEY_FRAMES) {
+                assert_eq!(filter.test_run(&bytes).unwrap(), Verdict::Pass, "{name}, without a socket");
             }
         }
     });
