@@ -61,7 +61,7 @@ enum State {
     Pinned(MacAddress),
 }
 
-/// A place for one host, 48 bytes.
+/// A place for one host.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NeighbourSlot {
     /// An IPv4 address as one that is mapped into IPv6.
@@ -70,6 +70,8 @@ pub struct NeighbourSlot {
     used: Instant,
     state: State,
 }
+
+const _: () = assert!(size_of::<NeighbourSlot>() == 40, "a /16 in 2.5 MiB");
 
 impl NeighbourSlot {
     /// From when on another host may have this place; `None`: never.
@@ -98,13 +100,11 @@ pub struct Neighbours<'a> {
 }
 
 impl<'a> Neighbours<'a> {
-    /// A table over `slots`, which are new; all of them are used where they are a power of two and 8 at least, else the largest
-    /// power of two of them.
+    /// A table over `slots`, which are new. Of eight or more, a number that is no multiple of eight leaves up to seven unused.
     #[must_use]
     pub fn new(slots: &'a mut [NeighbourSlot]) -> Self {
         let (sets, few) = slots.as_chunks_mut::<WAYS>();
-        let count = sets.len().checked_ilog2().map_or(0, |bits| 1 << bits);
-        Self { sets: sets.get_mut(..count).unwrap_or_default(), few }
+        Self { sets, few }
     }
 
     /// How many hosts there is room for.
@@ -170,10 +170,11 @@ impl<'a> Neighbours<'a> {
     fn set(&mut self, address: [u8; 16]) -> &mut [NeighbourSlot] {
         let bits = u128::from_be_bytes(address);
         let folded = (bits ^ (bits >> 64)) as u64;
-        // Hosts of one network differ in the low bits: an odd multiplier carries them up (Knuth, 6.4).
-        let spread = folded.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let mask = self.sets.len().wrapping_sub(1);
-        match self.sets.get_mut(spread as usize & mask) {
+        // Neighbouring addresses are spread evenly over the whole range of 64 bits (Fibonacci hashing: Knuth, 6.4), of which each
+        // set has an equal part. Who is scanned is for the user to say, not for an adversary: no key is needed.
+        let spread = u128::from(folded.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let index = (spread * self.sets.len() as u128 >> 64) as usize;
+        match self.sets.get_mut(index) {
             Some(set) => set,
             None => self.few,
         }
@@ -230,3 +231,7 @@ pub fn write_request(
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[path = "link_tests.rs"]
+mod tests;

@@ -409,3 +409,7 @@ fn pseudo_header(way: &Way, protocol: u8, length: u16) -> Checksum {
 pub(super) const fn microseconds(now: Instant) -> u32 {
     (now.as_nanos() / 1_000) as u32
 }
+
+#[cfg(test)]
+#[path = "probe_tests.rs"]
+mod tests;

@@ -162,3 +162,95 @@ const fn group_mac(group: Ipv6Addr) -> MacAddress {
     let [.., a, b, c, d] = group.octets();
     MacAddress([0x33, 0x33, a, b, c, d])
 }
+
+#[cfg(test)]
+mod tests {
+    use core::net::IpAddr;
+
+    use super::*;
+
+    const TARGET: &str = "2001:db8::7";
+
+    /// What the target says to 2001:db8::1, options from byte 24 on.
+    fn advertisement<const N: usize>(options: [u8; N]) -> heapless::Vec<u8, 80> {
+        let mut message = heapless::Vec::new();
+        message.extend_from_slice(&[136, 0, 0, 0, 0x60, 0, 0, 0]).unwrap();
+        message.extend_from_slice(&TARGET.parse::<Ipv6Addr>().unwrap().octets()).unwrap();
+        message.extend_from_slice(&options).unwrap();
+        message
+    }
+
+    fn header() -> Ip {
+        Ip {
+            source: TARGET.parse().unwrap(),
+            destination: "2001:db8::1".parse().unwrap(),
+            ecn: 0,
+            protocol: PROTOCOL_ICMPV6,
+            hop_limit: 255,
+        }
+    }
+
+    /// Reads it with its checksum made right.
+    fn read(message: &[u8]) -> Result<(Ipv6Addr, MacAddress), NdpReject> {
+        let mut message = heapless::Vec::<u8, 80>::from_slice(message).unwrap();
+        let octets = |ip| match ip {
+            IpAddr::V6(ip) => Ipv6Addr::octets(&ip),
+            IpAddr::V4(_) => unreachable!("the header is IPv6"),
+        };
+        let ip = header();
+        if let Some(field) = message.get_mut(2..4) {
+            field.fill(0);
+            let sum = pseudo_header(octets(ip.source), octets(ip.destination), message.len() as u32).over(&message);
+            message[2..4].copy_from_slice(&sum.finish().to_be_bytes());
+        }
+        parse_advertisement(&ip, &message)
+    }
+
+    const LINK: [u8; 8] = [2, 1, 2, 0, 0, 0, 0, 7];
+
+    #[test]
+    fn the_address_is_that_of_the_option() {
+        let found = Ok((TARGET.parse().unwrap(), MacAddress([2, 0, 0, 0, 0, 7])));
+        assert_eq!(read(&advertisement(LINK)), found);
+        let mut behind = [1; 24];
+        behind[..2].copy_from_slice(&[14, 2]);
+        behind[16..].copy_from_slice(&LINK);
+        assert_eq!(read(&advertisement(behind)), found, "behind another option");
+    }
+
+    #[test]
+    fn each_rule_has_a_message_that_breaks_it() {
+        assert_eq!(read(&advertisement([])), Err(NdpReject::NoLinkAddress));
+        assert_eq!(read(&advertisement([1, 1, 2, 0, 0, 0, 0, 7])), Err(NdpReject::NoLinkAddress));
+        assert_eq!(read(&advertisement([2, 1, 3, 0, 0, 0, 0, 7])), Err(NdpReject::NoLinkAddress), "a group's");
+        assert_eq!(read(&advertisement([2, 0, 2, 0, 0, 0, 0, 7])), Err(NdpReject::Malformed), "no length");
+        assert_eq!(read(&advertisement([2, 2, 2, 0, 0, 0, 0, 7])), Err(NdpReject::Malformed), "beyond the end");
+        assert_eq!(read(&advertisement([2, 1, 2, 0, 0, 0])), Err(NdpReject::Malformed), "cut");
+        (4..24).for_each(|cut| assert_eq!(read(&advertisement(LINK)[..cut]), Err(NdpReject::Malformed), "{cut}"));
+        let changes = [(0, 135), (1, 1), (8, 0xff)];
+        for (at, value) in changes {
+            let mut message = advertisement(LINK);
+            message[at] = value;
+            assert_eq!(read(&message), Err(NdpReject::Malformed), "{at}");
+        }
+    }
+
+    #[test]
+    fn what_a_router_passed_on_or_was_damaged_is_not_heard() {
+        let mut message = advertisement(LINK);
+        assert_eq!(parse_advertisement(&header(), &message), Err(NdpReject::Checksum));
+        assert_eq!(parse_advertisement(&Ip { hop_limit: 254, ..header() }, &message), Err(NdpReject::HopLimit));
+        // RFC 1071, word by word.
+        message[2..4].copy_from_slice(&[0, 0]);
+        let words =
+            "2001 0db8 0000 0000 0000 0000 0000 0007 2001 0db8 0000 0000 0000 0000 0000 0001 0000 0020 0000 003a";
+        let pseudo = words.split(' ').map(|word| u32::from_str_radix(word, 16).unwrap());
+        let (pairs, _) = message.as_chunks::<2>();
+        let mut sum = pseudo.chain(pairs.iter().map(|pair| u32::from(u16::from_be_bytes(*pair)))).sum::<u32>();
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        message[2..4].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+        assert!(parse_advertisement(&header(), &message).is_ok());
+    }
+}
