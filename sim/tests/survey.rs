@@ -96,7 +96,7 @@ fn the_cap_holds_in_every_second_and_is_used() {
         (1000, "10.2.0.0/22", 0, 1),
         (1000, "10.2.0.0/22", 900, 2),
         (10_000, "10.2.0.0/20", 80, 1),
-        (100_000, "10.2.0.0/18", 50, 3),
+        (100_000, "10.2.0.0/17", 50, 3),
     ] {
         let config = SurveyConfig {
             targets: vec![targets.into()],

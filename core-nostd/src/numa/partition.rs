@@ -36,6 +36,12 @@ impl Partition {
         self.sums.len()
     }
 
+    /// The sum of all weights: 1 or more. Of a multiple of it each part gets its exact share.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.sums.last().copied().unwrap_or(1)
+    }
+
     /// The items of a part: of all items, those from the first number up to, not including, the second. Nothing for a part
     /// that is not there.
     #[must_use]
@@ -57,8 +63,7 @@ impl Partition {
     /// Where the items of the parts with this sum of weights end. Two of them differ by the exact share of what lies between
     /// and less than one item, for each is rounded in the same direction.
     fn boundary(&self, items: u64, sum: u64) -> u64 {
-        let total = self.sums.last().copied().unwrap_or(1);
         // At most `items`, since no sum is larger than the total.
-        (u128::from(items) * u128::from(sum) / u128::from(total)) as u64
+        (u128::from(items) * u128::from(sum) / u128::from(self.total())) as u64
     }
 }

@@ -96,6 +96,15 @@ impl<'a> ParkingLot<'a> {
         }
     }
 
+    /// Has all those come now that wait for a neighbour. For the rare neighbour that many wait for, since it looks at all of them.
+    pub(super) fn wake(&mut self, now: Instant) {
+        let parked = self.slots.get_mut(..self.len).unwrap_or_default();
+        let waiting = parked.iter_mut().filter(|parked| parked.stage != Stage::ForSubnet);
+        waiting.for_each(|parked| parked.due = parked.due.min(now));
+        // What is sorted is a heap.
+        parked.sort_unstable_by_key(|parked| parked.due);
+    }
+
     fn parked(&self) -> &[Parked] {
         self.slots.get(..self.len).unwrap_or(&[])
     }

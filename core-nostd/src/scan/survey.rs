@@ -187,6 +187,8 @@ pub struct Survey<'a> {
     lot: ParkingLot<'a>,
     /// The step for which the link had no room.
     held: Option<Parked>,
+    /// Everybody may wait for it.
+    gateway_heard: bool,
     resets: Deque<Reset, RESETS>,
     since_reset: u32,
     counters: SentCounters,
@@ -207,6 +209,7 @@ impl<'a> Survey<'a> {
             neighbours: Neighbours::new(storage.neighbours),
             lot: ParkingLot::new(storage.parked),
             held: None,
+            gateway_heard: false,
             resets: Deque::new(),
             since_reset: RESET_EVERY,
             counters: SentCounters::default(),
@@ -216,6 +219,9 @@ impl<'a> Survey<'a> {
     /// A bounded amount of work: a batch of frames in, then as many packets out as the caps allow. It never waits.
     pub fn turn(&mut self, now: Instant, wire: &mut impl Wire, outside: &mut impl Outside) -> Turn {
         let received = self.receive(now, wire, outside);
+        if core::mem::take(&mut self.gateway_heard) {
+            self.lot.wake(now);
+        }
         let mut turn = Turn { received, ..Turn::default() };
         if self.has_work(now, outside) && self.pacer.open(now) {
             let is_out_of_work = self.send(now, wire, outside, &mut turn);
@@ -238,6 +244,7 @@ impl<'a> Survey<'a> {
     /// An address on the link was heard of.
     pub fn learn(&mut self, now: Instant, ip: IpAddr, mac: MacAddress) {
         self.neighbours.learn(now, ip, mac);
+        self.gateway_heard |= self.plan.is_gateway(ip);
     }
 
     /// An address on the link is known for good, as by the kernel's table.
@@ -278,7 +285,7 @@ impl<'a> Survey<'a> {
     // --- in ---
 
     fn receive(&mut self, now: Instant, wire: &mut impl Wire, outside: &mut impl Outside) -> usize {
-        let Self { plan, ears, resets, neighbours, counters, .. } = self;
+        let Self { plan, ears, resets, neighbours, counters, gateway_heard, .. } = self;
         wire.receive(|frame| match ears.hear(now, frame) {
             Some(Heard::Reply(reply)) => {
                 if plan.sends_resets
@@ -293,6 +300,7 @@ impl<'a> Survey<'a> {
             }
             Some(Heard::Neighbour { ip, mac }) => {
                 neighbours.learn(now, ip, mac);
+                *gateway_heard |= plan.is_gateway(ip);
             }
             None => {}
         })
@@ -519,6 +527,10 @@ enum Missing {
 }
 
 impl Plan<'_> {
+    fn is_gateway(&self, ip: IpAddr) -> bool {
+        self.routes.hops().iter().any(|hop| hop.gateway == Some(ip))
+    }
+
     /// Who is asked what, by the number of the element.
     #[inline]
     #[must_use]

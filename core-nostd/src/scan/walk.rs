@@ -6,7 +6,7 @@
 //! steps of its course          0     1     2   ...      attempt a of position k is made at step k + a x spacing
 //! ```
 //!
-//! What a shard covers depends on the order and on i/n alone. Its workers share the steps: of each block of [`BLOCK`] step numbers,
+//! What a shard covers depends on the order and on i/n alone. Its workers share the steps: of each block of step numbers,
 //! every worker has a part by its weight. So no worker is far from where the others are, the least step that one of them has yet to
 //! make says how far all have come ([`Walk::done_before`]), and whoever goes on from there may do so with other workers.
 
@@ -15,8 +15,9 @@ use core::fmt;
 use super::order::Order;
 use crate::numa::Partition;
 
-/// So many step numbers are divided among workers at a time.
-pub const BLOCK: u64 = 64;
+/// About so many step numbers are divided among workers at a time: the multiple of their weights that is next below it, so that each gets
+/// its exact part, and all of them come to the end together.
+const BLOCK: u64 = 64;
 
 /// No course has more steps: at a billion a second they take 292 years.
 const MAX_STEPS: u64 = 1 << 63;
@@ -262,6 +263,7 @@ pub const fn split(element: u128, probes: u32) -> (u128, u32) {
 #[derive(Clone, Debug)]
 pub struct Walk {
     course: Course,
+    block: u64,
     /// What of each block is the worker's: from the first, up to the second and without it.
     part: (u64, u64),
     /// The step that it is at, and the attempt that it makes there next; `None` at the end.
@@ -275,8 +277,10 @@ impl Walk {
     /// from 0; one that is not there, or has no weight, has nothing to do.
     #[must_use]
     pub fn new(course: Course, partition: &Partition, worker: usize, from: u64) -> Self {
-        let part = partition.range(BLOCK, worker);
-        let mut walk = Self { course, part: (part.start, part.end), at: None, part_end: 0 };
+        let total = partition.total();
+        let block = total * (BLOCK / total).max(1);
+        let part = partition.range(block, worker);
+        let mut walk = Self { course, block, part: (part.start, part.end), at: None, part_end: 0 };
         if !part.is_empty() {
             walk.go_to(from);
         }
@@ -298,9 +302,9 @@ impl Walk {
             self.at = None;
             let Some(busy) = self.course.next_busy(wanted) else { return };
             // Steps end at 2^63, so that none of this overflows.
-            let mut block = busy - busy % BLOCK;
+            let mut block = busy - busy % self.block;
             if busy >= block + self.part.1 {
-                block += BLOCK;
+                block += self.block;
             }
             let own = busy.max(block + self.part.0);
             // Where it is not busy, the next one that is lies further on.
