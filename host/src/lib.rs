@@ -40,6 +40,7 @@ pub mod packet;
 pub mod pools;
 #[cfg(target_os = "linux")]
 pub mod privileges;
+pub mod scan;
 pub mod transfer;
 pub mod transport;
 pub mod udp;

@@ -66,6 +66,7 @@ const HOST_RULES: Rules = &[
     ("packet", &[]),
     ("pools", &[]),
     ("privileges", &[]),
+    ("scan", &["cdn", "clock"]),
     ("device", &[]),
     ("udp", &["clock", "device", "netlink", "pools"]),
     ("uring", &["clock", "io", "numa", "pools"]),

@@ -143,6 +143,9 @@ pub struct Targets<'a> {
 }
 
 impl<'a> Targets<'a> {
+    /// None at all.
+    pub const NONE: Self = Self { v4: Runs::NONE, v6: Runs::NONE, v4_count: 0, addresses: 0 };
+
     /// Those of these runs; `None` where they are not as [`number`] makes them of spans in order.
     #[must_use]
     pub fn new(v4: &'a [Run<u32>], v6: &'a [Run<u128>]) -> Option<Self> {
@@ -208,6 +211,8 @@ struct Runs<'a, A> {
 }
 
 impl<'a, A: Count> Runs<'a, A> {
+    const NONE: Self = Self { runs: &[], shift: 0, density: 0 };
+
     fn new(runs: &'a [Run<A>]) -> Option<Self> {
         let begins = runs.first().is_none_or(|run| run.before == A::ZERO);
         let is_behind = |pair: &[Run<A>]| match pair {
