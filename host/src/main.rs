@@ -2,7 +2,7 @@
 
 use wirehaul::cli::args::{Cli, Command};
 use wirehaul::cli::exit::Exit;
-use wirehaul::cli::{cdn, key, origin};
+use wirehaul::cli::{cdn, key, origin, scan};
 #[cfg(target_os = "linux")]
 use wirehaul::cli::{doctor, topo};
 #[cfg(unix)]
@@ -30,6 +30,7 @@ fn main() -> Exit {
         Command::Origin(args) => {
             origin::run(args, cli.output, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())
         }
+        Command::Scan(args) => scan::run(args, cli.output),
         #[cfg(target_os = "linux")]
         Command::Doctor(args) => {
             doctor::run(args, cli.output, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())

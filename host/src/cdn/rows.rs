@@ -233,9 +233,9 @@ impl Moulds {
     }
 }
 
-/// A hash of two small numbers that nobody chooses in order to do harm: there are few of them.
+/// A hash of some small numbers that nobody chooses in order to do harm: there are few of them.
 #[derive(Debug, Default)]
-struct Spread(u64);
+pub struct Spread(u64);
 
 impl Hasher for Spread {
     fn finish(&self) -> u64 {

@@ -17,11 +17,13 @@ use crate::transport::Choice;
 pub use cdn::{CdnArgs, CdnCommand, CdnUpdateArgs};
 pub use numa::NumaArgs;
 pub use origin::OriginArgs;
+pub use scan::ScanArgs;
 
 pub mod cdn;
 mod help;
 pub mod numa;
 mod origin;
+pub mod scan;
 #[cfg(test)]
 mod tests;
 
@@ -59,6 +61,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Show the NUMA nodes of this machine, its network cards, and where a transfer would work
     Topo(TopoArgs),
+    /// Ask many hosts whether they listen on ports, at a rate that holds
+    Scan(Box<ScanArgs>),
     /// Tell edges of CDNs from other addresses, with the evidence
     Cdn(CdnArgs),
     /// Say whether your site's own server answers past the CDN in front of it, and how to stop that
@@ -459,6 +463,7 @@ impl Cli {
         let wrong = match &cli.command {
             Command::Send(send) => send.sending().err().map(|error| ("send", error.to_string())),
             Command::Cdn(cdn) => cdn.contradiction().map(|error| ("cdn", error.to_owned())),
+            Command::Scan(scan) => scan.contradiction().map(|error| ("scan", error)),
             _ => None,
         };
         match wrong {

@@ -15,6 +15,7 @@ mod place;
 pub mod receiving;
 #[cfg(unix)]
 pub mod recv;
+pub mod scan;
 #[cfg(unix)]
 pub mod send;
 #[cfg(unix)]

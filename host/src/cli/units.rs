@@ -6,6 +6,7 @@
 use core::fmt;
 
 use wirehaul_core::rate::Rate;
+use wirehaul_core::scan::Cap;
 use wirehaul_core::time::Duration;
 
 /// Why a text is not the quantity that was asked for.
@@ -57,6 +58,10 @@ const TEBI: u128 = GIBI * 1024;
 const RATE_EXAMPLE: &str = "800mbit, 1.5gbit or 100MB/s";
 const RATE_UNITS: &str =
     "bit, kbit, mbit, gbit, tbit (also kbps or kbit/s), B/s, kB/s, MB/s, GB/s, KiB/s, MiB/s, GiB/s";
+const CAP_EXAMPLE: &str = "10k (packets a second), 250kpps or 100mbit";
+const CAP_UNITS: &str = "k, m, g (packets a second; also kpps or pps), bit, kbit, mbit, gbit, B/s, kB/s, MB/s";
+const COUNT_EXAMPLE: &str = "5000, 10k or 1.5m";
+const COUNT_UNITS: &str = "k, m, g, t (powers of 1000)";
 const SIZE_EXAMPLE: &str = "256k, 8gib or 1.5GB";
 const SIZE_UNITS: &str = "k, m, g, t or kib, mib, gib, tib (powers of 1024), kb, mb, gb, tb (powers of 1000)";
 const DURATION_EXAMPLE: &str = "250ms, 30s or 1h30m";
@@ -109,6 +114,60 @@ fn prefix_factor(prefix: &str) -> Option<u128> {
         "ti" => TEBI,
         _ => return None,
     })
+}
+
+/// A cap so that it can be given again: `10000pps`, `100000000bit`, `unlimited`.
+#[must_use]
+pub fn format_cap(cap: Cap) -> String {
+    match cap {
+        Cap::Packets(packets) => format!("{packets}pps"),
+        Cap::Bits(rate) => format!("{}bit", rate.as_bits_per_sec()),
+        Cap::Unlimited => "unlimited".to_owned(),
+    }
+}
+
+/// How fast packets may leave: `5000`, `10k` or `1.5mpps` are packets a second, `100mbit` and `10MB/s` are a rate of data.
+///
+/// # Errors
+/// [`UnitError`] says what is wrong; nothing at all a second is.
+pub fn parse_cap(text: &str) -> Result<Cap, UnitError> {
+    let text = text.trim();
+    if text.eq_ignore_ascii_case("unlimited") {
+        return Ok(Cap::Unlimited);
+    }
+    let (number, unit) = Number::split(text).ok_or(UnitError::Number { example: CAP_EXAMPLE })?;
+    let lower = unit.to_ascii_lowercase();
+    let of_packets = match lower.strip_suffix("pps") {
+        Some(prefix) => packets_factor(prefix),
+        // A bare letter, as in `10k`; with anything behind it, it is a rate of data.
+        None => packets_factor(&lower),
+    };
+    if let Some(factor) = of_packets {
+        return match number.times(factor, "packets per second")? {
+            0 => Err(UnitError::Zero),
+            packets => Ok(Cap::Packets(packets)),
+        };
+    }
+    let unknown = || UnitError::Unit { unit: unit.to_owned(), known: CAP_UNITS };
+    match number.times(rate_unit_bits(unit).ok_or_else(unknown)?, "bits per second")? {
+        0 => Err(UnitError::Zero),
+        bits => Ok(Cap::Bits(Rate::from_bits_per_sec(bits))),
+    }
+}
+
+fn packets_factor(prefix: &str) -> Option<u128> {
+    if prefix.ends_with('i') { None } else { prefix_factor(prefix) }
+}
+
+/// A number of things, such as `5000`, `10k` or `1.5m`: letters are powers of 1000.
+///
+/// # Errors
+/// [`UnitError`] says what is wrong.
+pub fn parse_count(text: &str) -> Result<u64, UnitError> {
+    let (number, unit) = Number::split(text.trim()).ok_or(UnitError::Number { example: COUNT_EXAMPLE })?;
+    let factor = packets_factor(&unit.to_ascii_lowercase());
+    let unknown = || UnitError::Unit { unit: unit.to_owned(), known: COUNT_UNITS };
+    number.times(factor.ok_or_else(unknown)?, "things")
 }
 
 /// A size in bytes, such as `4096`, `256k`, `8gib` or `1.5GB`.
@@ -292,6 +351,34 @@ mod tests {
             assert_eq!(parse_rate(text), Ok(Rate::from_bits_per_sec(bits)), "{text}");
         }
         assert_eq!(parse_rate("Unlimited"), Ok(Rate::MAX));
+    }
+
+    #[test]
+    fn rates_of_packets_are_told_from_rates_of_data() {
+        for (text, expected) in [
+            ("10k", Cap::Packets(10_000)),
+            ("10000pps", Cap::Packets(10_000)),
+            ("1", Cap::Packets(1)),
+            ("1.5Mpps", Cap::Packets(1_500_000)),
+            ("0.5k", Cap::Packets(500)),
+            ("100mbit", Cap::Bits(Rate::from_bits_per_sec(100_000_000))),
+            ("1MB/s", Cap::Bits(Rate::from_bits_per_sec(8_000_000))),
+            ("5 kbps", Cap::Bits(Rate::from_bits_per_sec(5_000))),
+            ("Unlimited", Cap::Unlimited),
+        ] {
+            assert_eq!(parse_cap(text), Ok(expected), "{text}");
+            assert_eq!(parse_cap(&format_cap(expected)), Ok(expected), "{text}");
+        }
+        for text in ["0", "0k", "0pps", "0mbit"] {
+            assert_eq!(parse_cap(text), Err(UnitError::Zero), "{text}");
+        }
+        assert!(matches!(parse_cap("10 parsecs"), Err(UnitError::Unit { .. })));
+        assert!(matches!(parse_cap("10ki"), Err(UnitError::Unit { .. })));
+        assert!(matches!(parse_cap("-1"), Err(UnitError::Number { .. })));
+        assert!(matches!(parse_cap(""), Err(UnitError::Number { .. })));
+        assert_eq!(parse_cap("0.5"), Err(UnitError::NotWhole { what: "packets per second" }));
+        assert_eq!((parse_count("10k"), parse_count("7")), (Ok(10_000), Ok(7)));
+        assert!(parse_count("7x").is_err());
     }
 
     #[test]

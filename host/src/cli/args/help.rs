@@ -4,6 +4,7 @@ use crate::cli::exit::EXIT_CODES;
 
 pub(super) const MAIN: &str = "  wirehaul recv --dir inbox             on one host: prints a ticket
   wirehaul send photos/ wh1...          on the other, with that ticket
+  wirehaul scan 192.168.1.0/24 -p 22    who listens on a port
   wirehaul cdn www.example.com          whose edge it is, if it is one
   wirehaul send --help                  more about a command";
 
@@ -53,6 +54,26 @@ pub(super) const TOPO: &str =
   ssh server lstopo --of xml - | wirehaul topo --xml -
 
 It only looks, and changes nothing (--check takes some megabytes of each node for a moment). What is not at its best place is marked with `!`.";
+
+pub(super) const SCAN: &str = "  wirehaul scan 192.168.1.0/24 -p 22,80,443             who listens there
+  wirehaul scan 10.0.0.0/8 -p icmp -o alive.csv         who answers to echo requests
+  wirehaul scan fd00::/120 -p 1-1024,udp:53,123         IPv6, and UDP
+  wirehaul scan -f hosts.txt --exclude-file no.txt -p 443 --rate 50k -o out.parquet
+  wirehaul scan 192.168.1.0/24 -p 22 --dry-run | head   what would be sent, in which order
+  wirehaul scan 10.0.0.0/8 -p 80 --shard 2/7 --seed 1 -o part2.jsonl
+  wirehaul scan 10.0.0.0/8 -p 80 -o out.jsonl --resume out.jsonl.checkpoint
+  wirehaul scan 203.0.113.0/24 -p 443 --allow-file ours.txt --contact noc@example.net
+
+Columns of text: address, port, class (open or alive; with --show all also closed, filtered,
+unreachable and time-exceeded), and whose CDN edge it is. Private addresses are asked when they are
+named. Public ones are asked only if an allow-list has them:
+  owner: Example Ltd
+  authorisation: ticket 4711, Jane Doe
+  expires: 2026-12-31
+  198.51.100.0/24
+
+It needs the privileges to send packets of its own: run it as root, or give the program
+CAP_NET_RAW and CAP_NET_ADMIN. --dry-run needs none.";
 
 pub(super) const CDN: &str = "  wirehaul cdn 104.16.0.1 www.example.com         an address, and a name with its aliases
   wirehaul cdn --explain https://example.com/     with what speaks for it, who says so and when

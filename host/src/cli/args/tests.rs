@@ -250,6 +250,7 @@ fn every_command_has_help_with_examples_and_exit_codes() {
         &["key", "--help"],
         &["doctor", "--help"],
         &["topo", "--help"],
+        &["scan", "--help"],
     ] {
         let help = parse(line).err().unwrap();
         assert_eq!(help.exit_code(), 0);
