@@ -38,6 +38,15 @@ pub fn unix_seconds() -> u64 {
     time::SystemTime::now().duration_since(time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+/// Nanoseconds since 1970, for times in results: as [`unix_seconds`].
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the operating system's clock")]
+pub fn unix_nanos() -> u64 {
+    let since = time::SystemTime::now().duration_since(time::UNIX_EPOCH);
+    // Good until the year 2554.
+    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -125,13 +125,13 @@ impl Precision {
 
 /// Has the system end this thread's sleeps when they are over, and not up to 50 us later to save power.
 #[cfg(target_os = "linux")]
-fn precise_timers() {
+pub(crate) fn precise_timers() {
     // Without it packets leave a little later; no reason to stop.
     let _ = nix::sys::prctl::set_timerslack(1);
 }
 
 #[cfg(not(target_os = "linux"))]
-fn precise_timers() {}
+pub(crate) fn precise_timers() {}
 
 /// Sleeps until the socket, a file job or a timer needs attention. Before a `departure` the sleep ends early.
 fn sleep(

@@ -83,7 +83,7 @@ fn chosen(way: &'static str, reason: &str) -> Step {
 }
 
 /// Why an interface has no zero-copy, as far as it tells.
-fn no_zero_copy(interface: &Interface) -> Option<String> {
+pub(crate) fn no_zero_copy(interface: &Interface) -> Option<String> {
     let name = &interface.name;
     // What is no card has none: then its kind says as much.
     let driver = interface.driver.as_deref().or(interface.kind.as_deref()).unwrap_or("unknown");

@@ -8,6 +8,8 @@ mod way;
 
 pub use choice::Choice;
 #[cfg(target_os = "linux")]
+pub(crate) use ladder::no_zero_copy;
+#[cfg(target_os = "linux")]
 pub use ladder::{interface_of, open, shares};
 #[cfg(all(unix, not(target_os = "linux")))]
 pub use way::open;

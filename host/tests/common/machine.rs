@@ -91,6 +91,12 @@ impl Drop for SmallDisk<'_> {
     }
 }
 
+/// Moves this thread into the namespace of this name, for good.
+pub fn enter(name: &str) {
+    let file = std::fs::File::open(format!("/run/netns/{name}")).unwrap();
+    nix::sched::setns(file, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+}
+
 /// A network namespace, gone when dropped.
 pub struct Namespace {
     name: String,
@@ -123,10 +129,14 @@ impl Namespace {
         run("ip", &["netns", "exec", &self.name, "sh", "-c", line]);
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Moves this thread inside, for good.
     pub fn enter(&self) {
-        let file = std::fs::File::open(format!("/run/netns/{}", self.name)).unwrap();
-        nix::sched::setns(file, nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        enter(&self.name);
     }
 
     /// A command that runs `program` inside.
