@@ -20,6 +20,8 @@ use crate::testbed::Testbed;
 
 /// How often the counter is looked at.
 const EVERY: Duration = Duration::from_millis(10);
+/// All hosts of the link.
+const EVERYBODY: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 255);
 /// After so much silence the other host says something.
 const SILENCE: Duration = Duration::from_secs(1);
 
@@ -264,7 +266,7 @@ fn say_something() -> std::io::Result<()> {
         last = now;
         if still >= 4 {
             // Nobody listens there, and nobody complains of what is sent to everybody.
-            socket.send_to(b"still here", (Ipv4Addr::BROADCAST, 9))?;
+            socket.send_to(b"still here", (EVERYBODY, 9))?;
         }
     }
 }

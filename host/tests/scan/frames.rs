@@ -8,7 +8,6 @@ pub const UDP: u8 = 17;
 pub const ICMP: u8 = 1;
 pub const ICMPV6: u8 = 58;
 
-pub const FIN: u8 = 1;
 pub const SYN: u8 = 2;
 pub const RST: u8 = 4;
 pub const ACK: u8 = 16;
@@ -18,10 +17,24 @@ pub type Mac = [u8; 6];
 /// What a packet carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
-    Tcp { source: u16, destination: u16, seq: u32, ack: u32, flags: u8, options: Vec<u8> },
-    Udp { source: u16, destination: u16, payload: Vec<u8> },
+    Tcp {
+        source: u16,
+        destination: u16,
+        seq: u32,
+        ack: u32,
+        flags: u8,
+        options: Vec<u8>,
+    },
+    Udp {
+        source: u16,
+        destination: u16,
+        payload: Vec<u8>,
+    },
     /// An echo request, of either ICMP.
-    Echo { rest: [u8; 4], payload: Vec<u8> },
+    Echo {
+        rest: [u8; 4],
+        payload: Vec<u8>,
+    },
     /// A neighbour solicitation for this address.
     Solicitation(Ipv6Addr),
     Other,

@@ -181,7 +181,9 @@ impl PacketEnd {
             Err(error) => panic!("the responder cannot receive: {error}"),
         };
         let time = message.cmsgs().unwrap().find_map(|told| match told {
-            ControlMessageOwned::ScmTimestampns(time) => Some(time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64),
+            ControlMessageOwned::ScmTimestampns(time) => {
+                Some(time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
+            }
             _ => None,
         });
         Some((message.bytes, time.expect("the kernel tells the time")))

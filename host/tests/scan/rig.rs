@@ -25,7 +25,7 @@ pub struct Rig {
     pub scanner: Namespace,
     pub responder: Responder,
     // Behind the responder, which lives in it.
-    pub other: Option<Namespace>,
+    _other: Option<Namespace>,
 }
 
 impl Rig {
@@ -44,12 +44,10 @@ impl Rig {
         other.ip(&["link", "set", WIRE, "up"]);
         scanner.set_up(WIRE, &["10.74.0.1/20", "fd74::1/64"], 1500);
         let responder = Responder::behind(&other, WIRE, world, keep);
-        for (prefix, way) in
-            [("10.20.0.0/14", "10.74.0.2"), ("104.16.0.0/13", "10.74.0.2"), ("fd20::/16", "fd74::2")]
-        {
+        for (prefix, way) in [("10.20.0.0/14", "10.74.0.2"), ("104.16.0.0/13", "10.74.0.2"), ("fd20::/16", "fd74::2")] {
             scanner.ip(&["route", "add", prefix, "via", way]);
         }
-        Self { folder: folder(), scanner, responder, other: Some(other) }
+        Self { folder: folder(), scanner, responder, _other: Some(other) }
     }
 
     /// A point-to-point link without link-layer addresses, `tun0`: the scanning host is 10.74.0.1, and 10.20.0.0/14 is behind it.
@@ -68,7 +66,7 @@ impl Rig {
         scanner.set_up("tun0", &["10.74.0.1/32"], 1500);
         scanner.ip(&["route", "add", "10.20.0.0/14", "dev", "tun0"]);
         let responder = Responder::of_tunnel(tunnel, World { conduct, neighbours: everybody });
-        Self { folder: folder(), scanner, responder, other: None }
+        Self { folder: folder(), scanner, responder, _other: None }
     }
 
     /// A path in the folder.

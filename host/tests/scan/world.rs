@@ -113,9 +113,8 @@ pub fn silent(_: Asked) -> Conduct {
 /// A number that looks drawn, of what was asked.
 pub fn number(asked: Asked) -> u64 {
     let bytes = octets(asked.target).into_iter().chain(asked.protocol.bytes()).chain(asked.port.to_be_bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash =
+        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     hash ^ hash >> 29 ^ hash >> 47
 }
 
@@ -128,10 +127,9 @@ impl Conduct {
             Self::RstThenOpen => &["closed", "open"],
             Self::Closed => &["closed"],
             Self::Error(_, Quote::TooShort) => &[],
-            // A port that is not there is closed where the protocol has no other way to say so.
-            Self::Error(Icmp::Port, _) if asked.protocol == "udp" => &["closed"],
-            Self::Error(Icmp::Port | Icmp::Host, _) => &["unreachable"],
-            Self::Error(Icmp::Prohibited, _) => &["filtered"],
+            Self::Error(Icmp::Host, _) => &["unreachable"],
+            // A router knows nothing of another host's ports: a filter says so.
+            Self::Error(Icmp::Port | Icmp::Prohibited, _) => &["filtered"],
             Self::Error(Icmp::TimeExceeded, _) => &["time-exceeded"],
             Self::Silent
             | Self::FromStranger
