@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
@@ -177,7 +178,8 @@ impl PacketEnd {
         let message = recvmsg::<LinkAddr>(self.socket.as_raw_fd(), &mut slices, Some(&mut self.control), flags);
         let message = match message {
             Ok(message) => message,
-            Err(nix::errno::Errno::EAGAIN) => return None,
+            // A link that is down says so once; it may come back.
+            Err(Errno::EAGAIN | Errno::ENETDOWN) => return None,
             Err(error) => panic!("the responder cannot receive: {error}"),
         };
         let time = message.cmsgs().unwrap().find_map(|told| match told {

@@ -116,7 +116,7 @@ fn folder() -> TempDir {
 /// IFF_TUN and IFF_NO_PI (linux/if_tun.h), which nobody has a safe wrapper for; perl is a part of every Debian, and what it does to
 /// the file stays when it has ended.
 fn name_tunnel(tunnel: &File) {
-    let script = "ioctl(STDIN, 0x400454ca, pack('a16 s x22', 'tun0', 0x1001)) or die $!";
+    let script = "my $name = pack('a16 s x22', 'tun0', 0x1001); ioctl(STDIN, 0x400454ca, $name) or die $!";
     let output = Command::new("perl").args(["-e", script]).stdin(tunnel.try_clone().unwrap()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
