@@ -21,6 +21,8 @@ pub mod pool;
 pub mod process;
 pub mod records;
 pub mod report;
+#[cfg(target_os = "linux")]
+pub mod scan;
 pub mod scratch;
 pub mod stats;
 pub mod targets;

@@ -92,6 +92,8 @@ impl From<i32> for Operand {
 pub enum Helper {
     /// `bpf_map_lookup_elem(map, key)`: a pointer to the value, or zero.
     MapLookup = 1,
+    /// `bpf_redirect(interface, flags)`: a verdict; the frame leaves by the interface with this index.
+    Redirect = 23,
     /// `bpf_redirect_map(map, index, flags)`: a verdict; the low bits of `flags` where the map has nothing there.
     RedirectMap = 51,
 }

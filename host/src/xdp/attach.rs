@@ -4,11 +4,11 @@
 mod tests;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use thiserror::Error;
 
-use super::bpf::{self, PortFilter};
+use super::bpf::{self, FrameProgram, PortFilter};
 
 /// XDP_FLAGS_SKB_MODE of linux/if_link.h.
 const GENERIC: u32 = 1 << 1;
@@ -149,16 +149,30 @@ impl PortFilter {
     /// # Errors
     /// [`AttachError`]
     pub fn attach(&self, interface: u32, mode: AttachMode) -> Result<FilterLink, AttachError> {
-        // The wrapper gives no error where the index is unknown, but an empty name.
-        let name = nix::net::if_::if_indextoname(interface).ok().filter(|name| !name.is_empty());
-        let name = name.ok_or(AttachError::NoInterface { index: interface })?;
-        let flags = match mode {
-            AttachMode::Native => NATIVE,
-            AttachMode::Generic => GENERIC,
-        };
-        match bpf::attach(self.program.as_fd(), interface, flags) {
-            Ok(descriptor) => Ok(FilterLink { descriptor, mode }),
-            Err(error) => Err(AttachError::new(name.to_string_lossy().into_owned(), mode, error)),
-        }
+        attach(self.program.as_fd(), interface, mode)
+    }
+}
+
+impl FrameProgram {
+    /// Puts the program on the interface with this index, in this thread's network namespace.
+    ///
+    /// # Errors
+    /// [`AttachError`]
+    pub fn attach(&self, interface: u32, mode: AttachMode) -> Result<FilterLink, AttachError> {
+        attach(self.program.as_fd(), interface, mode)
+    }
+}
+
+fn attach(program: BorrowedFd<'_>, interface: u32, mode: AttachMode) -> Result<FilterLink, AttachError> {
+    // The wrapper gives no error where the index is unknown, but an empty name.
+    let name = nix::net::if_::if_indextoname(interface).ok().filter(|name| !name.is_empty());
+    let name = name.ok_or(AttachError::NoInterface { index: interface })?;
+    let flags = match mode {
+        AttachMode::Native => NATIVE,
+        AttachMode::Generic => GENERIC,
+    };
+    match bpf::attach(program, interface, flags) {
+        Ok(descriptor) => Ok(FilterLink { descriptor, mode }),
+        Err(error) => Err(AttachError::new(name.to_string_lossy().into_owned(), mode, error)),
     }
 }

@@ -1,6 +1,7 @@
 //! The port filter in the kernel: its program, its maps, and what can be asked of them.
 
 mod call;
+mod program;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use wirehaul_core::filter::{Front, Maps, PortKey, Program, Verdict, port_filter,
 
 use call::{MapKind, MapShape};
 pub(super) use call::{attach, detach};
+pub use program::FrameProgram;
 
 /// How many pairs of address and port a filter can be open for.
 pub const PORTS_CAPACITY: u32 = 1024;
