@@ -18,6 +18,8 @@ const RING_BYTES: usize = 16 << 20;
 /// The least and the largest bytes of a slot. What is longer than the largest is cut, which no header is.
 const MIN_SLOT_BYTES: usize = 2048;
 const MAX_SLOT_BYTES: usize = 16 << 10;
+/// The first word of a slot, which says whose it is.
+const STATUS_BYTES: usize = size_of::<u32>();
 /// The kernel's own header, the address of the link and the alignment in front of a packet, and an Ethernet header.
 const OVERHEAD_BYTES: usize = 128;
 
@@ -73,8 +75,10 @@ impl Ring {
                 break;
             }
             // SAFETY: the status says that the slot is ours until we write it, and nobody else has a reference: the one before
-            // ended with its turn of this loop. The slot is `slot_bytes` long and initialised by the kernel.
-            let bytes = unsafe { std::slice::from_raw_parts_mut(slot, self.slot_bytes) };
+            // ended with its turn of this loop. The slot is `slot_bytes` long and initialised by the kernel; the status is left out.
+            let bytes = unsafe {
+                std::slice::from_raw_parts_mut(slot.wrapping_add(STATUS_BYTES), self.slot_bytes - STATUS_BYTES)
+            };
             if let Some(packet) = packet_in(bytes) {
                 sink(packet);
             }
@@ -99,16 +103,18 @@ fn slot_bytes(mtu: u32) -> usize {
     wanted.next_power_of_two().clamp(MIN_SLOT_BYTES, MAX_SLOT_BYTES)
 }
 
-/// The packet in a slot, from the link's header on: `struct tpacket2_hdr` says where. `None` where that makes no sense.
+/// The packet in a slot, from the link's header on: `struct tpacket2_hdr` says where. `None` where that makes no sense. The slot is
+/// shown from behind the status on.
 fn packet_in(slot: &mut [u8]) -> Option<&mut [u8]> {
-    const SNAPLEN_AT: usize = 8;
-    const MAC_AT: usize = 12;
+    const SNAPLEN_AT: usize = 8 - STATUS_BYTES;
+    const MAC_AT: usize = 12 - STATUS_BYTES;
     let len = u32::from_ne_bytes(*slot.get(SNAPLEN_AT..)?.first_chunk()?) as usize;
     let begin = usize::from(u16::from_ne_bytes(*slot.get(MAC_AT..)?.first_chunk()?));
     // In front is the kernel's header.
     if begin < size_of::<libc::tpacket2_hdr>() {
         return None;
     }
+    let begin = begin - STATUS_BYTES;
     slot.get_mut(begin..begin.checked_add(len)?)
 }
 
@@ -130,7 +136,7 @@ mod tests {
         let mut with = |len: u32, begin: u16| {
             slot[8..12].copy_from_slice(&len.to_ne_bytes());
             slot[12..14].copy_from_slice(&begin.to_ne_bytes());
-            packet_in(&mut slot).map(|packet| packet.len())
+            packet_in(&mut slot[STATUS_BYTES..]).map(|packet| packet.len())
         };
         assert_eq!(with(60, 66), Some(60));
         assert_eq!(with(2048 - 66, 66), Some(2048 - 66));
