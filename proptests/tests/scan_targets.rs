@@ -143,7 +143,7 @@ fn purpose_v4(ip: Ipv4Addr) -> Use {
     match ip.octets() {
         [255, 255, 255, 255] => Use::Refused(Refusal::Broadcast),
         [0, ..] => Use::Refused(Refusal::ThisNetwork),
-        [240.., ..] => Use::Refused(Refusal::Reserved),
+        [240..=255, ..] => Use::Refused(Refusal::Reserved),
         _ if ip.is_multicast() => Use::Refused(Refusal::Multicast),
         _ if ip.is_loopback() => Use::Loopback,
         _ if ip.is_private() || ip.is_link_local() || ip.is_documentation() => Use::Private,

@@ -150,53 +150,80 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// Of which a packet may be 100 early.
+    const INTERVAL: Option<Duration> = Some(Duration::from_nanos(800));
+
     /// SCAN-4: a /24 of IPv4 and a /48 of IPv6 share one cap each.
     #[test]
     fn a_subnet_waits_for_itself_and_for_nobody_else() {
         let mut slots = vec![SubnetSlot::default(); 1024];
-        let mut subnets = Subnets::new(&mut slots, Some(Duration::from_nanos(100)), 1);
-        assert_eq!(subnets.admit(at(0), ip("10.0.0.1")), Ok(()));
-        assert_eq!(subnets.admit(at(0), ip("10.0.0.255")), Err(at(100)));
-        assert_eq!(subnets.admit(at(0), ip("10.0.1.0")), Ok(()));
-        assert_eq!(subnets.admit(at(0), ip("2001:db8:1::")), Ok(()));
-        assert_eq!(subnets.admit(at(0), ip("2001:db8:1:ffff::1")), Err(at(100)));
-        assert_eq!(subnets.admit(at(0), ip("2001:db8:2::")), Ok(()));
+        let mut subnets = Subnets::new(&mut slots, INTERVAL, 1);
         // The subnet 0 of each family is a subnet like any other.
-        assert_eq!(subnets.admit(at(0), ip("0.0.0.1")), Ok(()));
-        assert_eq!(subnets.admit(at(99), ip("0.0.0.2")), Err(at(100)));
-        assert_eq!(subnets.admit(at(0), ip("::1")), Ok(()));
+        for (one, same, next) in [
+            ("10.0.0.1", "10.0.0.255", "10.0.1.0"),
+            ("0.0.0.0", "0.0.0.0", "0.0.1.0"),
+            ("2001:db8:1::", "2001:db8:1:ffff::1", "2001:db8:2::"),
+            ("::", "::1", "0:0:1::"),
+        ] {
+            assert_eq!(subnets.admit(at(0), ip(one)), Ok(()), "{one}");
+            assert_eq!(subnets.admit(at(0), ip(same)), Err(at(700)), "{same}");
+            assert_eq!(subnets.admit(at(0), ip(next)), Ok(()), "{next}");
+        }
         // What was refused did not count.
-        assert_eq!(subnets.admit(at(99), ip("10.0.0.2")), Err(at(100)));
-        assert_eq!(subnets.admit(at(100), ip("10.0.0.2")), Ok(()));
-        assert_eq!(subnets.admit(at(100), ip("10.0.0.3")), Err(at(200)));
+        assert_eq!(subnets.admit(at(700), ip("10.0.0.9")), Ok(()));
+        assert_eq!(subnets.admit(at(1_499), ip("10.0.1.9")), Ok(()));
+        assert!(subnets.admit(at(1_499), ip("10.0.0.9")).is_err());
+        assert_eq!(subnets.admit(at(1_500), ip("10.0.0.9")), Ok(()));
         // Time that was not used is not made up for.
-        assert_eq!(subnets.admit(at(1_000), ip("10.0.0.3")), Ok(()));
-        assert_eq!(subnets.admit(at(1_000), ip("10.0.0.3")), Err(at(1_100)));
+        assert_eq!(subnets.admit(at(10_000), ip("10.0.1.1")), Ok(()));
+        assert_eq!(subnets.admit(at(10_000), ip("10.0.1.1")), Err(at(10_700)));
     }
 
     #[test]
     fn a_burst_leaves_at_once() {
         let mut slots = vec![SubnetSlot::default(); 8];
-        let mut subnets = Subnets::new(&mut slots, Some(Duration::from_nanos(100)), 3);
-        let mut admit = |nanos| subnets.admit(at(nanos), ip("192.0.2.1"));
-        assert_eq!([admit(1_000), admit(1_000), admit(1_000)], [Ok(()); 3]);
-        assert_eq!(admit(1_000), Err(at(1_100)));
-        assert_eq!((admit(1_100), admit(1_100)), (Ok(()), Err(at(1_200))));
-        assert_eq!((admit(1_250), admit(1_299), admit(1_300)), (Ok(()), Err(at(1_300)), Ok(())));
+        let mut subnets = Subnets::new(&mut slots, INTERVAL, 3);
+        let host = ip("192.0.2.1");
+        assert_eq!([1_000; 3].map(|nanos| subnets.admit(at(nanos), host)), [Ok(()); 3]);
+        assert_eq!(subnets.admit(at(1_000), host), Err(at(1_700)));
+        subnets.returned(host);
+        assert_eq!(subnets.admit(at(1_700), host), Ok(()));
+        assert_eq!(subnets.admit(at(1_700), host), Err(at(2_500)));
+    }
+
+    /// Whoever is refused has his own time, and whoever is here again makes room for others.
+    #[test]
+    fn those_who_wait_come_back_one_after_the_other() {
+        let mut slots = vec![SubnetSlot::default(); 8];
+        let mut subnets = Subnets::new(&mut slots, INTERVAL, 1);
+        let host = ip("192.0.2.1");
+        assert_eq!(subnets.admit(at(0), host), Ok(()));
+        assert_eq!(
+            [1, 2, 3].map(|nanos| subnets.admit(at(nanos), host)),
+            [Err(at(700)), Err(at(1_500)), Err(at(2_300))]
+        );
+        for nanos in [700, 1_500, 2_300] {
+            subnets.returned(host);
+            assert_eq!(subnets.admit(at(nanos), host), Ok(()));
+        }
+        assert_eq!(subnets.admit(at(2_301), host), Err(at(3_100)));
+        subnets.returned(host);
+        subnets.returned(host);
+        assert_eq!(subnets.admit(at(2_302), host), Err(at(3_100)));
     }
 
     /// The cap holds where the table is too small: packets wait for room.
     #[test]
     fn a_full_set_defers_and_forgets_nobody() {
         let mut slots = vec![SubnetSlot::default(); 2];
-        let mut subnets = Subnets::new(&mut slots, Some(Duration::from_nanos(100)), 1);
+        let mut subnets = Subnets::new(&mut slots, INTERVAL, 1);
         assert_eq!(subnets.admit(at(0), ip("10.0.0.1")), Ok(()));
-        assert_eq!(subnets.admit(at(10), ip("10.0.1.1")), Ok(()));
-        assert_eq!(subnets.admit(at(20), ip("10.0.2.1")), Err(at(100)));
-        assert_eq!(subnets.admit(at(20), ip("10.0.1.1")), Err(at(110)));
-        assert_eq!(subnets.admit(at(100), ip("10.0.2.1")), Ok(()));
-        assert_eq!(subnets.admit(at(100), ip("10.0.0.1")), Err(at(110)));
-        let mut none = Subnets::new(&mut [], Some(Duration::from_nanos(100)), 1);
+        assert_eq!(subnets.admit(at(80), ip("10.0.1.1")), Ok(()));
+        assert_eq!(subnets.admit(at(160), ip("10.0.2.1")), Err(at(800)));
+        assert_eq!(subnets.admit(at(160), ip("10.0.1.1")), Err(at(780)));
+        assert_eq!(subnets.admit(at(800), ip("10.0.2.1")), Ok(()));
+        assert_eq!(subnets.admit(at(800), ip("10.0.0.1")), Err(at(880)));
+        let mut none = Subnets::new(&mut [], INTERVAL, 1);
         assert_eq!(none.admit(at(0), ip("10.0.0.1")), Err(Instant::FAR_FUTURE));
     }
 
@@ -219,11 +246,18 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_is_never_too_short() {
-        for (rate, nanos) in
-            [(1, 1_000_000_000), (1_000, 1_000_000), (3, 333_333_334), (2_000_000_000, 1), (0, u64::MAX)]
-        {
-            assert_eq!(Subnets::interval_of(rate), Duration::from_nanos(nanos));
+    fn an_interval_is_neither_too_short_nor_much_too_long() {
+        const SECOND: u64 = 1_000_000_000;
+        for rate in (1..3_000).chain([10_000, 99_999, 1_000_000, SECOND]) {
+            let interval = Subnets::interval_of(rate).as_nanos();
+            // As many as leave from one time to less than a second later.
+            let most = 1 + (SECOND - 1 + interval / EARLY) / interval;
+            assert!(most <= rate, "{most} instead of {rate}");
+            assert!(interval - 2 <= SECOND / rate * 8 / 7, "{rate}: {interval}");
         }
+        assert_eq!(
+            (Subnets::interval_of(1), Subnets::interval_of(0)),
+            (Duration::from_nanos(1_142_857_143), Duration::MAX)
+        );
     }
 }

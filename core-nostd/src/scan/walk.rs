@@ -210,6 +210,19 @@ impl Course {
         }
     }
 
+    /// The first attempt from this one on that is made at this step, if there is any.
+    #[inline]
+    const fn attempt_at(&self, step: u64, from: u8) -> Option<u8> {
+        let mut attempt = from;
+        while attempt < self.attempts {
+            if step < self.steps && self.position(step, attempt).is_some() {
+                return Some(attempt);
+            }
+            attempt += 1;
+        }
+        None
+    }
+
     /// The first step from this one on at which there is something to do, if there is any.
     const fn next_busy(&self, step: u64) -> Option<u64> {
         let Some(round) = step.checked_div(self.spacing) else {
@@ -266,7 +279,7 @@ pub struct Walk {
     block: u64,
     /// What of each block is the worker's: from the first, up to the second and without it.
     part: (u64, u64),
-    /// The step that it is at, and the attempt that it makes there next; `None` at the end.
+    /// The step that it is at, and the attempt that it makes there next, for which there is an element; `None` at the end.
     at: Option<(u64, u8)>,
     /// Where its part of the block that it is in ends.
     part_end: u64,
@@ -287,7 +300,7 @@ impl Walk {
         walk
     }
 
-    /// Every step below this number that is this worker's was handed out, with all of its attempts; `u64::MAX` at the end. Never
+    /// Every step below this number that is this worker's was handed out, with all of its attempts; `u64::MAX` when all were. Never
     /// falls. The least of all workers of a shard, which they were asked for after what they were handed out was done, is where to go
     /// on from.
     #[must_use]
@@ -308,8 +321,8 @@ impl Walk {
             }
             let own = busy.max(block + self.part.0);
             // Where it is not busy, the next one that is lies further on.
-            if self.course.next_busy(own) == Some(own) {
-                self.at = Some((own, 0));
+            if let Some(attempt) = self.course.attempt_at(own, 0) {
+                self.at = Some((own, attempt));
                 self.part_end = block + self.part.1;
                 return;
             }
@@ -333,17 +346,13 @@ impl Iterator for Walk {
 
     #[inline]
     fn next(&mut self) -> Option<Step> {
-        loop {
-            let (number, attempt) = self.at?;
-            if attempt + 1 < self.course.attempts {
-                self.at = Some((number, attempt + 1));
-            } else {
-                self.leave(number);
-            }
-            if let Some(position) = self.course.position(number, attempt) {
-                return Some(Step { number, element: self.course.element(position), attempt });
-            }
+        let (number, attempt) = self.at?;
+        let position = self.course.position(number, attempt)?;
+        match self.course.attempt_at(number, attempt.saturating_add(1)) {
+            Some(later) => self.at = Some((number, later)),
+            None => self.leave(number),
         }
+        Some(Step { number, element: self.course.element(position), attempt })
     }
 }
 
