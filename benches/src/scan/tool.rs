@@ -16,7 +16,7 @@ use crate::process::{Finished, Process, ProcessError, Program};
 /// How long everybody listens after the last probe.
 pub const COOLDOWN: Duration = Duration::from_secs(2);
 /// Where the others send from, as their manuals advise: an address that the kernel has not, so that it does not look at each answer
-/// and reset it, which costs them half of their speed.
+/// and reset it, on the time of those who scan.
 const SPARE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 77);
 /// What is said where there is to be no limit: no contestant comes near it.
 const NO_LIMIT: u32 = 20_000_000;
