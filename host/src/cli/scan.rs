@@ -10,16 +10,25 @@ use super::exit::Exit;
 use crate::scan::cdn::Edges;
 
 mod dry_run;
+#[cfg(target_os = "linux")]
+mod keep;
+#[cfg(target_os = "linux")]
+mod live;
 mod names;
 mod plan;
+#[cfg(target_os = "linux")]
+mod progress;
 mod summary;
+
+#[cfg(target_os = "linux")]
+use live::survey;
 
 /// Plans, and does it or prints it.
 pub fn run(args: &ScanArgs, output: OutputArgs) -> Exit {
     let is_loopback = args.iface.as_deref().is_some_and(is_loopback);
     match Plan::make(args, is_loopback) {
         Ok(plan) if args.dry_run => print(args, &plan, output),
-        Ok(plan) => survey(args, &plan, output),
+        Ok(plan) => survey(args, plan, output),
         Err(error) => not_started(&error, args, output),
     }
 }
@@ -40,13 +49,8 @@ fn is_loopback(name: &str) -> bool {
     name == "lo"
 }
 
-#[cfg(target_os = "linux")]
-fn survey(_: &ScanArgs, _: &Plan, output: OutputArgs) -> Exit {
-    summary::not_started("nothing can be sent yet: only --dry-run works", Exit::Device, output.json)
-}
-
 #[cfg(not(target_os = "linux"))]
-fn survey(_: &ScanArgs, _: &Plan, output: OutputArgs) -> Exit {
+fn survey(_: &ScanArgs, _: Plan, output: OutputArgs) -> Exit {
     let words = "surveys are sent on Linux only; here --dry-run prints what would be";
     summary::not_started(words, Exit::Device, output.json)
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use wirehaul_core::scan::dedup::{Seen, Window};
-use wirehaul_core::scan::reply::{Class, Reply};
+use wirehaul_core::scan::{Class, Reply};
 
 use super::cdn::{Edge, Edges};
 use super::row::Row;
@@ -11,16 +11,16 @@ use super::sink::{Sink, SinkError};
 use crate::clock::Clock;
 use crate::events::{Bus, Event};
 
-/// A reply as a worker found it.
-#[derive(Clone, Debug)]
+/// A reply as a worker found it: valid, and from a target. Duplicates are not taken out yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// When, in nanoseconds since 1970.
     pub at_ns: u64,
     /// What it says.
     pub reply: Reply,
-    /// The queue that it came by.
+    /// The queue that it came by; of a worker with several, the first.
     pub queue: u32,
-    /// The worker's NUMA node, where that is known.
+    /// The worker's NUMA node, where one was chosen.
     pub node: Option<u32>,
 }
 

@@ -1,7 +1,7 @@
 use std::fs;
 
 use tempfile::TempDir;
-use wirehaul_core::scan::{Key, Probe};
+use wirehaul_core::scan::{Key, Probe, Reply};
 
 use super::*;
 use crate::events::Heard;

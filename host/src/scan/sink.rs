@@ -148,6 +148,9 @@ impl Sink {
             number += 1;
         }
         let part = names.part(number);
+        if output.rotate.is_none() && names.complete(1).exists() && !part.exists() {
+            return Err(SinkError::Exists { path: names.complete(1) });
+        }
         let failed = |source| SinkError::Io { action: "go on with", path: part.clone(), source };
         let mut file =
             OpenOptions::new().read(true).append(true).create(true).truncate(false).open(&part).map_err(failed)?;
@@ -258,6 +261,17 @@ impl Sink {
             Place::Stdout => Vec::new(),
             Place::Files(files) => files.complete,
         })
+    }
+
+    /// Takes away the file of a scan that did not begin after all. What an earlier run left stays.
+    pub fn discard(self) {
+        if let Place::Files(files) = self.place
+            && files.bytes == 0
+            && files.number == 1
+        {
+            // An empty file that stays does no harm.
+            let _ = fs::remove_file(files.names.part(1));
+        }
     }
 
     fn begin_next(&mut self) -> Result<(), SinkError> {

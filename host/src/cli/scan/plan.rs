@@ -62,6 +62,8 @@ impl PlanError {
 /// What will be done.
 #[derive(Debug)]
 pub(super) struct Plan {
+    /// Whom to ask, what is excluded left out.
+    pub addresses: Addresses,
     runs: TargetRuns,
     /// What is excluded, and the files that say so, to be read again.
     pub excluded: ExcludeFiles,
@@ -114,8 +116,9 @@ impl Plan {
         if course.elements() == 0 {
             return Err(PlanError::EmptyShard { shard, elements });
         }
+        let digest = digest_of(&left);
         let identity = Identity {
-            targets: digest_of(&left).blake3,
+            targets: digest.blake3.clone(),
             ports: digest_of_ports(args),
             seed,
             shard: shard.to_string(),
@@ -130,7 +133,7 @@ impl Plan {
         let asked = Asked {
             scan_id: scan_id.unwrap_or_else(|| id_of(&identity)),
             command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
-            targets: digest_of(&left),
+            targets: digest,
             exclusions: digest_of(excluded.addresses()),
             allowed: allow_files.iter().map(allowed).collect(),
             ports: args.ports.text.clone(),
@@ -148,7 +151,7 @@ impl Plan {
             started_unix,
         };
         let (names, collapsed) = (resolved.names, resolved.collapsed);
-        Ok(Self { runs, excluded, course, identity, shard, resumed, names, collapsed, has_public, asked })
+        Ok(Self { addresses: left, runs, excluded, course, identity, shard, resumed, names, collapsed, has_public, asked })
     }
 
     /// Whom to ask.
