@@ -12,9 +12,9 @@
 //! [`REGISTRIES_OF`], and what else RFCs say of whole blocks. Of entries within each other the smallest holds.
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::IpAddr;
 
-use super::targets::{Targets, is_in};
+use super::targets::Targets;
 use crate::cdn::Date;
 use crate::cdn::prefix::{Address, Span};
 
@@ -207,11 +207,15 @@ fn permission<A: Family>(public: Span<A>, circumstances: &Circumstances<'_>) -> 
     if let Some(end) = lists(true).filter_map(|list| covered_to(A::allowed(list), public.first)).max() {
         return (None, end.min(public.last));
     }
-    // Refused up to where a list that holds has an address.
-    let begins = lists(true).filter_map(|list| next_covered(A::allowed(list), public.first)).min();
-    let last = begins.and_then(A::previous).map_or(public.last, |last| last.min(public.last));
-    let is_expired = lists(false).any(|list| is_in(A::allowed(list), public.first));
-    (Some(if is_expired { Refusal::Expired } else { Refusal::NotAllowed }), last)
+    // Refused up to where the answer may be another: where a list begins, or one that has expired ends.
+    let begins_in = |holds| lists(holds).filter_map(|list| next_covered(A::allowed(list), public.first)).min();
+    let expired_to = lists(false).filter_map(|list| covered_to(A::allowed(list), public.first)).max();
+    let (refusal, begins, ends) = match expired_to {
+        Some(end) => (Refusal::Expired, begins_in(true), end),
+        None => (Refusal::NotAllowed, begins_in(true).into_iter().chain(begins_in(false)).min(), public.last),
+    };
+    let before = begins.and_then(A::previous).unwrap_or(A::MAX);
+    (Some(refusal), before.min(ends).min(public.last))
 }
 
 /// Where the span ends that has this address.
@@ -272,10 +276,9 @@ pub struct Entry<A> {
 fn use_of<A: Address>(registry: &[Entry<A>], address: A, otherwise: Use) -> (Use, A) {
     let (mut purpose, mut last, mut lowest) = (otherwise, A::MAX, A::ZERO);
     for entry in registry {
-        if entry.span.contains(address) {
-            if entry.span.first >= lowest && entry.span.last <= last {
-                (purpose, last, lowest) = (entry.purpose, entry.span.last, entry.span.first);
-            }
+        let is_smaller = entry.span.first >= lowest && entry.span.last <= last;
+        if is_smaller && entry.span.contains(address) {
+            (purpose, last, lowest) = (entry.purpose, entry.span.last, entry.span.first);
         }
     }
     for entry in registry {
@@ -369,7 +372,7 @@ pub const V6: &[Entry<u128>] = &[
 ];
 
 const fn v4(octets: [u8; 4], length: u32, name: &'static str, reference: &'static str, purpose: Use) -> Entry<u32> {
-    let first = Ipv4Addr::from_octets(octets).to_bits();
+    let first = u32::from_be_bytes(octets);
     Entry { span: Span { first, last: first | low_bits(u32::BITS - length) as u32 }, name, reference, purpose }
 }
 
@@ -380,13 +383,11 @@ const fn v6<const N: usize>(
     reference: &'static str,
     purpose: Use,
 ) -> Entry<u128> {
-    let mut all = [0; 8];
-    let mut at = 0;
-    while at < N {
-        all[at] = groups[at];
+    let (mut first, mut at) = (0, 0);
+    while at < 8 {
+        first = first << 16 | if at < N { groups[at] as u128 } else { 0 };
         at += 1;
     }
-    let first = Ipv6Addr::from_segments(all).to_bits();
     Entry { span: Span { first, last: first | low_bits(u128::BITS - length) }, name, reference, purpose }
 }
 

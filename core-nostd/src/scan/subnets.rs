@@ -118,7 +118,7 @@ impl<'a> Subnets<'a> {
         let mixed = subnet.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mixed = (mixed ^ mixed >> 32).wrapping_mul(0x94d0_49bb_1331_11eb);
         // Below the number of sets.
-        let start = (u128::from(mixed) * sets as u128 >> 64) as usize * WAYS;
+        let start = ((u128::from(mixed) * sets as u128) >> 64) as usize * WAYS;
         let end = (start + WAYS).min(self.slots.len());
         self.slots.get_mut(start..end).unwrap_or_default()
     }

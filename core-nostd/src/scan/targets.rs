@@ -395,7 +395,7 @@ mod tests {
         let mut spans: Vec<_> = (0..5_000_u32).map(|host| Span { first: host * 3, last: host * 3 }).collect();
         spans.insert(2_500, Span { first: 2_500 * 3 - 2, last: 2_500 * 3 - 2 });
         spans.push(Span { first: 1 << 24, last: (1 << 25) - 1 });
-        spans.extend((0..5_000_u32).map(|host| Span { first: 1 << 26 | host * 2, last: 1 << 26 | host * 2 }));
+        spans.extend((0..5_000_u32).map(|host| (1 << 26) + host * 2).map(|host| Span { first: host, last: host }));
         let mut runs = Vec::new();
         number(&spans, |run| runs.push(run));
         let targets = Targets::new(&runs, &[]).unwrap();
