@@ -10,13 +10,13 @@ use crate::frames::{self, Frame};
 use crate::handshakes::{self, Place};
 use crate::pair::Options;
 use crate::spec::{self, Spec};
-use crate::{cdn_folder, manifests, mutate, oracle, packets, pool_ops, script, transfer};
+use crate::{cdn_folder, manifests, mutate, oracle, packets, pool_ops, replies, script, transfer};
 
 /// What a fuzz target asks of its input: panics where something does not hold, and says whether the input is a good one.
 pub type Ask = fn(&[u8]) -> bool;
 
 /// The fuzz targets: the folder of each below `fuzz/corpus`, and what it asks.
-pub const TARGETS: [(&str, Ask); 9] = [
+pub const TARGETS: [(&str, Ask); 10] = [
     ("frame", |bytes| oracle::frame(bytes).is_ok()),
     ("packet", |bytes| oracle::packet(bytes).is_ok()),
     ("ack", |bytes| oracle::ack(bytes).is_ok()),
@@ -25,6 +25,7 @@ pub const TARGETS: [(&str, Ask); 9] = [
     ("net", |bytes| frames::read_and_write(bytes).is_ok()),
     ("cdn_folder", cdn_folder::ask),
     ("pool_ops", pool_ops::play),
+    ("scan_reply", replies::ask),
     ("session_script", |bytes| script::play(bytes).refused == 0),
 ];
 
@@ -66,6 +67,7 @@ pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
         "manifest" => (0..8).map(|i| (format!("tree-{i}"), manifests::draw(&mut Choices::Seeded(100 + i)))).collect(),
         "net" => (0..8).map(|i| (format!("datagram-{i}"), datagram(100 + i))).collect(),
         "pool_ops" => (0..6).map(borrowers).chain([("damaged-one-slot-for-two".to_owned(), vec![0; 8])]).collect(),
+        "scan_reply" => replies::seeds(),
         "session_script" => scripts(),
         _ => Vec::new(),
     };

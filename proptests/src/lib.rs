@@ -18,6 +18,8 @@ pub mod pair;
 pub mod pool_ops;
 pub mod reception;
 pub mod reference;
+pub mod replies;
+pub mod responder;
 pub mod script;
 pub mod spec;
 pub mod transfer;

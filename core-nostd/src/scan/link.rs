@@ -173,7 +173,7 @@ impl<'a> Neighbours<'a> {
         // Neighbouring addresses are spread evenly over the whole range of 64 bits (Fibonacci hashing: Knuth, 6.4), of which each
         // set has an equal part. Who is scanned is for the user to say, not for an adversary: no key is needed.
         let spread = u128::from(folded.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let index = (spread * self.sets.len() as u128 >> 64) as usize;
+        let index = ((spread * self.sets.len() as u128) >> 64) as usize;
         match self.sets.get_mut(index) {
             Some(set) => set,
             None => self.few,

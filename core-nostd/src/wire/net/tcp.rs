@@ -45,7 +45,7 @@ impl TcpHeader {
             destination: U16::ZERO,
             sequence: U32::ZERO,
             acknowledgement: U32::ZERO,
-            length: ((TCP_BYTES + options) / 4 << 4) as u8,
+            length: (((TCP_BYTES + options) / 4) << 4) as u8,
             flags,
             window: U16::ZERO,
             checksum: U16::ZERO,
