@@ -76,29 +76,23 @@ impl Form {
     /// The bytes, and how many of them count.
     #[inline]
     fn bytes(self, cookie: Cookie) -> ([u8; 16], usize) {
+        (self.number(cookie).to_be_bytes(), self.len())
+    }
+
+    /// The bytes as one number, the first byte uppermost, with zeros behind them.
+    #[inline]
+    fn number(self, cookie: Cookie) -> u128 {
         let bits = cookie.bits();
-        let mut out = [0; 16];
-        let mut put = |at: usize, bytes: &[u8]| out.iter_mut().skip(at).zip(bytes).for_each(|(to, byte)| *to = *byte);
         match self {
-            Self::Nothing => {}
-            Self::Tag => put(0, &[bits as u8 & 0x7f]),
-            Self::Half => put(0, &(bits as u16).to_be_bytes()),
-            Self::Word => put(0, &cookie.seq().to_be_bytes()),
-            Self::Number => put(0, &(cookie.seq() & 0x3fff_ffff | 0x4000_0000).to_be_bytes()),
-            Self::Whole => put(0, &bits.to_be_bytes()),
-            Self::IdAndToken => {
-                put(0, &(bits as u16).to_be_bytes());
-                put(2, &bits.to_be_bytes());
-            }
-            Self::Hex => {
-                let digit = |place: u32| match (bits >> (60 - 4 * place)) as u8 & 0xf {
-                    digit @ 0..10 => b'0' + digit,
-                    digit => b'a' + digit - 10,
-                };
-                out.iter_mut().zip(0..).for_each(|(to, place)| *to = digit(place));
-            }
+            Self::Nothing => 0,
+            Self::Tag => u128::from(bits & 0x7f) << 120,
+            Self::Half => u128::from(bits as u16) << 112,
+            Self::Word => u128::from(cookie.seq()) << 96,
+            Self::Number => u128::from(cookie.seq() & 0x3fff_ffff | 0x4000_0000) << 96,
+            Self::Whole => u128::from(bits) << 64,
+            Self::IdAndToken => u128::from(bits as u16) << 112 | u128::from(bits) << 48,
+            Self::Hex => hexadecimal(bits),
         }
-        (out, self.len())
     }
 
     const fn len(self) -> usize {
@@ -114,9 +108,20 @@ impl Form {
     }
 }
 
+/// The sixteen digits of a number.
+fn hexadecimal(bits: u64) -> u128 {
+    (0..16).fold(0, |digits, place| {
+        let digit = match (bits >> (60 - 4 * place)) as u8 & 0xf {
+            digit @ 0..10 => b'0' + digit,
+            digit => b'a' + digit - 10,
+        };
+        digits << 8 | u128::from(digit)
+    })
+}
+
 /// A question, and where its answer has the cookie.
 struct Question {
-    /// With zeros, or anything, where the cookie goes.
+    /// With zeros where the cookie goes.
     bytes: &'static [u8],
     form: Form,
     /// Where the cookie goes.
@@ -127,31 +132,25 @@ struct Question {
 impl Question {
     const fn new(bytes: &'static [u8], form: Form, at: usize, back: Back) -> Self {
         assert!(at + form.len() <= bytes.len() && bytes.len() <= MAX_PAYLOAD_BYTES);
+        let mut place = at;
+        while place < at + form.len() {
+            assert!(bytes[place] == 0, "the sum over the constant bytes leaves out the cookie");
+            place += 1;
+        }
+        assert!(at.is_multiple_of(2) || form.len() < 16, "moved by a byte, the field fits its number");
         Self { bytes, form, at, back }
     }
 
-    /// The words that the cookie is in: from an even place, up to one or the end. They are summed for each probe anew.
-    #[inline]
-    fn words(&self) -> (usize, usize) {
-        (self.at & !1, ((self.at + self.form.len() + 1) & !1).min(self.bytes.len()))
-    }
-
-    /// The sum over all other words.
-    fn constant_sum(&self) -> Checksum {
-        let (start, end) = self.words();
-        let part = |range: Option<&[u8]>| range.map_or(Checksum::new(), |bytes| Checksum::new().over(bytes));
-        part(self.bytes.get(..start)).and(part(self.bytes.get(end..)))
-    }
-
-    /// Writes the question to the front of `out`, and goes on with `sum` over it.
+    /// Writes the question to the front of `out`, and goes on with `sum`, which has its constant bytes, over the cookie.
     #[inline]
     fn write(&self, cookie: Cookie, out: &mut [u8], sum: Checksum) -> Option<Checksum> {
         let out = out.get_mut(..self.bytes.len())?;
         out.copy_from_slice(self.bytes);
-        let (field, length) = self.form.bytes(cookie);
-        out.get_mut(self.at..self.at + length)?.copy_from_slice(field.get(..length)?);
-        let (start, end) = self.words();
-        Some(sum.over(out.get(start..end)?))
+        let (field, length) = (self.form.number(cookie), self.form.len());
+        out.get_mut(self.at..self.at + length)?.copy_from_slice(field.to_be_bytes().get(..length)?);
+        // As the words have it that it lies in: from the second byte of the first one where it is at an odd place.
+        let words = if self.at.is_multiple_of(2) { field } else { field >> 8 };
+        Some(sum.over_u64((words >> 64) as u64).over_u64(words as u64))
     }
 }
 
@@ -190,7 +189,7 @@ impl Payloads {
     pub(super) fn new(contact: &[u8]) -> Option<Self> {
         let text = heapless::Vec::from_slice(contact).ok()?;
         let sum = Checksum::new().over(contact);
-        let sums = Talk::ALL.map(|talk| talk.question().constant_sum());
+        let sums = Talk::ALL.map(|talk| Checksum::new().over(talk.question().bytes));
         Some(Self { sums, contact: Contact { text, sum } })
     }
 

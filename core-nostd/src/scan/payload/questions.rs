@@ -3,7 +3,7 @@
 use super::echo::Back;
 use super::{Form, MAX_PAYLOAD_BYTES, Question};
 
-pub(super) static ECHO: Question = Question::new(&[b'-'; 16], Form::Hex, 0, Back::At(0));
+pub(super) static ECHO: Question = Question::new(&[0; 16], Form::Hex, 0, Back::At(0));
 
 /// One question, of class CH: `version.bind TXT`.
 pub(super) static DNS: Question =
@@ -114,7 +114,7 @@ const SIP_BYTES: &[u8] = b"OPTIONS sip:survey@localhost SIP/2.0\r\n\
     Max-Forwards: 0\r\n\
     From: <sip:survey@localhost>;tag=wirehaul\r\n\
     To: <sip:survey@localhost>\r\n\
-    Call-ID: 0000000000000000\r\n\
+    Call-ID: \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\r\n\
     CSeq: 1 OPTIONS\r\n\
     Contact: <sip:survey@localhost>\r\n\
     Content-Length: 0\r\n\r\n";
