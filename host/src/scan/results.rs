@@ -69,7 +69,7 @@ impl Results {
 
     /// When [`Results::pump`] has something to do next.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let of_backlog = (!self.backlog.is_empty()).then(|| Instant::ZERO);
+        let of_backlog = (!self.backlog.is_empty()).then_some(Instant::ZERO);
         of_backlog.or_else(|| (!self.batch.is_empty()).then(|| self.batch_since + HOLD))
     }
 
