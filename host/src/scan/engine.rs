@@ -9,7 +9,6 @@ use std::thread::JoinHandle;
 use crossbeam_channel::Receiver;
 use wirehaul_core::numa::{self, Partition};
 use wirehaul_core::scan::{Cap, Course, HeardCounters, Key, Pace, PortWindow, Probe, Sender, SentCounters, Subnets};
-use wirehaul_core::time::Duration;
 use wirehaul_core::wire::net::MacAddress;
 use wirehaul_core::worker::MAX_WORKERS;
 
@@ -24,6 +23,7 @@ use super::tap::{Tap, Watch};
 use super::window::{self, WindowError};
 use super::worker::Worker;
 use crate::clock::{Clock, unix_nanos};
+use crate::interface::Interface;
 use crate::numa::Home;
 use crate::packet::{Listen, Listener, PacketError};
 
@@ -263,7 +263,7 @@ pub fn start(work: Work, setup: &Setup) -> Result<Running, StartError> {
     let opened = devices::open(&Wanted {
         interface: &interface,
         choice: setup.transport,
-        workers: worker_count(setup.workers, &interface, cpus.len(), work.cap),
+        workers: worker_count(setup.workers, &interface, cpus.len(), work.cap, work.subnet_pps),
         window,
         sources: &sources,
         memory_node: home.memory_node(),
@@ -294,25 +294,22 @@ pub fn start(work: Work, setup: &Setup) -> Result<Running, StartError> {
 }
 
 /// How many workers there are to be.
-fn worker_count(wished: Option<usize>, interface: &crate::interface::Interface, cpus: usize, cap: Cap) -> usize {
+fn worker_count(wished: Option<usize>, interface: &Interface, cpus: usize, cap: Cap, subnet_pps: Option<u64>) -> usize {
     let by_queues = interface.usable_queues().max(1) as usize;
-    let most = match cap {
-        Cap::Packets(pps) => usize::try_from(pps / PACKETS_PER_WORKER).unwrap_or(usize::MAX).max(1),
-        Cap::Bits(_) | Cap::Unlimited => usize::MAX,
+    let for_cap = match cap {
+        Cap::Packets(pps) => pps / PACKETS_PER_WORKER,
+        Cap::Bits(_) | Cap::Unlimited => u64::MAX,
     };
+    let most = usize::try_from(for_cap.min(subnet_pps.unwrap_or(u64::MAX)).max(1)).unwrap_or(usize::MAX);
     wished.unwrap_or_else(|| by_queues.min(cpus.max(1))).clamp(1, MAX_WORKERS).min(most)
 }
 
 /// A worker's part of the caps, where there are so many.
 fn pace(cap: Cap, subnet_pps: Option<u64>, workers: usize) -> Pace {
     let count = u32::try_from(workers).unwrap_or(u32::MAX);
-    // Each worker counts by itself: an interval that is as many times as long makes the same rate.
-    let interval = |pps| Subnets::interval_of(pps).saturating_mul(u64::from(count));
-    Pace {
-        cap: cap.share(1, count),
-        subnet_interval: subnet_pps.map(interval).filter(|interval| *interval > Duration::ZERO),
-        subnet_burst: 1,
-    }
+    // Each worker counts by itself, and there are no more of them than a subnet may get packets in a second.
+    let interval = |pps: u64| Subnets::interval_of(pps / u64::from(count.max(1)));
+    Pace { cap: cap.share(1, count), subnet_interval: subnet_pps.map(interval), subnet_burst: 1 }
 }
 
 fn places(devices: &[Device], cpus: &[u32]) -> Vec<Place> {
@@ -456,20 +453,19 @@ mod tests {
     use wirehaul_core::rate::Rate;
 
     use super::*;
-    use crate::interface::Interface;
 
     /// SCAN-4: shares of a cap are whole numbers, and all of them together are the cap but for a thousandth.
     #[test]
     fn there_are_no_more_workers_than_the_cap_is_good_for() {
         let interface = Interface { rx_queues: 8, ..Interface::default() };
-        let count = |wished, cap| worker_count(wished, &interface, 4, cap);
+        let count = |wished, cap| worker_count(wished, &interface, 4, cap, None);
         assert_eq!(count(None, Cap::Unlimited), 4, "as many as there are CPUs");
         assert_eq!(count(Some(6), Cap::Unlimited), 6);
         assert_eq!(count(Some(0), Cap::Unlimited), 1);
         assert_eq!(count(None, Cap::Bits(Rate::from_bits_per_sec(1))), 4);
         assert_eq!([1, 999, 1000, 2500, 1 << 40].map(|pps| count(None, Cap::Packets(pps))), [1, 1, 1, 2, 4]);
         for pps in [1, 3, 1000, 2001, 9999, 10_000, 1_234_567] {
-            let workers = worker_count(None, &interface, 64, Cap::Packets(pps));
+            let workers = worker_count(None, &interface, 64, Cap::Packets(pps), None);
             let Pace { cap: Cap::Packets(each), .. } = pace(Cap::Packets(pps), None, workers) else { panic!("{pps}") };
             let all = each * workers as u64;
             assert!(all <= pps && (pps - all) * 1000 <= pps, "{pps}: {workers} times {each}");
@@ -478,10 +474,14 @@ mod tests {
 
     #[test]
     fn the_cap_of_a_subnet_is_shared_as_well() {
-        let interval = |pps, workers| pace(Cap::Unlimited, pps, workers).subnet_interval;
-        assert_eq!(interval(None, 4), None);
-        assert_eq!(interval(Some(1000), 1), Some(Duration::from_millis(1)));
-        assert_eq!(interval(Some(1000), 4), Some(Duration::from_millis(4)));
-        assert_eq!(interval(Some(3), 64), Some(Duration::from_nanos(333_333_334).saturating_mul(64)));
+        let interface = Interface { rx_queues: 8, ..Interface::default() };
+        assert_eq!(pace(Cap::Unlimited, None, 4).subnet_interval, None);
+        for pps in [1, 3, 4, 1000, 1001] {
+            let workers = worker_count(None, &interface, 4, Cap::Unlimited, Some(pps));
+            let each = pps / workers as u64;
+            assert!(each > 0 && each * workers as u64 <= pps, "{pps}: {workers}");
+            let interval = pace(Cap::Unlimited, Some(pps), workers).subnet_interval;
+            assert_eq!(interval, Some(Subnets::interval_of(each)));
+        }
     }
 }

@@ -69,7 +69,7 @@ impl Results {
 
     /// When [`Results::pump`] has something to do next.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let of_backlog = (!self.backlog.is_empty()).then(|| Instant::ZERO);
+        let of_backlog = (!self.backlog.is_empty()).then_some(Instant::ZERO);
         of_backlog.or_else(|| (!self.batch.is_empty()).then(|| self.batch_since + HOLD))
     }
 
@@ -160,10 +160,10 @@ mod tests {
         let [Found { at_ns, reply: found, queue, node }] = &first[..] else { panic!("{first:?}") };
         assert_eq!((*at_ns, *found, *queue, *node), (1_001_000, reply(1), 7, Some(1)));
         assert_eq!(results.deadline(), None);
-        (0..BATCH).for_each(|number| results.found(at(30), &reply(number as u8)));
+        (0..=u8::MAX).for_each(|number| results.found(at(30), &reply(number)));
         results.pump(at(30));
         let batch = receiver.try_recv().unwrap();
-        assert!(batch.iter().zip(0..).all(|(found, number)| found.reply == reply(number)));
+        assert!(batch.iter().zip(0..=u8::MAX).all(|(found, number)| found.reply == reply(number)));
         assert_eq!(batch.len(), BATCH);
     }
 
