@@ -123,7 +123,7 @@ fn expected_arp(packet: &[u8]) -> Option<Expected> {
 }
 
 fn neighbour(ip: IpAddr, mac: [u8; 6]) -> Option<Expected> {
-    let is_right = is_host(ip) && mac != [0; 6] && mac[0] % 2 == 0;
+    let is_right = is_host(ip) && mac != [0; 6] && mac[0].is_multiple_of(2);
     is_right.then_some(Expected::Heard(Heard::Neighbour { ip, mac: MacAddress(mac) }))
 }
 
@@ -139,7 +139,7 @@ fn read_v4(packet: &[u8]) -> Option<Packet> {
     let header = usize::from(packet[0] % 16) * 4;
     let total = usize::from(u16::from_be_bytes([packet[2], packet[3]]));
     let is_right = packet[0] / 16 == 4 && header >= 20 && checksum(packet.get(..header)?) == 0;
-    let is_whole = u16::from_be_bytes([packet[6], packet[7]]) % 0x4000 == 0;
+    let is_whole = u16::from_be_bytes([packet[6], packet[7]]).is_multiple_of(0x4000);
     let source = address4(&packet[12..16]);
     (is_right && is_whole && is_host(source)).then_some(())?;
     let segment = packet.get(header..total)?.to_vec();
@@ -314,7 +314,7 @@ fn quoted(error: &Packet, packet: &[u8]) -> Option<(IpAddr, u8, Vec<u8>, u64)> {
     }
     packet.get(..28)?;
     let mark = u64::from(u16::from_be_bytes([packet[4], packet[5]]));
-    let is_whole = packet[0] == 0x45 && packet[6] % 64 == 0 && packet[7] == 0;
+    let is_whole = packet[0] == 0x45 && packet[6].is_multiple_of(64) && packet[7] == 0;
     let is_ours = is_whole && address4(&packet[12..16]) == error.destination;
     is_ours.then(|| (address4(&packet[16..20]), packet[9], packet[20..28].to_vec(), mark))
 }

@@ -1,5 +1,7 @@
 //! What answers probes of the survey: hosts and routers that read and write packets byte by byte, and share nothing with the core.
 
+#![allow(clippy::expect_used, reason = "a probe that is not as it should be is to stop the test there")]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::frames::{Reader, checksum};

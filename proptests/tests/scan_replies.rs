@@ -1,6 +1,8 @@
 //! SCAN-3: probes reach hosts and routers that share nothing with the core, and what these answer is judged: right answers count,
 //! and nothing else does.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets the unexpected should stop there")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
