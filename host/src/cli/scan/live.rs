@@ -115,8 +115,7 @@ impl<'a> Survey<'a> {
         };
         let writer = Writer::new(format, &run, Zgrab { names: plan.names.clone() }, rows_are_objects);
         let place = Output { path: args.output.clone(), format, rotate: args.rotate };
-        let sink =
-            if plan.resumed.is_some() { Sink::resume(&place, writer) } else { Sink::create(&place, writer) }?;
+        let sink = if plan.resumed.is_some() { Sink::resume(&place, writer) } else { Sink::create(&place, writer) }?;
         Ok(Self {
             args,
             output,
@@ -223,8 +222,7 @@ impl<'a> Survey<'a> {
         let posted = Posted::default();
         let edges = args.detects_edges().then(Edges::new);
         let mut slots = vec![0; args.window.next_power_of_two()];
-        let collector =
-            Collector::new(Window::new(&mut slots, key), edges, Some(Bus::default()), clock, show, sink);
+        let collector = Collector::new(Window::new(&mut slots, key), edges, Some(Bus::default()), clock, show, sink);
         let (path, checkpoint) = checkpoint;
         let keeper = Keeper::new(collector, path.clone(), checkpoint, args.cooldown, &posted, clock);
         let results = running.results();
@@ -464,4 +462,3 @@ impl Over<'_> {
 pub(super) fn is_watched() -> bool {
     io::stderr().is_terminal()
 }
-
