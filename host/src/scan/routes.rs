@@ -197,7 +197,9 @@ fn in_words(faulty: Faulty, interface: &Interface) -> RouteError {
     let Faulty { targets, way } = faulty;
     match way.map(|way| (way.kind, way.interface)) {
         Some((Kind::Unicast, Some(index))) => {
-            let name = nix::net::if_::if_indextoname(index).ok().map(|name| name.to_string_lossy().into_owned());
+            // The wrapper gives no error where the index is unknown, but an empty name.
+            let name = nix::net::if_::if_indextoname(index).ok().filter(|name| !name.is_empty());
+            let name = name.map(|name| name.to_string_lossy().into_owned());
             let other = name.unwrap_or_else(|| format!("the interface with index {index}"));
             RouteError::Elsewhere { targets, other, interface: interface.name.clone() }
         }
