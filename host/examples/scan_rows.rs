@@ -38,8 +38,11 @@ fn batches(is_v6: bool) -> Vec<Vec<Found>> {
     let found = |number: u32| {
         // All over the address space, each once.
         let bits = number.wrapping_mul(2_654_435_761);
-        let target: IpAddr =
-            if is_v6 { IpAddr::V6((0x2606_4700_u128 << 96 | u128::from(bits)).into()) } else { IpAddr::V4(bits.into()) };
+        let target: IpAddr = if is_v6 {
+            IpAddr::V6((0x2606_4700_u128 << 96 | u128::from(bits)).into())
+        } else {
+            IpAddr::V4(bits.into())
+        };
         let reply = Reply {
             target,
             probe: Probe::tcp(443),
@@ -64,8 +67,7 @@ fn measure(dir: &Path, batches: &[Vec<Found>], format: Format, edges: bool, what
     let sink = Sink::create(&output, writer).unwrap();
     let mut slots = vec![0; 1 << 20];
     let window = Window::new(&mut slots, Key::new([1, 2]));
-    let mut collector =
-        Collector::new(window, edges.then(Edges::new), None, Clock::start(), Show::All, sink);
+    let mut collector = Collector::new(window, edges.then(Edges::new), None, Clock::start(), Show::All, sink);
     let begin = Instant::now();
     batches.iter().for_each(|batch| collector.take(batch).unwrap());
     let (tally, mut sink) = collector.into_parts();

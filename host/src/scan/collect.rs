@@ -122,7 +122,6 @@ impl<'a> Collector<'a> {
         if self.show == Show::Open && !reply.class.is_positive() {
             return Ok(());
         }
-        let edge = edge.map(|edge| &*edge);
         let Found { at_ns, queue, node, .. } = *found;
         self.sink.write(&Row { at_ns, reply, is_repeat, queue, node, edge })
     }

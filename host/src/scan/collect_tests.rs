@@ -30,7 +30,7 @@ fn collected(show: Show, edges: Option<Edges>, bus: Option<Bus>, batches: &[&[Fo
     let mut collector = Collector::new(window, edges, bus, Clock::start(), show, sink);
     batches.iter().for_each(|batch| collector.take(batch).unwrap());
     let (tally, sink) = collector.into_parts();
-    assert_eq!(sink.finish().unwrap(), [path.clone()]);
+    assert_eq!(sink.finish().unwrap(), std::slice::from_ref(&path));
     let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     (tally, fs::read_to_string(path).unwrap().lines().map(squeezed).collect())
 }

@@ -8,7 +8,7 @@ use super::*;
 
 /// A line of JSON as a row is kept.
 fn line(number: usize) -> String {
-    let is_edge = number % 2 == 0;
+    let is_edge = number.is_multiple_of(2);
     let value = serde_json::json!({
         "scan_id": "s\"é", "shard": 7, "ts_ns": 1_700_000_000_000_000_000_u64 + number as u64,
         "saddr": format!("10.{}.{}.{}", number >> 16 & 255, number >> 8 & 255, number & 255), "sport": 65_535,

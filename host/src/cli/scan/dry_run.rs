@@ -36,9 +36,9 @@ pub(super) fn print(order: Order<'_>, out: &mut impl Write, stop: &AtomicBool) -
     let Some(whole) = Partition::new([1]) else { return Ok(true) };
     // A list has fewer probes than 2^17.
     let count = probes.len() as u32;
-    let mut walk = Walk::new(course, &whole, 0, from);
+    let walk = Walk::new(course, &whole, 0, from);
     let mut lines = Vec::with_capacity(BLOCK_BYTES + MOST_LINE_BYTES);
-    while let Some(step) = walk.next() {
+    for step in walk {
         let (address, probe) = split(step.element, count);
         let Some((ip, probe)) = targets.at(address).zip(probes.get(probe as usize)) else { continue };
         if skipped.as_mut().is_some_and(|edges| edges.find(ip).provider.is_some()) {

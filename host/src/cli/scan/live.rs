@@ -13,7 +13,7 @@ use wirehaul_core::time::{Duration, Instant};
 use super::keep::{Keeper, Kept, Posted};
 use super::plan::Plan;
 use super::progress::View;
-use super::summary::{Figures, Summary};
+use super::summary::{Figures, Mark, Summary};
 use super::{remark, stop_flag, summary, tell};
 use crate::cli::args::scan::Way;
 use crate::cli::args::{OutputArgs, ScanArgs};
@@ -115,8 +115,7 @@ impl<'a> Survey<'a> {
         };
         let writer = Writer::new(format, &run, Zgrab { names: plan.names.clone() }, rows_are_objects);
         let place = Output { path: args.output.clone(), format, rotate: args.rotate };
-        let sink =
-            if plan.resumed.is_some() { Sink::resume(&place, writer) } else { Sink::create(&place, writer) }?;
+        let sink = if plan.resumed.is_some() { Sink::resume(&place, writer) } else { Sink::create(&place, writer) }?;
         Ok(Self {
             args,
             output,
@@ -133,7 +132,7 @@ impl<'a> Survey<'a> {
     fn run(mut self) -> Result<Exit, LiveError> {
         tell(self.args, &self.plan, self.output);
         if let Err(error) = self.begin() {
-            self.sink.discard();
+            self.take_back();
             return Err(error);
         }
         let excluded = Excluded::default();
@@ -144,11 +143,7 @@ impl<'a> Survey<'a> {
             Err(error) => {
                 let error = LiveError::from(error);
                 self.log_end(error.exit(), None, Some(&error.to_string()));
-                self.sink.discard();
-                if let (Some(path), true) = (&self.checkpoint.0, self.plan.resumed.is_none()) {
-                    // Nothing was sent, so that there is nothing to go on with.
-                    let _ = std::fs::remove_file(path);
-                }
+                self.take_back();
                 return Err(error);
             }
         };
@@ -169,6 +164,15 @@ impl<'a> Survey<'a> {
             Err(error) => remark(&error.to_string()),
         }
         Ok(())
+    }
+
+    /// Nothing was sent, so that there is nothing to go on with.
+    fn take_back(self) {
+        self.sink.discard();
+        if let (Some(path), None) = (&self.checkpoint.0, &self.plan.resumed) {
+            // One that stays names a scan that can be gone on with from its beginning.
+            let _ = std::fs::remove_file(path);
+        }
     }
 
     fn work(&self, key: Key) -> Work {
@@ -223,8 +227,7 @@ impl<'a> Survey<'a> {
         let posted = Posted::default();
         let edges = args.detects_edges().then(Edges::new);
         let mut slots = vec![0; args.window.next_power_of_two()];
-        let collector =
-            Collector::new(Window::new(&mut slots, key), edges, Some(Bus::default()), clock, show, sink);
+        let collector = Collector::new(Window::new(&mut slots, key), edges, Some(Bus::default()), clock, show, sink);
         let (path, checkpoint) = checkpoint;
         let keeper = Keeper::new(collector, path.clone(), checkpoint, args.cooldown, &posted, clock);
         let results = running.results();
@@ -337,6 +340,8 @@ fn read_again(files: &mut ExcludeFiles, excluded: &Excluded, edges: Option<Arc<A
 struct Ending {
     /// When no probe was left to send.
     sent_at: Option<Instant>,
+    /// How it stood when packets were first seen to leave, and when they were last.
+    paced: Option<(Mark, Mark)>,
     was_interrupted: bool,
     has_failed: bool,
 }
@@ -349,6 +354,10 @@ impl Ending {
         }
         if progress.is_done || self.was_interrupted {
             self.sent_at.get_or_insert(now);
+        } else if progress.sent.packets() > 0 {
+            let mark = Mark { at: now, packets: progress.sent.packets(), bytes: progress.sent.bytes };
+            let first = self.paced.map_or(mark, |(first, _)| first);
+            self.paced = Some((first, mark));
         }
         self.has_failed |= progress.has_failed || is_lost;
     }
@@ -394,7 +403,8 @@ impl Over<'_> {
                 remark(&trouble.to_string());
             }
         }
-        let figures = Figures { tally, last: *last, base, sending, edges_skipped: self.edges_skipped };
+        let paced = ending.paced;
+        let figures = Figures { tally, last: *last, base, sending, paced, edges_skipped: self.edges_skipped };
         let exit = match &error {
             Some((exit, _)) => *exit,
             None if ending.was_interrupted => Exit::Interrupted,
@@ -432,7 +442,9 @@ impl Over<'_> {
             exit_code: summary.exit.code(),
             error: summary.error.map(str::to_owned),
         };
-        if let Err(error) = metadata::write(&path, &metadata::to_json(&self.plan.asked, &came)) {
+        // One line says enough about a full disk.
+        if let (Err(error), None) = (metadata::write(&path, &metadata::to_json(&self.plan.asked, &came)), summary.error)
+        {
             remark(&error.to_string());
         }
     }
@@ -464,4 +476,3 @@ impl Over<'_> {
 pub(super) fn is_watched() -> bool {
     io::stderr().is_terminal()
 }
-

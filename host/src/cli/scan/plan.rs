@@ -151,7 +151,19 @@ impl Plan {
             started_unix,
         };
         let (names, collapsed) = (resolved.names, resolved.collapsed);
-        Ok(Self { addresses: left, runs, excluded, course, identity, shard, resumed, names, collapsed, has_public, asked })
+        Ok(Self {
+            addresses: left,
+            runs,
+            excluded,
+            course,
+            identity,
+            shard,
+            resumed,
+            names,
+            collapsed,
+            has_public,
+            asked,
+        })
     }
 
     /// Whom to ask.

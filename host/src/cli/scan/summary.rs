@@ -12,7 +12,7 @@ use crate::clock::unix_seconds;
 #[cfg(target_os = "linux")]
 use crate::scan::metadata::{Allowed, big};
 #[cfg(target_os = "linux")]
-pub(super) use figures::{Figures, Summary};
+pub(super) use figures::{Figures, Mark, Summary};
 
 #[cfg(target_os = "linux")]
 mod figures;

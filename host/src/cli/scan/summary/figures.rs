@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use wirehaul_core::scan::{Cap, Class, NoReply};
-use wirehaul_core::time::Duration;
+use wirehaul_core::time::{Duration, Instant};
 
 use super::print;
 use crate::cli::args::OutputArgs;
@@ -29,8 +29,21 @@ pub(in crate::cli::scan) struct Figures {
     pub base: Counts,
     /// From the first packet to the last.
     pub sending: Duration,
+    /// Two looks at it while packets left, as far apart as there were.
+    pub paced: Option<(Mark, Mark)>,
     /// Probes that were not sent because the target is an edge of a CDN.
     pub edges_skipped: u64,
+}
+
+/// What had left by when.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli::scan) struct Mark {
+    /// When.
+    pub at: Instant,
+    /// Packets of any kind.
+    pub packets: u64,
+    /// Bytes of their frames.
+    pub bytes: u64,
 }
 
 impl Figures {
@@ -41,18 +54,22 @@ impl Figures {
         u64::try_from((dropped * 1_000_000).checked_div(all).unwrap_or(0)).unwrap_or(u64::MAX)
     }
 
-    /// How far the rate was from the cap, in millionths of the cap: faster or slower. `None` without a cap, or where it took too
-    /// short to tell.
+    /// How far the rate was from the cap while packets left, in millionths of the cap: faster or slower. `None` without a cap, or
+    /// where it took too short to tell.
     pub(in crate::cli::scan) fn rate_error_ppm(&self, cap: Cap) -> Option<u64> {
+        let (first, last) = self.paced?;
         let (sent, most) = match cap {
-            Cap::Packets(packets) => (u128::from(self.last.sent.packets()), u128::from(packets)),
-            Cap::Bits(rate) => (u128::from(self.last.sent.bytes) * 8, u128::from(rate.as_bits_per_sec())),
+            Cap::Packets(packets) => (u128::from(last.packets.saturating_sub(first.packets)), u128::from(packets)),
+            Cap::Bits(rate) => {
+                (u128::from(last.bytes.saturating_sub(first.bytes)) * 8, u128::from(rate.as_bits_per_sec()))
+            }
             Cap::Unlimited => return None,
         };
-        if self.sending < SHORTEST_FOR_A_RATE {
+        let span = last.at.saturating_since(first.at);
+        if span < SHORTEST_FOR_A_RATE {
             return None;
         }
-        let right = most * u128::from(self.sending.as_nanos()) / 1_000_000_000;
+        let right = most * u128::from(span.as_nanos()) / 1_000_000_000;
         let error = (sent.abs_diff(right) * 1_000_000).checked_div(right)?;
         Some(u64::try_from(error).unwrap_or(u64::MAX))
     }
@@ -84,7 +101,7 @@ impl Summary<'_> {
 
     /// All figures, by name.
     pub(in crate::cli::scan) fn results(&self) -> Map<String, Value> {
-        let Figures { tally, last, base, sending, edges_skipped } = self.figures;
+        let Figures { tally, last, base, sending, edges_skipped, .. } = self.figures;
         let (sent, heard) = (&last.sent, &last.heard);
         let mut results = Map::new();
         let mut put = |name: &str, value: Value| {
@@ -185,6 +202,8 @@ fn rejects(counts: &[u64; NoReply::COUNT]) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use wirehaul_core::rate::Rate;
+
     use super::*;
 
     fn figures(sent: u64, received: u64, dropped: u64, millis: u64) -> Figures {
@@ -195,6 +214,14 @@ mod tests {
             last,
             base: Counts::default(),
             sending: Duration::from_millis(millis),
+            paced: Some((
+                Mark { at: Instant::from_nanos(7), packets: 10, bytes: 100 },
+                Mark {
+                    at: Instant::from_nanos(7) + Duration::from_millis(millis),
+                    packets: sent.saturating_add(10),
+                    bytes: sent.saturating_mul(60).saturating_add(100),
+                },
+            )),
             edges_skipped: 0,
         }
     }
@@ -208,7 +235,8 @@ mod tests {
         assert_eq!(error(10_100, 1_000, Cap::Packets(10_000)), Some(10_000));
         assert_eq!(error(10_000, 999, Cap::Packets(10_000)), None);
         assert_eq!(error(10_000, 2_000, Cap::Unlimited), None);
-        assert_eq!(error(u64::MAX, u64::MAX / 1_000_000, Cap::Packets(u64::MAX)).map(|ppm| ppm > 0), Some(true));
+        assert_eq!(error(1_000, 2_000, Cap::Bits(Rate::from_bits_per_sec(240_000))), Some(0));
+        assert_eq!(error(1, u64::MAX / 1_000_000, Cap::Packets(u64::MAX)), Some(999_999));
     }
 
     #[test]
