@@ -100,6 +100,7 @@ const HOST_RULES: Rules = &[
             "crypto",
             "doctor",
             "drive",
+            "events",
             "file_io",
             "handover",
             "interface",
