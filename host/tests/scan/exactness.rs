@@ -41,10 +41,8 @@ fn a_slash_16_behind_a_gateway() {
     let rig = Rig::new(varied, 1);
     assert_exact(&rig, &["10.20.0.0/16"], &addresses("10.20.0.0", 1 << 16), &["--rate", "40k"]);
     let solicited = rig.responder.log().solicited;
-    assert!(
-        solicited.keys().all(|ip| *ip == IpAddr::from([10, 74, 0, 2])),
-        "only the gateway is asked for: {solicited:?}"
-    );
+    let is_target = |ip: &IpAddr| crate::frames::octets(*ip).starts_with(&[10, 20]);
+    assert!(!solicited.keys().any(is_target), "only the gateway has to be asked for: {solicited:?}");
 }
 
 /// SCAN-1, SCAN-7: IPv6 behind a gateway.

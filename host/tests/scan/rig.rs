@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -22,6 +23,8 @@ pub const WIRE: &str = "wire";
 /// A host that scans, and a folder for what it writes.
 pub struct Rig {
     folder: TempDir,
+    /// How many surveys wrote their results there.
+    scans: AtomicU32,
     pub scanner: Namespace,
     pub responder: Responder,
     // Behind the responder, which lives in it.
@@ -47,7 +50,7 @@ impl Rig {
         for (prefix, way) in [("10.20.0.0/14", "10.74.0.2"), ("104.16.0.0/13", "10.74.0.2"), ("fd20::/16", "fd74::2")] {
             scanner.ip(&["route", "add", prefix, "via", way]);
         }
-        Self { folder: folder(), scanner, responder, _other: Some(other) }
+        Self { folder: folder(), scans: AtomicU32::new(0), scanner, responder, _other: Some(other) }
     }
 
     /// A point-to-point link without link-layer addresses, `tun0`: the scanning host is 10.74.0.1, and 10.20.0.0/14 is behind it.
@@ -66,7 +69,7 @@ impl Rig {
         scanner.set_up("tun0", &["10.74.0.1/32"], 1500);
         scanner.ip(&["route", "add", "10.20.0.0/14", "dev", "tun0"]);
         let responder = Responder::of_tunnel(tunnel, World { conduct, neighbours: everybody });
-        Self { folder: folder(), scanner, responder, _other: None }
+        Self { folder: folder(), scans: AtomicU32::new(0), scanner, responder, _other: None }
     }
 
     /// A path in the folder.
@@ -91,17 +94,18 @@ impl Rig {
         command
     }
 
-    /// Starts `wirehaul scan` with a JSON summary.
+    /// Starts `wirehaul scan` with a JSON summary, and without remarks.
     pub fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Process {
         let mut command = self.wirehaul();
-        command.args(["scan", "--json"]).args(arguments);
+        command.args(["scan", "--json", "--quiet"]).args(arguments);
         Process::spawn(command)
     }
 
     /// Scans to the end, which has to be a good one, with all results in a file; returns them, and what the program said.
     #[track_caller]
     pub fn scan(&self, arguments: &[&str]) -> (Found, Finished) {
-        let output = self.path("found.jsonl");
+        let number = self.scans.fetch_add(1, Ordering::Relaxed);
+        let output = self.path(&format!("found-{number}.jsonl"));
         let output = output.to_str().unwrap();
         let finished = self.start([arguments, &["--output", output]].concat()).wait().expect(0);
         (Found::read(Path::new(output)), finished)
