@@ -77,7 +77,7 @@ fn what_cannot_or_may_not_be_done_is_said_and_nothing_is_sent() {
     let whole = rig.write("whole", "10.20.0.0/24\n");
     refused(&["10.20.0.0/24", "--exclude-file", whole.to_str().unwrap()], &["targets"]);
     let finished = rig.start(["104.16.0.1", "-p", "80", "--allow-file", anonymous]).wait();
-    assert!(matches!(finished.code, Some(1 | 2 | 3)), "{}", finished.output());
+    assert!(matches!(finished.code, Some(1..=3)), "{}", finished.output());
     finished.one_line();
 
     // Not there.
