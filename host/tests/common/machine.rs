@@ -112,7 +112,7 @@ impl Namespace {
     /// Runs `ip` inside.
     #[track_caller]
     pub fn ip(&self, arguments: &[&str]) {
-        run("ip", &[&["-n", &self.name], arguments].concat());
+        run("ip", &[&["-n", self.name()], arguments].concat());
     }
 
     /// Runs `ip` inside; returns what it prints.
