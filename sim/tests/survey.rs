@@ -169,6 +169,32 @@ fn retries_come_later() {
     }
 }
 
+/// SCAN-4: a survey that has sent everything before the first retry is due waits for it.
+#[test]
+fn a_short_survey_rests_before_it_asks_again() {
+    for workers in [1, 2] {
+        let config = SurveyConfig {
+            targets: vec!["10.4.0.0/26".into()],
+            ports: ports(),
+            attempts: 3,
+            spacing: 10_000,
+            retry_after: Duration::from_secs(1),
+            workers,
+            ..SurveyConfig::default()
+        };
+        let outcome = run(&config);
+        assert_sound(&outcome);
+        assert!(asked(&outcome).keys().eq(&all(&config)) && asked(&outcome).values().all(|times| *times == 3));
+        let at: Vec<_> = outcome.probes.iter().map(|(at, ..)| *at).collect();
+        let span = |from: usize, to: usize| at[to].saturating_since(at[from]);
+        for attempt in 0..3 {
+            let (first, last) = (attempt * 256, attempt * 256 + 255);
+            assert!(span(first, last) < Duration::from_millis(100), "{:?}", span(first, last));
+            assert!(attempt == 0 || span(first - 256, first) >= Duration::from_millis(950));
+        }
+    }
+}
+
 /// SCAN-3 and SCAN-4: over a network that loses and repeats, three attempts find nearly all, and never what is not there.
 #[test]
 fn loss_hides_and_invents_nothing() {

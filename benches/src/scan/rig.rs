@@ -148,12 +148,13 @@ impl Rig {
 
     /// Begins to look at what arrives at the other host.
     ///
-    /// Where it answers, its answers are counted: what arrives there is also the RSTs to them.
+    /// Where it answers, and speed is what counts, its answers are counted: what arrives there is also the RSTs to them. A cap is on
+    /// all packets.
     ///
     /// # Errors
     /// [`RigError::Io`].
-    pub fn watch(&self, manner: Manner) -> Result<Watch, RigError> {
-        let counter = if manner == Manner::Answer { "tx_packets" } else { "rx_packets" };
+    pub fn watch(&self, manner: Manner, is_capped: bool) -> Result<Watch, RigError> {
+        let counter = if manner == Manner::Answer && !is_capped { "tx_packets" } else { "rx_packets" };
         let every = EVERY.as_millis().to_string();
         Ok(Watch(self.help(&["sample", "--counter", counter, "--every", &every])?))
     }

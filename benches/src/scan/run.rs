@@ -98,7 +98,7 @@ pub fn run(
     round: u32,
 ) -> Result<Run, RunError> {
     rig.respond(manner)?;
-    let (before, watch) = (rig.counters()?, rig.watch(manner)?);
+    let (before, watch) = (rig.counters()?, rig.watch(manner, order.rate.is_some())?);
     let (busy, stopwatch) = (busy_seconds().map_err(RunError::Cpu)?, Stopwatch::start());
     let finished = tool.start(rig, order, place.wirehaul, place.cpus, place.dir)?.wait_for_success(TIMEOUT)?;
     let (seconds, busy) = (stopwatch.seconds(), busy_seconds().map_err(RunError::Cpu)? - busy);

@@ -1,6 +1,7 @@
 //! What came is judged: answers to our probes, neighbours, and everything else, which is counted by its reason (SCAN-3).
 
-use super::reply::{Heard, Judge, NoReply};
+use super::ports::Probe;
+use super::reply::{Heard, Judge, NoReply, Reply};
 use super::targets::Targets;
 use crate::time::Instant;
 
@@ -13,7 +14,7 @@ pub struct HeardCounters {
     pub replies: u64,
     /// Answers to requests for link-layer addresses.
     pub neighbours: u64,
-    /// Answers that are valid but for their target, which is none of ours.
+    /// Answers that are valid but for their target or their port, which is none of ours.
     pub strangers: u64,
     /// Packets that are no answer, by the reason.
     pub rejects: [u64; NoReply::COUNT],
@@ -48,15 +49,17 @@ impl HeardCounters {
 pub struct Ears<'a> {
     judge: Judge,
     targets: &'a Targets<'a>,
+    probes: &'a [Probe],
     is_ethernet: bool,
     counters: HeardCounters,
 }
 
 impl<'a> Ears<'a> {
-    /// Ears for the answers of `targets`, on a link whose frames begin with an Ethernet header, or with the IP header.
+    /// Ears for the answers of `targets` to these probes, which are sorted, on a link whose frames begin with an Ethernet header, or
+    /// with the IP header.
     #[must_use]
-    pub fn new(judge: Judge, targets: &'a Targets<'a>, is_ethernet: bool) -> Self {
-        Self { judge, targets, is_ethernet, counters: HeardCounters::default() }
+    pub fn new(judge: Judge, targets: &'a Targets<'a>, probes: &'a [Probe], is_ethernet: bool) -> Self {
+        Self { judge, targets, probes, is_ethernet, counters: HeardCounters::default() }
     }
 
     /// What came so far.
@@ -65,12 +68,18 @@ impl<'a> Ears<'a> {
         &self.counters
     }
 
+    /// The cookie of some answers is but the twelve bits of a port: it has to be one of a question that there was.
+    #[inline]
+    fn was_asked(&self, reply: &Reply) -> bool {
+        self.targets.contains(reply.target) && self.probes.binary_search(&reply.probe).is_ok()
+    }
+
     /// What a frame says, where that is an answer to us.
     #[inline]
     pub fn hear(&mut self, now: Instant, frame: &[u8]) -> Option<Heard> {
         self.counters.received += 1;
         match self.judge.judge(frame, self.is_ethernet, now) {
-            Ok(Heard::Reply(reply)) if !self.targets.contains(reply.target) => {
+            Ok(Heard::Reply(reply)) if !self.was_asked(&reply) => {
                 self.counters.strangers += 1;
                 None
             }

@@ -55,7 +55,7 @@ pub trait Outside {
 pub struct Plan<'a> {
     /// Who is asked.
     pub targets: &'a Targets<'a>,
-    /// What each is asked.
+    /// What each is asked: sorted, each once.
     pub probes: &'a [Probe],
     /// Which way each goes.
     pub routes: &'a Routes<'a>,
@@ -78,6 +78,9 @@ pub struct Pace {
     pub subnet_interval: Option<Duration>,
     /// How many packets a subnet may get at once after a pause: 1 or more.
     pub subnet_burst: u32,
+    /// The least time from the first probe of one attempt to the first of the next, where all of an attempt are made before the next
+    /// begins: in a survey that is over sooner.
+    pub retry_after: Duration,
 }
 
 /// Memory for one worker.
@@ -181,6 +184,11 @@ pub struct Survey<'a> {
     walk: Walk,
     is_walk_over: bool,
     is_stopped: bool,
+    /// The attempt that is being made, and when it began.
+    attempt: Option<(u8, Instant)>,
+    /// When the next attempt may begin.
+    rests_until: Option<Instant>,
+    retry_after: Duration,
     pacer: CapPacer,
     subnets: Subnets<'a>,
     neighbours: Neighbours<'a>,
@@ -199,11 +207,14 @@ impl<'a> Survey<'a> {
     #[must_use]
     pub fn new(plan: Plan<'a>, walk: Walk, pace: Pace, storage: Storage<'a>) -> Self {
         Self {
-            ears: Ears::new(*plan.judge, plan.targets, plan.is_ethernet),
+            ears: Ears::new(*plan.judge, plan.targets, plan.probes, plan.is_ethernet),
             plan,
             walk,
             is_walk_over: false,
             is_stopped: false,
+            attempt: None,
+            rests_until: None,
+            retry_after: pace.retry_after,
             pacer: CapPacer::new(pace.cap),
             subnets: Subnets::new(storage.subnets, pace.subnet_interval, pace.subnet_burst),
             neighbours: Neighbours::new(storage.neighbours),
@@ -238,7 +249,8 @@ impl<'a> Survey<'a> {
         if self.has_work(now, outside) {
             return Some(self.pacer.departure(now));
         }
-        self.lot.next_due().filter(|_| !self.is_stopped)
+        let due = self.lot.next_due().into_iter().chain(self.rests_until).min();
+        due.filter(|_| !self.is_stopped)
     }
 
     /// An address on the link was heard of.
@@ -313,8 +325,9 @@ impl<'a> Survey<'a> {
     }
 
     fn has_steps(&self, now: Instant) -> bool {
-        let is_one_due = self.held.is_some() || self.lot.next_due().is_some_and(|due| due <= now);
-        !self.is_stopped && (is_one_due || !self.is_walk_over && !self.lot.is_full())
+        let is_at_rest = self.rests_until.is_some_and(|until| now < until);
+        let is_one_due = self.held.is_some() && !is_at_rest || self.lot.next_due().is_some_and(|due| due <= now);
+        !self.is_stopped && (is_one_due || !is_at_rest && !self.is_walk_over && !self.lot.is_full())
     }
 
     /// Sends until the run is full; whether it ended for want of work.
@@ -354,6 +367,10 @@ impl<'a> Survey<'a> {
     }
 
     fn next_step(&mut self, now: Instant) -> Option<Parked> {
+        if self.rests_until.is_some_and(|until| now < until) {
+            return self.lot.pop_due(now);
+        }
+        self.rests_until = None;
         if let Some(parked) = self.held.take().or_else(|| self.lot.pop_due(now)) {
             return Some(parked);
         }
@@ -362,7 +379,30 @@ impl<'a> Survey<'a> {
         }
         let step = self.walk.next();
         self.is_walk_over = step.is_none();
-        step.map(|step| Parked { step, ..Parked::default() })
+        let parked = Parked { step: step?, ..Parked::default() };
+        self.rests_until = self.rest_before(now, parked.step.attempt);
+        if self.rests_until.is_some() {
+            self.held = Some(parked);
+            return None;
+        }
+        Some(parked)
+    }
+
+    /// Until when nothing new is begun before this attempt. Where all of one attempt are made before the next begins, the steps between
+    /// them, at which there is nothing to do, take no time by themselves.
+    fn rest_before(&mut self, now: Instant, attempt: u8) -> Option<Instant> {
+        let course = self.walk.course();
+        if u128::from(course.spacing()) <= course.elements() {
+            return None;
+        }
+        let begins = match self.attempt {
+            Some((made, _)) if attempt <= made => return None,
+            Some((_, began)) => now.max(began + self.retry_after),
+            // Or it goes on where another run was.
+            None => now,
+        };
+        self.attempt = Some((attempt, begins));
+        Some(begins).filter(|begins| *begins > now)
     }
 
     fn take(&mut self, now: Instant, parked: Parked, wire: &mut impl Wire, outside: &mut impl Outside) -> Outcome {

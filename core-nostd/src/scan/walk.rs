@@ -300,6 +300,12 @@ impl Walk {
         walk
     }
 
+    /// What it is a part of.
+    #[must_use]
+    pub const fn course(&self) -> &Course {
+        &self.course
+    }
+
     /// Every step below this number that is this worker's was handed out, with all of its attempts; `u64::MAX` when all were. Never
     /// falls. The least of all workers of a shard, which they were asked for after what they were handed out was done, is where to go
     /// on from.

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::Receiver;
 use wirehaul_core::numa::{self, Partition};
 use wirehaul_core::scan::{Cap, Course, HeardCounters, Key, Pace, PortWindow, Probe, Sender, SentCounters, Subnets};
+use wirehaul_core::time::Duration;
 use wirehaul_core::wire::net::MacAddress;
 use wirehaul_core::worker::MAX_WORKERS;
 
@@ -49,6 +50,8 @@ pub struct Work {
     pub cap: Cap,
     /// The most packets a second to one /24 or /48; `None` for no cap.
     pub subnet_pps: Option<u64>,
+    /// Time between two attempts, where all of one are made before the next begins.
+    pub retry_after: Duration,
     /// The secret of this run.
     pub key: Key,
     /// Whom to ask about it, for payloads; may be empty.
@@ -286,10 +289,10 @@ pub fn start(work: Work, setup: &Setup) -> Result<Running, StartError> {
     let count = opened.devices.len();
     let partition = Partition::new((0..count).map(|_| 1)).ok_or(StartError::Order)?;
     let runs = TargetRuns::of(&work.targets);
-    let Work { probes, course, from, cap, subnet_pps, .. } = work;
+    let Work { probes, course, from, cap, subnet_pps, retry_after, .. } = work;
     let task = Task { runs, probes, routes, sender, course, partition, from };
     task.routes.routes().ok_or(StartError::Order)?;
-    let pace = pace(cap, subnet_pps, count);
+    let pace = Pace { retry_after, ..pace(cap, subnet_pps, count) };
     Crew { task, pace, about, devices: opened.devices, listener, watch }.start(setup)
 }
 
@@ -309,7 +312,8 @@ fn pace(cap: Cap, subnet_pps: Option<u64>, workers: usize) -> Pace {
     let count = u32::try_from(workers).unwrap_or(u32::MAX);
     // Each worker counts by itself, and there are no more of them than a subnet may get packets in a second.
     let interval = |pps: u64| Subnets::interval_of(pps / u64::from(count.max(1)));
-    Pace { cap: cap.share(1, count), subnet_interval: subnet_pps.map(interval), subnet_burst: 1 }
+    let subnet_interval = subnet_pps.map(interval);
+    Pace { cap: cap.share(1, count), subnet_interval, subnet_burst: 1, retry_after: Duration::ZERO }
 }
 
 fn places(devices: &[Device], cpus: &[u32]) -> Vec<Place> {

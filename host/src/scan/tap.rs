@@ -37,7 +37,7 @@ impl Tap {
     /// Runs until the survey is ended, or its link is.
     pub(super) fn run(mut self, task: &Task, shared: &Arc<Shared>) {
         let targets = task.runs.targets();
-        let mut ears = Ears::new(task.sender.judge(), &targets, task.is_ethernet());
+        let mut ears = Ears::new(task.sender.judge(), &targets, &task.probes, task.is_ethernet());
         let outcome = self.listen(&mut ears, shared);
         self.results.finish();
         self.report(&ears, shared);

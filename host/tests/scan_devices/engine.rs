@@ -37,6 +37,7 @@ fn work(targets: &[&str], probes: &[Probe]) -> Work {
         from: 0,
         cap: Cap::Packets(20_000),
         subnet_pps: None,
+        retry_after: wirehaul_core::time::Duration::ZERO,
         key: Key::new([3, 4]),
         contact: Vec::new(),
     }

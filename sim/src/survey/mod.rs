@@ -85,6 +85,8 @@ pub struct SurveyConfig {
     pub attempts: u8,
     /// Steps between two attempts.
     pub spacing: u64,
+    /// Time between two attempts in a survey that is over sooner.
+    pub retry_after: Duration,
     /// The cap of all workers together.
     pub cap: Cap,
     /// The cap per /24 of all workers together, in packets a second.
@@ -120,6 +122,7 @@ impl Default for SurveyConfig {
             shard: "1/1".to_owned(),
             attempts: 1,
             spacing: 0,
+            retry_after: Duration::ZERO,
             cap: Cap::Packets(10_000),
             subnet_cap: None,
             workers: 1,

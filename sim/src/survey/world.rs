@@ -268,6 +268,7 @@ impl<'c, 'p> World<'c, 'p> {
             cap: config.cap.share(1, u32::try_from(workers).unwrap_or(1)),
             subnet_interval: config.subnet_cap.map(|pps| Subnets::interval_of(pps / workers)),
             subnet_burst: 1,
+            retry_after: config.retry_after,
         };
         let storage = Storage { subnets: &mut memory.0, neighbours: &mut memory.1, parked: &mut memory.2 };
         Survey::new(*self.plan, Walk::new(course, &partition, worker, config.from), pace, storage)

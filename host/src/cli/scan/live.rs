@@ -186,6 +186,7 @@ impl<'a> Survey<'a> {
                 Cap::Packets(packets) => Some(packets),
                 Cap::Bits(_) | Cap::Unlimited => None,
             },
+            retry_after: self.args.retry_after,
             key,
             contact: self.args.contact.clone().unwrap_or_default().into_bytes(),
         }
