@@ -130,7 +130,6 @@ impl<'a> Survey<'a> {
     }
 
     fn run(mut self) -> Result<Exit, LiveError> {
-        tell(self.args, &self.plan, self.output);
         if let Err(error) = self.begin() {
             self.take_back();
             return Err(error);
@@ -147,6 +146,7 @@ impl<'a> Survey<'a> {
                 return Err(error);
             }
         };
+        tell(self.args, &self.plan, self.output);
         self.announce(&running);
         Ok(self.follow(running, &excluded, key))
     }
