@@ -17,7 +17,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Reads a line that [`print`] wrote.
+    /// Reads a line that [`print()`] wrote.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
