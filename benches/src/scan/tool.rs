@@ -293,7 +293,7 @@ impl Columns {
 
     /// The address of a row that says "open". No column up to these can hold a comma.
     fn open<'a>(&self, row: &'a str) -> Option<&'a str> {
-        let column = |number| row.split(',').nth(number);
+        let column = |number| row.trim_end().split(',').nth(number);
         (column(self.class)? == "open").then(|| column(self.address))?
     }
 }
