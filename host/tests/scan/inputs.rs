@@ -200,7 +200,6 @@ fn a_link_that_goes_down_is_not_passed_over() {
                 rig.start([&fixed[..], &["--resume", checkpoint.to_str().unwrap()]].concat()).wait().expect(0);
                 assert_eq!(missing(&rig, &output), 0);
             }
-            Some(6) => {}
             _ => panic!("{}", finished.output()),
         }
     }
