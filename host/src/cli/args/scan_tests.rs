@@ -112,7 +112,7 @@ fn the_format_is_that_of_the_ending_unless_it_is_said() {
         assert_eq!((args.format(), args.shown_in(args.format())), (format, show), "{line:?}");
     }
     assert!(refusal(&["10.0.0.1", "-p", "80", "-o", "results"]).contains("stands for no format"));
-    let why = if crate::scan::parquet::IS_BUILT_IN { "--output" } else { "writes no Parquet" };
+    let why = if parquet::IS_BUILT_IN { "--output" } else { "writes no Parquet" };
     assert!(refusal(&["10.0.0.1", "-p", "80", "--format", "parquet"]).contains(why));
 }
 
