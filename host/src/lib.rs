@@ -28,6 +28,7 @@ pub mod memory;
 pub mod neighbours;
 #[cfg(target_os = "linux")]
 pub mod netlink;
+pub mod notes;
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "where memory lies is asked and said in system calls without safe wrappers")]
 pub mod numa;
@@ -44,6 +45,7 @@ pub mod scan;
 pub mod transfer;
 pub mod transport;
 pub mod udp;
+pub mod units;
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "the kernel reads and writes memory while nobody waits; the compiler cannot see that")]
 pub mod uring;

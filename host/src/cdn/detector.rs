@@ -26,7 +26,7 @@ use super::target::{Host, Scheme, Target};
 use super::tls::Tls;
 use super::visit::{Deadline, Ports, Visit, Visited, Wanted, Way};
 use crate::clock::Clock;
-use crate::events::{Bus, Event};
+use crate::events::{Bus, CdnDetection, Event};
 
 /// Names of an address that are asked whether they lead back to it.
 const MOST_CONFIRMED: usize = 2;
@@ -262,13 +262,13 @@ impl<'d> Detector<'d> {
     fn tell(&self, target: &Target, detection: &Detection<'_>) {
         let Some(bus) = self.options.events.as_ref().filter(|bus| bus.is_heard()) else { return };
         let provider = self.provider(detection).map(|provider| provider.key.to_owned());
-        bus.send(Event::CdnDetection {
+        bus.send(Event::CdnDetection(CdnDetection {
             at: self.now(),
             target: target.text.clone(),
             origin: provider.is_none() && detection.ip.is_some(),
             provider,
             confidence: detection.verdict.posterior,
-        });
+        }));
     }
 
     fn dns(&self) -> Result<&Dns, NotTried> {

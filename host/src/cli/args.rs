@@ -9,11 +9,11 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use wirehaul_core::rate::Rate;
 
 use super::exit::EXIT_CODES;
-use super::units::{parse_rate, parse_size};
 use crate::crypto::PublicKey;
 use crate::file_io;
 use crate::transfer::ticket::{Ticket, TicketError};
 use crate::transport::Choice;
+use crate::units::{parse_rate, parse_size};
 pub use cdn::{CdnArgs, CdnCommand, CdnUpdateArgs};
 pub use numa::NumaArgs;
 pub use origin::OriginArgs;

@@ -21,6 +21,8 @@ use crate::cdn::offline::Offline;
 use crate::cdn::rows::Render;
 use crate::cdn::stream::{self, Job, Outcome, Tally};
 use crate::clock::Clock;
+use crate::events::Level;
+use crate::notes::note;
 
 mod ask;
 mod json;
@@ -264,6 +266,5 @@ fn in_words(tally: &Tally, providers: &Map<String, Value>) -> String {
 }
 
 fn remark(text: &str) {
-    // Where nobody listens there is nobody to tell.
-    let _ = writeln!(io::stderr().lock(), "wirehaul: {text}");
+    note(Level::Info, text);
 }

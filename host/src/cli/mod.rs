@@ -26,6 +26,5 @@ mod session;
 pub mod topo;
 #[cfg(unix)]
 mod transport;
-pub mod units;
 #[cfg(target_os = "linux")]
 mod wrap;

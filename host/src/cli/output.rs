@@ -15,10 +15,12 @@ use wirehaul_core::wire::RejectCounters;
 
 use super::args::OutputArgs;
 use super::exit::Exit;
-use super::units::format_size;
+use crate::events::Level;
+use crate::notes::note;
 use crate::transfer::failure::Failure;
 use crate::transfer::message::Outcome;
 use crate::transfer::progress::{Progress, Stage};
+use crate::units::format_size;
 
 /// How often the bar is redrawn, and a JSON progress line printed.
 const REDRAW: Duration = Duration::from_millis(200);
@@ -90,9 +92,9 @@ pub fn line(text: &str) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
-/// Prints a remark to stderr.
+/// Says something to people: on stderr, or wherever notes go.
 pub fn remark(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "wirehaul: {text}");
+    note(Level::Info, text);
 }
 
 /// Says, once, that files are not read and written with io_uring because the system refuses it.

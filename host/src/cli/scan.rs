@@ -7,6 +7,8 @@ use std::sync::atomic::AtomicBool;
 use self::plan::{Plan, PlanError};
 use super::args::{OutputArgs, ScanArgs};
 use super::exit::Exit;
+use crate::events::Level;
+use crate::notes::note;
 use crate::scan::cdn::Edges;
 
 mod dry_run;
@@ -108,6 +110,5 @@ fn standard_output() -> impl Write {
 }
 
 fn remark(text: &str) {
-    // Where nobody listens there is nobody to tell.
-    let _ = writeln!(io::stderr().lock(), "wirehaul: {text}");
+    note(Level::Info, text);
 }

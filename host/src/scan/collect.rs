@@ -9,7 +9,7 @@ use super::cdn::{Edge, Edges};
 use super::row::Row;
 use super::sink::{Sink, SinkError};
 use crate::clock::Clock;
-use crate::events::{Bus, Event};
+use crate::events::{Bus, CdnDetection, Event};
 
 /// A reply as a worker found it: valid, and from a target. Duplicates are not taken out yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,13 +146,13 @@ impl<'a> Collector<'a> {
 
 #[cold]
 fn event(clock: Clock, target: IpAddr, edge: &Edge) -> Event {
-    Event::CdnDetection {
+    Event::CdnDetection(CdnDetection {
         at: clock.now(),
         target: target.to_string(),
         provider: edge.provider.map(str::to_owned),
         confidence: edge.posterior,
         origin: edge.provider.is_none(),
-    }
+    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use tempfile::TempDir;
 use wirehaul_core::scan::{Key, Probe, Reply};
 
 use super::*;
-use crate::events::Heard;
+use crate::events::{CdnDetection, Heard};
 use crate::scan::format::{Format, Writer};
 use crate::scan::row::Run;
 use crate::scan::sink::Output;
@@ -62,9 +62,10 @@ fn edges_are_named_in_rows_and_told_on_the_bus() {
     let (tally, rows) = collected(Show::Open, Some(Edges::new()), Some(bus), &[&batch]);
     assert_eq!(rows, ["104.16.0.1 443/tcp open cloudflare", "192.0.2.9 443/tcp open"]);
     assert_eq!(tally.of_edges, 1);
-    let Some(Heard::Event(Event::CdnDetection { target, provider, origin, .. })) = listener.try_next() else {
+    let Some(Heard::Event(Event::CdnDetection(CdnDetection { target, provider, origin, .. }))) = listener.try_next()
+    else {
         panic!("nothing was told")
     };
     assert_eq!((target.as_str(), provider.as_deref(), origin), ("104.16.0.1", Some("cloudflare"), false));
-    assert_eq!(listener.try_next(), None);
+    assert!(listener.try_next().is_none());
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use wirehaul::cdn::detection::{Found, NotTried};
 use wirehaul::cdn::detector::{Options, Probes};
-use wirehaul::events::{Bus, Event, Heard};
+use wirehaul::events::{Bus, CdnDetection, Event, Heard};
 use wirehaul_core::cdn_data::EMBEDDED;
 
 use super::cdn::certificates::{Authority, self_signed};
@@ -303,14 +303,15 @@ fn detections_are_events() {
         let _ = detect(detector, &["104.16.0.1", "192.0.2.1"]);
     });
     for (expected, key, is_origin) in [("104.16.0.1", Some("cloudflare"), false), ("192.0.2.1", None, true)] {
-        let Some(Heard::Event(Event::CdnDetection { target, provider, confidence, origin, .. })) = listener.try_next()
+        let Some(Heard::Event(Event::CdnDetection(CdnDetection { target, provider, confidence, origin, .. }))) =
+            listener.try_next()
         else {
             panic!("nothing about {expected}")
         };
         assert_eq!((target.as_str(), provider.as_deref(), origin), (expected, key, is_origin));
         assert_eq!(confidence.ppm() > 500_000, key.is_some());
     }
-    assert_eq!(listener.try_next(), None);
+    assert!(listener.try_next().is_none());
 }
 
 /// CDN-9: names that land on the same edge are one.

@@ -10,7 +10,7 @@ use wirehaul_core::time::Duration;
 use super::help;
 use crate::cdn::detector::Probes;
 use crate::cli::exit::EXIT_CODES;
-use crate::cli::units::parse_duration;
+use crate::units::parse_duration;
 
 /// The port of name servers.
 const DNS_PORT: u16 = 53;

@@ -8,11 +8,11 @@ use wirehaul_core::scan::{Cap, MAX_CONTACT_BYTES, Probe, Shard, ports};
 use wirehaul_core::time::Duration;
 
 use super::{help, parse_iface};
-use crate::cli::units::{parse_cap, parse_count, parse_duration, parse_size};
 use crate::scan::collect::Show;
 use crate::scan::format::Format;
 use crate::scan::parquet;
 use crate::scan::rotate::Limit;
+use crate::units::{parse_cap, parse_count, parse_duration, parse_size};
 
 const WHAT: &str = "What is asked";
 const ORDER: &str = "Order and resumption";

@@ -11,13 +11,13 @@ use super::names::{self, Collapsed, NameError};
 use crate::cdn::day::day_of_unix;
 use crate::cli::args::scan::ScanArgs;
 use crate::cli::exit::Exit;
-use crate::cli::units::{format_cap, format_rate};
 use crate::clock::unix_seconds;
 use crate::crypto::NoRandomness;
 use crate::scan::cdn::list_version;
 use crate::scan::checkpoint::{Checkpoint, CheckpointError, Identity};
 use crate::scan::metadata::{Allowed, Asked, Digest};
 use crate::scan::{Addresses, AllowFile, ExcludeFiles, ExpressionError, FileError, TargetList, TargetRuns};
+use crate::units::{format_cap, format_rate};
 
 /// Packets a second that are reckoned with where there is no cap on them, to spread retries.
 const RECKONED_RATE: u64 = 1_000_000;

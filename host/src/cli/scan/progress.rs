@@ -8,9 +8,9 @@ use wirehaul_core::time::{Duration, Instant};
 
 use super::live::is_watched;
 use crate::cli::args::OutputArgs;
-use crate::cli::units::format_duration;
 use crate::scan::collect::Tally;
 use crate::scan::counters::Progress;
+use crate::units::format_duration;
 
 /// How often the line is drawn.
 const REDRAW: Duration = Duration::from_millis(200);

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use wirehaul_core::numa::{CpuSet, Topology};
 use wirehaul_core::time::Duration;
 
-use crate::cli::units::{format_duration, format_size};
 use crate::cli::wrap::push_wrapped;
 use crate::numa::cards::Card;
 use crate::numa::check::NodeCheck;
 use crate::numa::report::{NodeState, Place, Report, Worker};
 use crate::numa::{HugePages, Machine, Source};
+use crate::units::{format_duration, format_size};
 
 /// Where the values of a node begin.
 const VALUE: usize = 14;

@@ -1,28 +1,94 @@
 //! What happens, for whoever wants to know: a bus with many listeners that never holds up those who speak (CDN-8).
+//!
+//! Progress bars, screens, JSON lines, logs and metrics all hear the same. The bus is bounded and forgets the oldest: a slow listener
+//! misses events, and is told how many. So states carry sums since the beginning, and the next one makes up for those that were missed.
+
+mod placement;
+mod survey;
+mod transfer;
+mod worker;
+
+use std::sync::Arc;
 
 use tokio::sync::broadcast::{self, error};
 use wirehaul_core::cdn::Probability;
 use wirehaul_core::time::Instant;
 
+pub use placement::{CardPlace, NodePlace, Placement, WorkerPlace};
+pub use survey::{SurveyDrops, SurveyState};
+pub use transfer::{Direction, SessionFigures, SessionState, Stage, TransferEnd, TransferId, TransferState};
+pub use worker::{KernelCounters, Totals, WorkerState};
+
 /// Events that wait for the slowest listener at most; it misses the older ones.
 pub const DEFAULT_CAPACITY: usize = 1024;
 
-/// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Something that happened. Those that a worker sends while packets move own nothing on the heap that was made for them.
+#[derive(Clone, Debug)]
 pub enum Event {
-    /// It was found out whether a target is an edge of a CDN.
-    CdnDetection {
-        /// When, by the clock of the process.
-        at: Instant,
-        /// What was asked about, as it was written.
-        target: String,
-        /// Whose edge it is: the provider's key; `None` for nobody's.
-        provider: Option<String>,
-        /// How likely it is that it is an edge.
-        confidence: Probability,
-        /// Whether it is taken for an origin: no edge, of whomever.
-        origin: bool,
+    /// How a transfer stands: a few times a second while it goes on.
+    Transfer(TransferState),
+    /// A transfer's session changed.
+    Session {
+        /// How the transfer stands.
+        transfer: TransferState,
+        /// What happened.
+        state: SessionState,
     },
+    /// A transfer is over.
+    Finished(Arc<TransferEnd>),
+    /// How a worker stands: a few times a second.
+    Worker(WorkerState),
+    /// How a survey stands: a few times a second.
+    Survey(SurveyState),
+    /// Where the process works: when it starts, and now and then.
+    Placement(Arc<Placement>),
+    /// It was found out whether a target is an edge of a CDN.
+    CdnDetection(CdnDetection),
+    /// Something that people should read.
+    Note {
+        /// How much it matters.
+        level: Level,
+        /// The words.
+        text: Arc<str>,
+    },
+}
+
+/// It was found out whether a target is an edge of a CDN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CdnDetection {
+    /// When, by the clock of the process.
+    pub at: Instant,
+    /// What was asked about, as it was written.
+    pub target: String,
+    /// Whose edge it is: the provider's key; `None` for nobody's.
+    pub provider: Option<String>,
+    /// How likely it is that it is an edge.
+    pub confidence: Probability,
+    /// Whether it is taken for an origin: no edge, of whomever.
+    pub origin: bool,
+}
+
+/// How much a note matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Good to know.
+    Info,
+    /// Not as it should be; the work goes on.
+    Warning,
+    /// Something failed.
+    Error,
+}
+
+impl Level {
+    /// In one word, as logs write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// Takes events from many and gives them to many. Copies are the same bus.
@@ -38,7 +104,7 @@ pub struct Listener {
 }
 
 /// What a listener hears.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Heard {
     /// Something happened.
     Event(Event),
@@ -103,12 +169,21 @@ mod tests {
     use super::*;
 
     fn detection(number: usize) -> Event {
-        Event::CdnDetection {
+        Event::CdnDetection(CdnDetection {
             at: Instant::ZERO,
             target: number.to_string(),
             provider: None,
             confidence: Probability::HALF,
             origin: true,
+        })
+    }
+
+    /// What was heard, in a word: the target, or how many were missed.
+    fn word(heard: Option<Heard>) -> Option<String> {
+        match heard? {
+            Heard::Event(Event::CdnDetection(detection)) => Some(detection.target),
+            Heard::Event(_) => None,
+            Heard::Missed(missed) => Some(format!("missed {missed}")),
         }
     }
 
@@ -123,9 +198,9 @@ mod tests {
         bus.send(detection(1));
         bus.clone().send(detection(2));
         for listener in [&mut one, &mut two] {
-            assert_eq!(listener.try_next(), Some(Heard::Event(detection(1))));
-            assert_eq!(listener.try_next(), Some(Heard::Event(detection(2))));
-            assert_eq!(listener.try_next(), None);
+            assert_eq!(word(listener.try_next()).as_deref(), Some("1"));
+            assert_eq!(word(listener.try_next()).as_deref(), Some("2"));
+            assert!(listener.try_next().is_none());
         }
     }
 
@@ -136,7 +211,7 @@ mod tests {
         for number in 0..10 {
             bus.send(detection(number));
         }
-        assert_eq!(slow.try_next(), Some(Heard::Missed(6)));
-        assert_eq!(slow.try_next(), Some(Heard::Event(detection(6))));
+        assert_eq!(word(slow.try_next()).as_deref(), Some("missed 6"));
+        assert_eq!(word(slow.try_next()).as_deref(), Some("6"));
     }
 }
