@@ -3,8 +3,10 @@
 //! One structure serves everything that arrives out of order: received packet numbers, received and acknowledged
 //! stream bytes, and stream bytes to send again. Appending to the newest range is the common case and costs O(1).
 
+use zerocopy::FromZeros;
+
 /// The numbers `start..end`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromZeros)]
 pub struct Range {
     /// First number inside.
     pub start: u64,

@@ -4,8 +4,10 @@
 
 use core::ops::{Add, AddAssign, Sub};
 
+use zerocopy::FromZeros;
+
 /// A point in time: nanoseconds since an origin that the clock's owner chose. Good for 584 years.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, FromZeros)]
 pub struct Instant(u64);
 
 /// A span of time in nanoseconds, never negative.

@@ -87,7 +87,7 @@ pub fn drive(
         if turn.received > 0 || turn.sent > 0 || pumped {
             continue;
         }
-        let departure = worker.sessions().filter_map(|(_, session)| session.await_departure()).min();
+        let departure = worker.await_departure();
         sleep(clock, device, role, turn.next_timeout, departure.filter(|_| precision == Precision::Spin))?;
     }
 }

@@ -4,6 +4,7 @@ use wirehaul_core::crypto::Handshake;
 use wirehaul_core::ranges::Range;
 use wirehaul_core::session::{SentPacket, Storage, StreamSlot, StreamStorage};
 use wirehaul_core::worker::SessionSlot;
+use zerocopy::FromZeros;
 
 /// How much a session may have outstanding.
 #[derive(Clone, Copy, Debug)]
@@ -31,23 +32,44 @@ struct SessionMemory {
     streams: Vec<[Vec<Range>; 3]>,
 }
 
+/// The system does not give the memory for sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the system gives no memory for so many transfers at once: allow fewer")]
+pub struct NoMemory;
+
+impl SessionMemory {
+    fn new(size: SessionSize) -> Option<Self> {
+        let gaps = || zeroed::<Range>(size.gaps);
+        Some(Self {
+            sent: zeroed(size.packets)?,
+            acked_packets: gaps()?,
+            received_packets: gaps()?,
+            streams: (0..size.streams).map(|_| Some([gaps()?, gaps()?, gaps()?])).collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// Records of zeros, as the system gives memory; writing defaults there would have it back every page.
+fn zeroed<T: FromZeros>(count: usize) -> Option<Vec<T>> {
+    T::new_vec_zeroed(count).ok()
+}
+
 /// The memory of all sessions of one worker.
 pub struct WorkerMemory {
     sessions: Vec<SessionMemory>,
 }
 
 impl WorkerMemory {
-    /// Memory for `count` sessions of this size.
-    #[must_use]
-    pub fn new(count: usize, size: SessionSize) -> Self {
-        let gaps = || vec![Range::default(); size.gaps];
-        let session = || SessionMemory {
-            sent: vec![SentPacket::default(); size.packets],
-            acked_packets: gaps(),
-            received_packets: gaps(),
-            streams: (0..size.streams).map(|_| [gaps(), gaps(), gaps()]).collect(),
-        };
-        Self { sessions: (0..count).map(|_| session()).collect() }
+    /// Memory for `count` sessions of this size: address space that the system backs where it is touched.
+    ///
+    /// # Errors
+    /// [`NoMemory`]: the system does not give so much.
+    pub fn new(count: usize, size: SessionSize) -> Result<Self, NoMemory> {
+        (0..count)
+            .map(|_| SessionMemory::new(size))
+            .collect::<Option<_>>()
+            .map(|sessions| Self { sessions })
+            .ok_or(NoMemory)
     }
 
     /// The memory cut into slots: stream slots go to `streams`, which must outlive what is returned.

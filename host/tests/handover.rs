@@ -91,7 +91,7 @@ fn transfer(file: &Path, dir: &Path, owner: usize) -> (Received, u64) {
     let (exchange, blocks, clock) = (Exchange::new(2).unwrap(), receiver_pool(2).unwrap(), Clock::start());
     let (stop, relay_stop) = (AtomicBool::new(false), AtomicBool::new(false));
     let work = |number: WorkerNumber, device: UdpDevice| {
-        let mut memory = WorkerMemory::new(2, SessionSize::RECEIVER);
+        let mut memory = WorkerMemory::new(2, SessionSize::RECEIVER).unwrap();
         let mut streams = Vec::new();
         let mut slots = memory.slots::<NoiseHandshake>(&mut streams);
         let config = Config { suites: local_suites(), ..Config::default() };

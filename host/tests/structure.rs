@@ -97,7 +97,7 @@ const HOST_RULES: Rules = &[
     ("handover", &["device", "io", "pools"]),
     ("drive", &["clock", "crypto", "device"]),
     ("tui", &["clock", "events", "notes", "units"]),
-    ("transfer", &["crypto", "drive", "events", "io", "pools", "udp"]),
+    ("transfer", &["crypto", "drive", "events", "io", "memory", "pools", "udp"]),
     (
         "cli",
         &[

@@ -425,7 +425,7 @@ impl<'a> Host<'a> {
         });
         let turn = worker.turn(clock, &mut endpoint.attach(network, now), app);
         if turn.next_timeout.is_none_or(|at| at > clock) {
-            worker.sessions().for_each(|(_, session)| _ = session.await_departure());
+            _ = worker.await_departure();
         }
         if self.config.planted == Some(Bug::CreditAtEveryPoll) {
             let cap = self.config.session.rate_cap;

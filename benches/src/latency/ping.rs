@@ -55,7 +55,8 @@ pub fn ping(ticket: &Ticket, time: Duration) -> Result<Pings, RigError> {
     let identity = Arc::new(StaticKey::generate().map_err(|error| failed("make a key")(error.to_string()))?);
     let acceptor = HostAcceptor::new(Arc::clone(&identity)).map_err(|error| failed("make a key")(error.to_string()))?;
     let config = Config { suites: local_suites(), ..Config::default() };
-    let mut memory = WorkerMemory::new(1, SessionSize::SENDER);
+    let mut memory =
+        WorkerMemory::new(1, SessionSize::SENDER).map_err(|error| failed("have memory")(error.to_string()))?;
     let mut streams = Vec::new();
     let mut slots = memory.slots::<NoiseHandshake>(&mut streams);
     let mut worker = Worker::new(config.clone(), acceptor, false, &mut slots);

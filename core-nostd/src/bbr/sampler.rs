@@ -3,13 +3,15 @@
 //! Each packet keeps what had been delivered when it left. When it is acknowledged, what was delivered in between, over
 //! the longer of the times that sending and acknowledging it took, is a sample of the path's rate.
 
+use zerocopy::FromZeros;
+
 use crate::{
     rate::Rate,
     time::{Duration, Instant},
 };
 
 /// What a packet remembers of the moment it left (section 4.1.2.1.2, "per-packet state").
-#[derive(Clone, Copy, Debug, Default, Hash)]
+#[derive(Clone, Copy, Debug, Default, Hash, FromZeros)]
 pub struct SendRecord {
     /// Bytes delivered until then.
     delivered: u64,

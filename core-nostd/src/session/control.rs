@@ -2,11 +2,14 @@
 //! state of that moment, so what is sent is never stale.
 
 use bitflags::bitflags;
+use zerocopy::FromZeros;
+
+/// Control frames of a session, other than ACK, whose content the session can write at any time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromZeros)]
+pub struct Controls(u16);
 
 bitflags! {
-    /// Control frames of a session, other than ACK, whose content the session can write at any time.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    pub struct Controls: u16 {
+    impl Controls: u16 {
         /// WINDOW_UPDATE of the connection.
         const CONNECTION_WINDOW = 1 << 0;
         /// WINDOW_UPDATE of the streams in the mask beside this set.

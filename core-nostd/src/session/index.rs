@@ -2,9 +2,9 @@
 //!
 //! A new path gets new ones, so that an onlooker who sees both paths cannot link them by the index (CONTROL MIGRATE).
 
-/// The bits of an index by which its owner finds the session: the slot in the low byte, and above it six for the worker. They
-/// never change while the session lives; the others are not to be guessed.
-pub const INDEX_PLACE_MASK: u32 = 0x3fff;
+/// The bits of an index by which its owner finds the session: eleven for the slot, and above these six for the worker. They never
+/// change while the session lives; the others are not to be guessed.
+pub const INDEX_PLACE_MASK: u32 = 0x1_ffff;
 
 /// The indexes of both ends, and how often each was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,14 +67,14 @@ mod tests {
     fn a_new_index_keeps_the_place_and_the_old_one_still_works() {
         let mut indexes = Indexes::new(0x8123_4507);
         indexes.renew([0; 8], 1);
-        assert_eq!((indexes.local, indexes.first), (0x8000_0507, 0x8123_4507));
-        assert!(indexes.is_local(0x8000_0507) && indexes.is_local(0x8123_4507));
+        assert_eq!((indexes.local, indexes.first), (0x8001_4507, 0x8123_4507));
+        assert!(indexes.is_local(0x8001_4507) && indexes.is_local(0x8123_4507));
         indexes.renew([0xff; 8], 1);
-        assert_eq!(indexes.local, 0x8000_0507, "the same change again");
+        assert_eq!(indexes.local, 0x8001_4507, "the same change again");
         indexes.renew([0xff; 8], 2);
-        assert!(indexes.is_local(0xffff_c507) && indexes.is_local(0x8000_0507) && !indexes.is_local(0x8123_4507));
+        assert!(indexes.is_local(0xffff_4507) && indexes.is_local(0x8001_4507) && !indexes.is_local(0x8123_4507));
         indexes.renew([0xff; 8], 3);
-        assert_eq!(indexes.local, 0xffff_8507, "what is drawn again is changed all the same");
+        assert_eq!(indexes.local, 0xfffd_4507, "what is drawn again is changed all the same");
     }
 
     #[test]

@@ -288,6 +288,18 @@ impl<'a, H: Handshake> Session<'a, H> {
         matches!(self.phase, Phase::Established)
     }
 
+    /// Whether the handshake is under way.
+    #[must_use]
+    pub const fn is_connecting(&self) -> bool {
+        matches!(self.phase, Phase::Connecting)
+    }
+
+    /// What the peer wants to be addressed by; zero before it has said so.
+    #[must_use]
+    pub const fn peer_index(&self) -> u32 {
+        self.indexes.peer
+    }
+
     /// Whether the session is over and its last CLOSE sent: its owner may take the storage back.
     #[must_use]
     pub fn is_finished(&self) -> bool {

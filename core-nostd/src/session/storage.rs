@@ -1,5 +1,7 @@
 //! The storage that a session works in, given by its caller: whatever grows with bandwidth and delay.
 
+use zerocopy::FromZeros;
+
 use super::streams::Stream;
 use crate::{congestion::SendRecord, ranges::Range, time::Instant};
 
@@ -52,8 +54,9 @@ pub struct StreamStorage<'a> {
     pub lost: &'a mut [Range],
 }
 
-/// What is remembered of one sent packet until its fate is known.
-#[derive(Clone, Copy, Debug, Default, Hash)]
+/// What is remembered of one sent packet until its fate is known. All zeros is the default: memory that the system gives zeroed need
+/// not be touched to hold records.
+#[derive(Clone, Copy, Debug, Default, Hash, FromZeros)]
 pub struct SentPacket {
     /// When it left.
     pub(super) sent_at: Instant,
@@ -87,7 +90,8 @@ impl SentPacket {
 }
 
 /// What became of a packet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromZeros)]
+#[repr(u8)]
 pub(super) enum Fate {
     /// Acknowledged, or never in need of it.
     #[default]
@@ -113,5 +117,36 @@ impl Storage<'_> {
         let enough = self.sent.len() >= 64 && self.acked_packets.len() >= 8 && self.received_packets.len() >= 8;
         let streams = (1..=MAX_STREAMS).contains(&self.streams.len()) && self.streams.iter().all(StreamSlot::is_enough);
         if enough && streams { Ok(()) } else { Err(TooSmall) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::hash::{Hash, Hasher};
+
+    use super::*;
+
+    /// The bytes that a value is made of, as its hash sees them.
+    struct Bytes(heapless::Vec<u8, 256>);
+
+    impl Hasher for Bytes {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.extend_from_slice(bytes).expect("room for every field");
+        }
+
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+
+    #[test]
+    fn a_record_of_zeros_is_one_of_a_packet_that_never_was() {
+        let bytes = |packet: SentPacket| {
+            let mut hasher = Bytes(heapless::Vec::new());
+            packet.hash(&mut hasher);
+            hasher.0
+        };
+        assert_eq!(bytes(SentPacket::new_zeroed()), bytes(SentPacket::default()));
+        assert_eq!(Range::new_zeroed(), Range::default());
     }
 }

@@ -53,7 +53,7 @@ impl<A: Acceptor> Worker<'_, A> {
             return Err(Reject::BadVersion);
         }
         let init = InitBody::parse(body)?;
-        if let Some(session) = self.slots.iter_mut().find(|session| session.answers(remote, peer_index)) {
+        if let Some(session) = self.slots.answering(remote, peer_index) {
             session.on_repeated_init(datagram_bytes);
             return Ok(());
         }
@@ -80,7 +80,7 @@ impl<A: Acceptor> Worker<'_, A> {
         config.max_datagram_bytes = config.max_datagram_bytes.min(largest_datagram_bytes(remote.ip()));
         let incoming = Incoming::open(handshake, init, &config, datagram_bytes)?;
         // The index in the clear may have been altered; this one was not, and may show that the INIT is a repetition.
-        if let Some(session) = self.slots.iter_mut().find(|session| session.answers(remote, incoming.peer_index())) {
+        if let Some(session) = self.slots.answering(remote, incoming.peer_index()) {
             session.on_repeated_init(datagram_bytes);
             return Ok(());
         }
@@ -102,8 +102,7 @@ impl<A: Acceptor> Worker<'_, A> {
                 return Ok(());
             }
         }
-        let half_open = self.slots.iter_mut().filter(|session| !session.is_established()).count();
-        if half_open < COOKIE_THRESHOLD && init.cookie.is_none() {
+        if self.slots.half_open() < COOKIE_THRESHOLD && init.cookie.is_none() {
             return Ok(());
         }
         let cookie = self.cookie(now.as_nanos(), remote, init.sender_index);

@@ -11,6 +11,7 @@
 //! (a finished disk job), or [`Turn::next_timeout`] is reached.
 
 mod accept;
+mod marks;
 mod number;
 mod slots;
 
@@ -42,6 +43,14 @@ const REPLY_CAPACITY: usize = 32;
 /// Names a session; never used twice in a row. No two workers of a process have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(u32);
+
+impl SessionId {
+    /// Its place among the sessions of its worker, below [`MAX_SESSIONS`]: no two that live at the same time share one.
+    #[must_use]
+    pub const fn place(self) -> usize {
+        slots::Slot::of_index(self.0).get()
+    }
+}
 
 /// What happens on top of the sessions.
 pub trait Application<H: Handshake> {
@@ -147,6 +156,21 @@ impl<'a, A: Acceptor> Worker<'a, A> {
         self.slots.iter_mut().map(|session| (SessionId(session.id()), session))
     }
 
+    /// The sessions that live, to be looked at: in a turn after [`Worker::sessions`] every one of them is asked what it has to send.
+    pub fn look(&self) -> impl Iterator<Item = (SessionId, &Session<'a, A::Handshake>)> {
+        self.slots.iter().map(|session| (SessionId(session.id()), session))
+    }
+
+    /// Says that the owner has nothing else to do now and will wait; returns when the first packet may leave that a pacer alone
+    /// holds back ([`Session::await_departure`]).
+    pub fn await_departure(&mut self) -> Option<Instant> {
+        let mut first: Option<Instant> = None;
+        self.slots.for_each_paced(|session| {
+            first = [first, session.await_departure()].into_iter().flatten().min();
+        });
+        first
+    }
+
     /// How many sessions live.
     #[must_use]
     pub fn session_count(&self) -> usize {
@@ -169,8 +193,7 @@ impl<'a, A: Acceptor> Worker<'a, A> {
         let received = device.receive(|run| self.on_run(now, run, app));
         self.fire_timers(now, app);
         let sent = self.send_replies(device) + self.transmit(now, device, app);
-        self.slots.reap();
-        let next_timeout = if self.has_more { Some(now) } else { self.next_timeout() };
+        let next_timeout = if self.has_more { Some(now) } else { self.slots.earliest_timer() };
         Turn { received, sent, next_timeout }
     }
 
@@ -204,8 +227,13 @@ impl<'a, A: Acceptor> Worker<'a, A> {
     }
 
     fn fire_timers(&mut self, now: Instant, app: &mut impl Application<A::Handshake>) {
-        for session in self.slots.iter_mut() {
-            if session.poll_timeout().is_some_and(|at| at <= now) {
+        let mut from = 0;
+        while let Some(slot) = self.slots.next_due(now, from) {
+            from = slot.get() + 1;
+            if self.slots.at(slot).and_then(Session::poll_timeout).is_none_or(|at| at > now) {
+                continue;
+            }
+            if let Some(session) = self.slots.at_mut(slot) {
                 session.handle_timeout(now);
                 drain_events(now, session, &[], app);
             }
@@ -214,23 +242,20 @@ impl<'a, A: Acceptor> Worker<'a, A> {
 
     fn transmit<D: Device>(&mut self, now: Instant, device: &mut D, app: &mut impl Application<A::Handshake>) -> usize {
         let mut sent = 0;
-        let count = self.slots.capacity();
-        self.rotation = (self.rotation + 1) % count.max(1);
+        self.rotation = (self.rotation + 1) % self.slots.capacity().max(1);
         self.has_more = false;
-        for place in 0..count {
-            let Some(session) = self.slots.at_mut((self.rotation + place) % count) else { continue };
-            let runs = transmit_session(now, session, device, app);
-            self.has_more |= runs == runs_per_session(device.max_segments());
-            sent += runs;
-            // Closing, or finding the peer unreachable, is an event too.
-            drain_events(now, session, &[], app);
+        for (mut from, end) in [(self.rotation, usize::MAX), (0, self.rotation)] {
+            while let Some(slot) = self.slots.next_to_ask(from).filter(|slot| slot.get() < end) {
+                from = slot.get() + 1;
+                let asked = self.slots.at_mut(slot).map(|session| ask(now, session, device, app));
+                let asked = asked.unwrap_or_default();
+                self.has_more |= asked.has_more;
+                sent += asked.runs;
+                self.slots.was_asked(slot, asked.ask_again);
+            }
         }
         device.flush();
         sent
-    }
-
-    fn next_timeout(&mut self) -> Option<Instant> {
-        self.slots.iter_mut().filter_map(|session| session.poll_timeout()).min()
     }
 
     /// A session index: this worker and the slot in its place, the rest not to be guessed from outside.
@@ -246,25 +271,50 @@ impl<'a, A: Acceptor> Worker<'a, A> {
     }
 }
 
+/// What came of asking a session for what it has to send.
+#[derive(Clone, Copy, Default)]
+struct Asked {
+    runs: usize,
+    /// It used up its share of the turn.
+    has_more: bool,
+    /// It may have more to send, although nothing happens.
+    ask_again: bool,
+}
+
+fn ask<H: Handshake, D: Device>(
+    now: Instant,
+    session: &mut Session<'_, H>,
+    device: &mut D,
+    app: &mut impl Application<H>,
+) -> Asked {
+    let (runs, is_dry) = transmit_session(now, session, device, app);
+    // Closing, or finding the peer unreachable, is an event too.
+    let was_told = drain_events(now, session, &[], app);
+    Asked { runs, has_more: runs == runs_per_session(device.max_segments()), ask_again: was_told || !is_dry }
+}
+
+/// Hands over what may leave; returns how many runs, and whether the session said that this is all.
 fn transmit_session<H: Handshake, D: Device>(
     now: Instant,
     session: &mut Session<'_, H>,
     device: &mut D,
     app: &mut impl Application<H>,
-) -> usize {
+) -> (usize, bool) {
     let id = SessionId(session.id());
     let max_segments = device.max_segments();
     let runs = runs_per_session(max_segments);
     for run in 0..runs {
-        let Some(buffer) = device.transmit_buffer() else { return run };
-        let Some(transmit) = session.poll_transmit(now, app.source(id), buffer, max_segments) else { return run };
+        let Some(buffer) = device.transmit_buffer() else { return (run, false) };
+        let Some(transmit) = session.poll_transmit(now, app.source(id), buffer, max_segments) else {
+            return (run, true);
+        };
         match device.submit(&transmit) {
             Submitted::Unreachable => session.on_unreachable(),
             Submitted::TooBig => session.on_too_big(transmit.segment_bytes, now),
             Submitted::Sent | Submitted::Full => {}
         }
     }
-    runs
+    (runs, false)
 }
 
 const fn runs_per_session(max_segments: usize) -> usize {
@@ -272,14 +322,18 @@ const fn runs_per_session(max_segments: usize) -> usize {
     if runs > RUNS_PER_SESSION { runs } else { RUNS_PER_SESSION }
 }
 
+/// Hands events to the application, which may change the session in turn; returns whether there were any.
 fn drain_events<H: Handshake>(
     now: Instant,
     session: &mut Session<'_, H>,
     datagram: &[u8],
     app: &mut impl Application<H>,
-) {
+) -> bool {
     let id = SessionId(session.id());
+    let mut was_told = false;
     while let Some(event) = session.poll_event() {
         app.on_event(now, id, session, event, datagram);
+        was_told = true;
     }
+    was_told
 }

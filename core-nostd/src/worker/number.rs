@@ -1,9 +1,10 @@
 //! Which of several workers a session belongs to: its receiver index says so, in the clear.
 //!
 //! ```text
-//! receiver index:  1 | 17 bits that are not to be guessed | 6 bits: the worker | 8 bits: its slot
+//! receiver index:  1 | 14 bits that are not to be guessed | 6 bits: the worker | 11 bits: its slot
 //! ```
 
+use super::slots::Slot;
 use crate::{
     session::INDEX_PLACE_MASK,
     wire::{HeaderView, PacketKind},
@@ -11,8 +12,8 @@ use crate::{
 
 /// Most workers of one process: their number takes six bits of a receiver index.
 pub const MAX_WORKERS: usize = 64;
-/// Where these bits are.
-const SHIFT: u32 = 8;
+/// Where these bits are: above those of the slot.
+const SHIFT: u32 = super::slots::SLOT_BITS;
 
 /// The number of a worker, below [`MAX_WORKERS`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,8 +42,8 @@ impl WorkerNumber {
     }
 
     /// The bits of an index that lead to this slot.
-    pub(super) const fn place(self, slot: u8) -> u32 {
-        (self.0 as u32) << SHIFT | slot as u32
+    pub(super) const fn place(self, slot: Slot) -> u32 {
+        (self.0 as u32) << SHIFT | slot.bits()
     }
 }
 
@@ -81,11 +82,11 @@ mod tests {
     #[test]
     fn a_place_is_found_again_whatever_stands_above_it() {
         for number in (0..MAX_WORKERS).map_while(WorkerNumber::new) {
-            for slot in 0..=u8::MAX {
+            for slot in (0..).map_while(Slot::new) {
                 let place = number.place(slot);
                 assert_eq!(place & !INDEX_PLACE_MASK, 0);
                 for index in [place, place | !INDEX_PLACE_MASK, place | 0x8000_0000] {
-                    assert_eq!((WorkerNumber::of_index(index), index as u8), (number, slot));
+                    assert_eq!((WorkerNumber::of_index(index), Slot::of_index(index)), (number, slot));
                 }
             }
         }
@@ -93,7 +94,7 @@ mod tests {
 
     #[test]
     fn every_packet_but_the_first_names_its_worker() {
-        let ninth = WorkerNumber::new(9).map(|number| 0x8123_4000 | number.place(200));
+        let ninth = WorkerNumber::new(9).zip(Slot::new(1200)).map(|(number, slot)| 0x8124_0000 | number.place(slot));
         let index = ninth.expect("there is a ninth");
         for kind in [PacketKind::Cookie, PacketKind::Response, PacketKind::Finish, PacketKind::Protected] {
             assert_eq!(owner_of(&packet(kind, index)), WorkerNumber::new(9), "{kind:?}");
@@ -103,7 +104,7 @@ mod tests {
 
     #[test]
     fn what_is_no_packet_has_no_owner() {
-        let packet = packet(PacketKind::Protected, 0x8000_0900);
+        let packet = packet(PacketKind::Protected, 0x8000_4800);
         for len in 0..packet.len() {
             assert_eq!(owner_of(&packet[..len]), None, "{len} bytes");
         }

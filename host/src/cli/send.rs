@@ -176,7 +176,7 @@ fn transfer(
 ) -> Result<(Sent, RejectCounters, &'static str), Failure> {
     let io = engine.name();
     let acceptor = HostAcceptor::new(Arc::clone(&identity))?;
-    let mut memory = WorkerMemory::new(callee.addresses.len(), SessionSize::SENDER);
+    let mut memory = WorkerMemory::new(callee.addresses.len(), SessionSize::SENDER)?;
     let mut streams = Vec::new();
     let mut slots = memory.slots::<NoiseHandshake>(&mut streams);
     let mut worker = Worker::new(config.clone(), acceptor, false, &mut slots);

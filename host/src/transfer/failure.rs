@@ -12,6 +12,7 @@ use super::message::{MessageError, RefusalClass};
 use super::walk::WalkError;
 use crate::crypto::{NoRandomness, PublicKey};
 use crate::io::engine::EngineError;
+use crate::memory::NoMemory;
 use crate::pools::PoolsError;
 use crate::udp::BindError;
 
@@ -40,6 +41,9 @@ pub enum Failure {
     /// No memory for blocks.
     #[error(transparent)]
     Pools(#[from] PoolsError),
+    /// No memory for sessions.
+    #[error(transparent)]
+    Memory(#[from] NoMemory),
     /// The system refuses to wait on the socket.
     #[error("cannot wait for packets: {0}")]
     Wait(#[source] std::io::Error),
@@ -219,7 +223,12 @@ impl Failure {
             Self::Walk(WalkError::Manifest(_)) => 3,
             Self::Walk(_) => 2,
             Self::NotStarted { exit_code, .. } => *exit_code,
-            Self::Bind(_) | Self::Randomness(_) | Self::Threads(_) | Self::Pools(_) | Self::Wait(_) => 4,
+            Self::Bind(_)
+            | Self::Randomness(_)
+            | Self::Threads(_)
+            | Self::Pools(_)
+            | Self::Memory(_)
+            | Self::Wait(_) => 4,
             Self::UnknownTicket
             | Self::UnknownHere
             | Self::WrongReceiver

@@ -28,7 +28,7 @@ pub fn call(ticket: &str, from: u64) -> (Option<CloseReason>, u64, String) {
     let key = identity.public().to_string();
     let clock = Clock::start();
     let mut device = UdpDevice::bind("127.0.0.1:0".parse().unwrap(), &Options::default()).unwrap();
-    let mut memory = WorkerMemory::new(1, SessionSize::SENDER);
+    let mut memory = WorkerMemory::new(1, SessionSize::SENDER).unwrap();
     let mut streams = Vec::new();
     let mut slots = memory.slots::<FaultyHandshake>(&mut streams);
     let config = Config { suites: local_suites(), ..Config::default() };

@@ -58,7 +58,7 @@ pub fn receive(dir: &Path, blocks: LastingPool, io: Choice, progress: Arc<Progre
     let options = ReceiverOptions { target, overwrite: false, once: true, idle_secs: IDLE_SECS };
     let work = move || {
         let engine = engine(io, 128, blocks);
-        let mut memory = WorkerMemory::new(2, SessionSize::RECEIVER);
+        let mut memory = WorkerMemory::new(2, SessionSize::RECEIVER).unwrap();
         let mut streams = Vec::new();
         let mut slots = memory.slots::<NoiseHandshake>(&mut streams);
         let config = Config { suites: local_suites(), ..Config::default() };
@@ -80,7 +80,7 @@ pub fn send(file: &Path, ticket: Ticket, blocks: LastingPool, io: Choice, rate_c
         let mut device = UdpDevice::bind("127.0.0.1:0".parse().unwrap(), &Options::default()).unwrap();
         let identity = Arc::new(StaticKey::generate().unwrap());
         let config = Config { suites: local_suites(), rate_cap, ..Config::default() };
-        let mut memory = WorkerMemory::new(1, SessionSize::SENDER);
+        let mut memory = WorkerMemory::new(1, SessionSize::SENDER).unwrap();
         let mut streams = Vec::new();
         let mut slots = memory.slots::<NoiseHandshake>(&mut streams);
         let acceptor = HostAcceptor::new(Arc::clone(&identity)).unwrap();

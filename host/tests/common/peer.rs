@@ -44,7 +44,7 @@ pub fn send(ticket: &str, script: Script) -> Answer {
     let config = Config { suites: local_suites(), ..Config::default() };
     let clock = Clock::start();
     let mut device = UdpDevice::bind("127.0.0.1:0".parse().unwrap(), &Options::default()).unwrap();
-    let mut memory = WorkerMemory::new(1, SessionSize::SENDER);
+    let mut memory = WorkerMemory::new(1, SessionSize::SENDER).unwrap();
     let mut streams = Vec::new();
     let mut slots = memory.slots::<NoiseHandshake>(&mut streams);
     let acceptor = HostAcceptor::new(Arc::clone(&identity)).unwrap();

@@ -122,7 +122,7 @@ impl Crew<'_> {
             stay_on(cpu, number.get());
         }
         // Behind that, so that its pages are the worker's own CPU's.
-        let mut memory = WorkerMemory::new(MAX_SESSIONS, SessionSize::RECEIVER);
+        let mut memory = WorkerMemory::new(MAX_SESSIONS, SessionSize::RECEIVER)?;
         let mut streams = Vec::new();
         let mut slots = memory.slots::<NoiseHandshake>(&mut streams);
         let acceptor = self.acceptor.clone();
