@@ -24,6 +24,7 @@ use wirehaul::handover::Exchange;
 use wirehaul::io::engine::FileEngine;
 use wirehaul::memory::{SessionSize, WorkerMemory};
 use wirehaul::transfer::blocks::{receiver_pool, sender_pool};
+use wirehaul::transfer::policy::{Grant, InForce, Policy};
 use wirehaul::transfer::receiver::{Received, Receiver, ReceiverOptions};
 use wirehaul::transfer::store::Target;
 use wirehaul::transfer::ticket::Ticket;
@@ -86,8 +87,9 @@ fn transfer(file: &Path, dir: &Path, owner: usize) -> (Received, u64) {
     let mut acceptor = HostAcceptor::new(Arc::clone(&identity)).unwrap();
     let ticket = Ticket::new(identity.public(), vec![front.local_addr().unwrap()]).unwrap();
     acceptor.accept_ticket(ticket.secret());
-    let options =
-        ReceiverOptions { target: Some(Target::open(dir).unwrap()), overwrite: false, once: true, idle_secs: 30 };
+    let grant = Grant::unbounded(Some(Target::open(dir).unwrap()), false);
+    let policy = InForce::new(Policy::for_everyone(grant));
+    let options = ReceiverOptions { policy, once: true, idle_secs: 30 };
     let (exchange, blocks, clock) = (Exchange::new(2).unwrap(), receiver_pool(2).unwrap(), Clock::start());
     let (stop, relay_stop) = (AtomicBool::new(false), AtomicBool::new(false));
     let work = |number: WorkerNumber, device: UdpDevice| {

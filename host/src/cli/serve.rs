@@ -1,6 +1,7 @@
 //! `wirehaul serve`: a receiver that runs for good, for peers whose keys are known.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
 
 use serde::Deserialize;
 use thiserror::Error;
@@ -10,9 +11,14 @@ use wirehaul_core::session::Config;
 use super::args::{Listen, NumaArgs, OutputArgs, ServeArgs, parse_file_io, parse_listen, parse_transport};
 use super::exit::Exit;
 use super::output::not_started;
-use super::receiving::{Receiving, StartError};
+use super::receiving::{Control, DEFAULT_TRANSFERS, Receiving, StartError};
+use super::session::stop_flag;
 use crate::crypto::local_suites;
+use crate::events::Bus;
 use crate::file_io;
+use crate::transfer::keys::KeyStore;
+use crate::transfer::policy::{Grant, InForce, Policy};
+use crate::transfer::store::Target;
 use crate::transport::Choice;
 
 /// The file behind `--config`. Unknown keys are mistakes.
@@ -66,13 +72,48 @@ pub fn run(args: &ServeArgs, output: OutputArgs) -> Exit {
 }
 
 fn try_run(args: &ServeArgs, output: OutputArgs) -> Result<Exit, ServeError> {
-    let receiving = load(&args.config)?;
+    let settings = load(&args.config)?;
     // Being stopped is how a server ends, and no failure of it, whatever became of the transfers before.
-    receiving.run(output)?;
+    settings.start()?.run(output)?;
     Ok(Exit::Done)
 }
 
-fn load(path: &Path) -> Result<Receiving, ServeError> {
+/// What a configuration asks for.
+struct Settings {
+    dir: PathBuf,
+    listen: Listen,
+    overwrite: bool,
+    transport: Choice,
+    interface: Option<String>,
+    file_io: file_io::Choice,
+    numa: wirehaul_core::numa::Choice,
+}
+
+impl Settings {
+    fn start(self) -> Result<Receiving, StartError> {
+        let keys = KeyStore::of_user()?.load_known_peers()?.keys();
+        let target = Target::open(&self.dir)?;
+        Ok(Receiving {
+            listen: self.listen,
+            keys: Arc::new(RwLock::new(keys)),
+            policy: InForce::new(Policy::for_everyone(Grant::unbounded(Some(target), self.overwrite))),
+            max_transfers: DEFAULT_TRANSFERS,
+            control: Control { stop: stop_flag(), ..Control::default() },
+            events: Bus::default(),
+            on_ready: None,
+            once: false,
+            ticket: None,
+            config: Config { suites: local_suites(), max_datagram_bytes: MAX_DATAGRAM_BYTES, ..Config::default() },
+            transport: self.transport,
+            interface: self.interface,
+            file_io: self.file_io,
+            numa: self.numa,
+            is_daemon: true,
+        })
+    }
+}
+
+fn load(path: &Path) -> Result<Settings, ServeError> {
     let text = std::fs::read_to_string(path).map_err(|source| ServeError::Read { path: path.to_path_buf(), source })?;
     let malformed = |message: String| ServeError::Malformed { path: path.to_path_buf(), message };
     let config: ServeConfig = toml::from_str(&text).map_err(|error| malformed(error.to_string()))?;
@@ -95,18 +136,14 @@ fn load(path: &Path) -> Result<Receiving, ServeError> {
         return Err(malformed("numa_node: nodes are not looked at with `numa = false`".to_owned()));
     }
     let numa = NumaArgs { no_numa: !config.numa, numa_node: config.numa_node }.choice();
-    Ok(Receiving {
+    Ok(Settings {
+        dir: config.dir,
         listen,
-        file_io,
-        numa,
+        overwrite: config.overwrite,
         transport,
         interface: config.iface,
-        is_daemon: true,
-        dir: Some(config.dir),
-        overwrite: config.overwrite,
-        once: false,
-        ticket: None,
-        config: Config { suites: local_suites(), max_datagram_bytes: MAX_DATAGRAM_BYTES, ..Config::default() },
+        file_io,
+        numa,
     })
 }
 
@@ -115,7 +152,7 @@ mod tests {
     use super::*;
     use wirehaul_core::numa::Choice;
 
-    fn load_text(text: &str) -> Result<Receiving, ServeError> {
+    fn load_text(text: &str) -> Result<Settings, ServeError> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("serve.toml");
         std::fs::write(&path, text).unwrap();
@@ -124,13 +161,13 @@ mod tests {
 
     #[test]
     fn a_configuration_needs_a_directory_and_no_more() {
-        let receiving = load_text("dir = \"/srv/in\"").unwrap();
-        assert_eq!(receiving.dir.as_deref(), Some(Path::new("/srv/in")));
-        assert_eq!(receiving.listen.address.port(), 7420);
-        assert!(!receiving.listen.or_any_port && receiving.ticket.is_none() && !receiving.once);
-        let receiving = load_text("dir = \".\"\nlisten = \"127.0.0.1:9000\"\noverwrite = true").unwrap();
-        assert_eq!(receiving.listen.address.to_string(), "127.0.0.1:9000");
-        assert!(receiving.overwrite && receiving.numa == Choice::Auto);
+        let settings = load_text("dir = \"/srv/in\"").unwrap();
+        assert_eq!(settings.dir, Path::new("/srv/in"));
+        assert_eq!(settings.listen.address.port(), 7420);
+        assert!(!settings.listen.or_any_port);
+        let settings = load_text("dir = \".\"\nlisten = \"127.0.0.1:9000\"\noverwrite = true").unwrap();
+        assert_eq!(settings.listen.address.to_string(), "127.0.0.1:9000");
+        assert!(settings.overwrite && settings.numa == Choice::Auto);
         assert_eq!(load_text("dir = \".\"\nnuma = false").unwrap().numa, Choice::Off);
         assert_eq!(load_text("dir = \".\"\nnuma_node = 1").unwrap().numa, Choice::Node(1));
     }

@@ -30,7 +30,7 @@ pub mod text;
 pub use acceptor::HostAcceptor;
 pub use aead::DataKey;
 pub use identity::{Psk, PublicKey, StaticKey};
-pub use noise::{NoiseHandshake, PeerPolicy};
+pub use noise::{KnownKeys, NoiseHandshake, PeerPolicy};
 pub use suites::local_suites;
 
 /// The operating system gave no randomness, without which no key can be made.

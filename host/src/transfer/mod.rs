@@ -30,6 +30,8 @@ pub mod message;
 pub mod outgoing;
 pub mod path;
 pub mod plan;
+#[cfg(unix)]
+pub mod policy;
 pub mod progress;
 #[cfg(unix)]
 pub mod receiver;

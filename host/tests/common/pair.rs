@@ -15,6 +15,7 @@ use wirehaul::io::Job;
 use wirehaul::io::engine::FileEngine;
 use wirehaul::memory::{SessionSize, WorkerMemory};
 use wirehaul::pools::LastingPool;
+use wirehaul::transfer::policy::{Grant, InForce, Policy};
 use wirehaul::transfer::progress::Progress;
 use wirehaul::transfer::receiver::{Received, Receiver, ReceiverOptions};
 use wirehaul::transfer::sender::{Cargo, Sender, Sent};
@@ -54,8 +55,9 @@ pub fn receive(dir: &Path, blocks: LastingPool, io: Choice, progress: Arc<Progre
     let mut acceptor = HostAcceptor::new(Arc::clone(&identity)).unwrap();
     let ticket = Ticket::new(identity.public(), vec![device.local_addr()]).unwrap();
     acceptor.accept_ticket(ticket.secret());
-    let target = Some(Target::open(dir).unwrap());
-    let options = ReceiverOptions { target, overwrite: false, once: true, idle_secs: IDLE_SECS };
+    let grant = Grant::unbounded(Some(Target::open(dir).unwrap()), false);
+    let policy = InForce::new(Policy::for_everyone(grant));
+    let options = ReceiverOptions { policy, once: true, idle_secs: IDLE_SECS };
     let work = move || {
         let engine = engine(io, 128, blocks);
         let mut memory = WorkerMemory::new(2, SessionSize::RECEIVER).unwrap();

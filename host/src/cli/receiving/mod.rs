@@ -4,8 +4,8 @@ mod reporting;
 mod workers;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use serde_json::json;
 use thiserror::Error;
@@ -15,18 +15,19 @@ use super::args::{Advertised, Listen, OutputArgs};
 use super::exit::Exit;
 use super::output::{ProgressView, line, not_started, remark, say_file_io};
 use super::place::Place;
-use super::session::stop_flag;
 use super::transport::announce;
 use crate::clock::Clock;
-use crate::crypto::{HostAcceptor, NoRandomness};
+use crate::crypto::{HostAcceptor, KnownKeys, NoRandomness};
+use crate::events::Bus;
 use crate::file_io::{self, NoFileIo};
 use crate::handover::ExchangeError;
 #[cfg(target_os = "linux")]
 use crate::privileges::{self, Need, StillPrivileged};
 use crate::transfer::failure::Failure;
 use crate::transfer::keys::{KeyError, KeyStore};
+use crate::transfer::policy::InForce;
 use crate::transfer::receiver::ReceiverOptions;
-use crate::transfer::store::{StoreError, Target};
+use crate::transfer::store::StoreError;
 use crate::transfer::ticket::{NewTicketError, Ticket};
 #[cfg(target_os = "linux")]
 use crate::transport::Transport;
@@ -38,14 +39,37 @@ use workers::Crew;
 /// Addresses that fit into a ticket.
 const MAX_TICKET_ADDRESSES: usize = 8;
 
+/// Transfers at once, at most, where nothing else is said.
+pub const DEFAULT_TRANSFERS: usize = 1024;
+
+/// Hears where a receiver listens.
+pub type OnReady = Box<dyn FnOnce(SocketAddr) + Send>;
+
+/// How a receiver is told what to do while it runs. Copies are the same flags.
+#[derive(Clone, Debug, Default)]
+pub struct Control {
+    /// Stop: peers are told, and what arrived is kept.
+    pub stop: Arc<AtomicBool>,
+    /// Take no new transfers, and leave when the last of those under way is over.
+    pub drain: Arc<AtomicBool>,
+}
+
 /// What is to be received, and from whom.
 pub struct Receiving {
     /// Where to listen.
     pub listen: Listen,
-    /// Where files go; `None` throws away what comes.
-    pub dir: Option<PathBuf>,
-    /// Replace files that differ.
-    pub overwrite: bool,
+    /// The keys of the peers that are let in without a ticket. They are looked up when a peer comes.
+    pub keys: KnownKeys,
+    /// What is granted to whom.
+    pub policy: InForce,
+    /// Transfers at once, at most.
+    pub max_transfers: usize,
+    /// How it is told what to do while it runs.
+    pub control: Control,
+    /// Where it says what happens.
+    pub events: Bus,
+    /// Called once, when the port is open and the workers are about to start.
+    pub on_ready: Option<OnReady>,
     /// Leave after the first transfer.
     pub once: bool,
     /// Print a ticket, with these addresses in it or those of this host; `None` lets only known peers in.
@@ -111,11 +135,8 @@ impl Receiving {
     ///
     /// # Errors
     /// It could not be started.
-    pub fn run(self, output: OutputArgs) -> Result<Exit, StartError> {
-        let store = KeyStore::of_user()?;
-        let identity = Arc::new(store.load_or_create_key()?);
-        let known = store.load_known_peers()?;
-        let target = self.dir.as_deref().map(Target::open).transpose()?;
+    pub fn run(mut self, output: OutputArgs) -> Result<Exit, StartError> {
+        let identity = Arc::new(KeyStore::of_user()?.load_or_create_key()?);
         let clock = Clock::start();
         let mut wish = Wish { choice: self.transport, interface: self.interface.clone(), ..Wish::default() };
         let udp = bind(self.listen)?;
@@ -131,19 +152,17 @@ impl Receiving {
             give_up_privileges(&opened.first, output)?;
         }
         let mut acceptor = HostAcceptor::new(Arc::clone(&identity))?;
-        acceptor.accept_known_peers(Arc::new(RwLock::new(known.keys())));
+        acceptor.accept_known_peers(Arc::clone(&self.keys));
+        self.policy.limit_transfers(self.max_transfers);
         let options = ReceiverOptions {
-            target,
-            overwrite: self.overwrite,
+            policy: self.policy.clone(),
             once: self.once,
             idle_secs: self.config.idle_timeout.as_millis() / 1000,
         };
         let shared = Shared::new(output, opened.first.name(), Arc::clone(&place)).map_err(Failure::from)?;
         // Here, where no thread is kept on a CPU yet: the threads of an engine are to use all of them.
-        let blocks = self.dir.is_some().then_some(shared.blocks);
+        let blocks = self.policy.current().keeps_files().then_some(shared.blocks);
         let files = file_io::open(&workers::file_io_of(1 + opened.others.len(), self.file_io, blocks))?;
-        // Before the ticket is out: whoever reads it may stop this receiver at once.
-        let stop = stop_flag();
         let local = opened.first.socket();
         if let Some(advertise) = &self.ticket {
             let ticket = Ticket::new(identity.public(), ticket_addresses(advertise, local.local_addr())?)?;
@@ -152,6 +171,7 @@ impl Receiving {
         } else {
             self.announce_listening(output, local);
         }
+        let listening_on = local.local_addr();
         let (places, steps) = workers::place(opened, &cpus);
         announce(&workers::seen(&places), &steps, output);
         place.announce(output);
@@ -159,7 +179,10 @@ impl Receiving {
         let mut config = self.config;
         let carried = places.iter().map(|place| place.transport.datagram_bytes()).min();
         config.max_datagram_bytes = config.max_datagram_bytes.min(carried.unwrap_or(usize::MAX));
-        let crew = Crew { config, acceptor, options, clock, stop: &stop, shared: &shared };
+        let crew = Crew { config, acceptor, options, clock, control: &self.control, shared: &shared };
+        if let Some(on_ready) = self.on_ready.take() {
+            on_ready(listening_on);
+        }
         let view = ProgressView::start(output, shared.progress());
         let driven = crew.run(places, files.engines);
         drop(view);
@@ -178,7 +201,7 @@ impl Receiving {
         }
         self.announce_listening(output, device);
         if !output.quiet && !output.json {
-            let paths = if self.dir.is_none() { "--generate 10gib" } else { "PATH..." };
+            let paths = if !self.policy.current().keeps_files() { "--generate 10gib" } else { "PATH..." };
             remark(&format!("on the sending host run:  wirehaul send {paths} {ticket}"));
         }
     }
@@ -187,11 +210,7 @@ impl Receiving {
         if output.quiet || output.json {
             return;
         }
-        let what = match &self.dir {
-            None => "throwing away what comes".to_owned(),
-            Some(dir) => format!("into {}", dir.display()),
-        };
-        remark(&format!("receiving on {}, {what}", device.local_addr()));
+        remark(&format!("receiving on {}, {}", device.local_addr(), self.policy.current()));
         if output.verbose > 0 {
             let buffers = device.buffer_bytes();
             remark(&format!("socket buffers: {} bytes to receive, {} to send", buffers.receive, buffers.send));

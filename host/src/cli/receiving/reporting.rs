@@ -13,6 +13,7 @@ use super::super::args::OutputArgs;
 use super::super::exit::Exit;
 use super::super::output::{Pools, Summary};
 use super::super::place::Place;
+use super::Control;
 use super::workers::MAX_SESSIONS;
 use crate::crypto::NoiseHandshake;
 use crate::drive::{HostWorker, Role};
@@ -20,6 +21,7 @@ use crate::handover::Exchange;
 use crate::pools::{LastingPool, PoolsError};
 use crate::transfer::blocks::receiver_pool;
 use crate::transfer::failure::{Failure, Incomplete};
+use crate::transfer::policy::InForce;
 use crate::transfer::progress::Progress;
 use crate::transfer::receiver::{Received, Receiver, Replies};
 use crate::transport::Gauge;
@@ -78,6 +80,8 @@ pub(super) struct Reporting<'a> {
     pub(super) io: &'static str,
     pub(super) packets: Gauge,
     pub(super) shared: &'a Shared,
+    pub(super) control: &'a Control,
+    pub(super) policy: &'a InForce,
     pub(super) exchange: &'a Exchange,
     /// Transfers of this worker, as far as they are counted in `shared`.
     pub(super) counted: usize,
@@ -120,6 +124,17 @@ impl Reporting<'_> {
         failure.map_or(Exit::Done, |failure| Exit::of_code(failure.exit_code()))
     }
 
+    /// Where the receiver is to take no more transfers, sees to it. As long as some are under way, whoever comes is let in far
+    /// enough to be told why it is refused.
+    fn drain(&self, worker: &mut HostWorker<'_>) {
+        if self.control.drain.load(Ordering::Relaxed) {
+            self.policy.close();
+            if self.policy.is_deserted() {
+                worker.set_listening(false);
+            }
+        }
+    }
+
     /// Tells the other workers how this one stands.
     fn tell(&mut self) {
         let was_over = self.shared.is_over();
@@ -158,6 +173,7 @@ impl Application<NoiseHandshake> for Reporting<'_> {
 impl Role for Reporting<'_> {
     fn pump(&mut self, now: Instant, worker: &mut HostWorker<'_>) -> bool {
         let worked = self.receiver.pump(now, worker);
+        self.drain(worker);
         self.report(worker.rejects());
         self.tell();
         worked
@@ -173,6 +189,6 @@ impl Role for Reporting<'_> {
 
     /// All workers end together: as long as one has a transfer, the others may receive datagrams of it.
     fn is_over(&self) -> bool {
-        self.shared.is_over()
+        self.shared.is_over() || self.policy.is_deserted()
     }
 }

@@ -12,8 +12,8 @@ use wirehaul_core::worker::{Worker, WorkerNumber};
 use super::super::output::remark;
 use super::super::place::stay_on;
 use super::super::transport::{Seen, remark_on};
-use super::StartError;
 use super::reporting::{Reporting, Shared};
+use super::{Control, StartError};
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, NoiseHandshake};
 use crate::drive::drive;
@@ -67,7 +67,7 @@ pub(super) struct Crew<'a> {
     pub(super) acceptor: HostAcceptor,
     pub(super) options: ReceiverOptions,
     pub(super) clock: Clock,
-    pub(super) stop: &'a AtomicBool,
+    pub(super) control: &'a Control,
     pub(super) shared: &'a Shared,
 }
 
@@ -85,7 +85,7 @@ impl Crew<'_> {
                 let name = format!("worker-{}", place.number.get());
                 let work = || self.work_or_stop(place, engine, &exchange);
                 thread::Builder::new().name(name).spawn_scoped(scope, work).map_err(|error| {
-                    self.stop.store(true, Ordering::Relaxed);
+                    self.control.stop.store(true, Ordering::Relaxed);
                     StartError::Thread(error)
                 })
             };
@@ -109,9 +109,9 @@ impl Crew<'_> {
         engine: FileEngine<TaggedJob>,
         exchange: &Arc<Exchange>,
     ) -> Result<Worked, StartError> {
-        let _stop = StopOnPanic { stop: self.stop };
+        let _stop = StopOnPanic { stop: &self.control.stop };
         self.work(place, engine, exchange).map_err(|failure| {
-            self.stop.store(true, Ordering::Relaxed);
+            self.control.stop.store(true, Ordering::Relaxed);
             failure.into()
         })
     }
@@ -130,9 +130,10 @@ impl Crew<'_> {
         let (io, packets, shared) = (engine.name(), transport.gauge(), self.shared);
         let progress = Arc::clone(shared.progress());
         let receiver = Receiver::new(self.options.clone(), engine, shared.blocks, progress);
-        let mut reporting = Reporting { receiver, io, packets, shared, exchange, counted: 0 };
+        let (control, policy) = (self.control, &self.options.policy);
+        let mut reporting = Reporting { receiver, io, packets, shared, control, policy, exchange, counted: 0 };
         let mut device = exchange.device(number, transport);
-        let driven = drive(self.clock, &mut device, &mut worker, &mut reporting, self.stop);
+        let driven = drive(self.clock, &mut device, &mut worker, &mut reporting, &self.control.stop);
         reporting.report(worker.rejects());
         driven.map_err(Failure::Wait)?;
         Ok((number, device))

@@ -15,6 +15,7 @@ mod error;
 mod examine;
 mod files;
 mod staging;
+mod targets;
 #[cfg(test)]
 mod tests;
 /// The same once more, with rings in place of ordinary calls (URING-2).
@@ -27,6 +28,7 @@ pub use commit::{CommitFault, CommitGroup, CommitItem, CommitReport, FinishJob, 
 pub use error::{Conflict, EntryError, StoreError};
 pub use files::{Outcomes, PieceOutcome, StoreFiles};
 pub use staging::Target;
+pub use targets::Targets;
 
 use std::collections::HashMap;
 use std::sync::Arc;
