@@ -115,19 +115,8 @@ fn text(command: &Command, parent: Option<&str>) -> String {
     let name = command.get_display_name().unwrap_or_else(|| command.get_name());
     let man = Man::new(command.clone());
     let mut rendered = Vec::new();
-    let mut sections: Vec<fn(&Man, &mut dyn Write) -> io::Result<()>> = vec![
-        Man::render_name_section,
-        Man::render_synopsis_section,
-        Man::render_description_section,
-        Man::render_options_section,
-    ];
-    if command.has_subcommands() {
-        sections.push(Man::render_subcommands_section);
-    }
-    for section in sections {
-        // Writing into memory does not fail.
-        let _ = section(&man, &mut rendered);
-    }
+    // Writing into memory does not fail.
+    let _ = render_sections(&man, command, &mut rendered);
     let rendered = String::from_utf8_lossy(&rendered).replace(PREAMBLE, "");
     let ending = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     let ending = Ending::of(&ending);
@@ -140,6 +129,17 @@ fn text(command: &Command, parent: Option<&str>) -> String {
         page.push_str(&format!(".SH \"SEE ALSO\"\n.BR {} (1)\n", escaped(parent)));
     }
     page
+}
+
+fn render_sections(man: &Man, command: &Command, out: &mut dyn Write) -> io::Result<()> {
+    man.render_name_section(out)?;
+    man.render_synopsis_section(out)?;
+    man.render_description_section(out)?;
+    man.render_options_section(out)?;
+    if command.has_subcommands() {
+        man.render_subcommands_section(out)?;
+    }
+    Ok(())
 }
 
 /// The end of a command's help, taken apart.
