@@ -2,7 +2,7 @@
 
 use wirehaul::cli::args::{Cli, Command};
 use wirehaul::cli::exit::Exit;
-use wirehaul::cli::{cdn, key, origin, scan};
+use wirehaul::cli::{cdn, completions, key, man, origin, scan};
 #[cfg(target_os = "linux")]
 use wirehaul::cli::{doctor, topo};
 #[cfg(unix)]
@@ -54,5 +54,9 @@ fn main() -> Exit {
             let _ = writeln!(std::io::stderr(), "wirehaul: NUMA nodes are looked at on Linux only");
             Exit::Device
         }
+        Command::Completions(args) => {
+            completions::run(args, cli.output, &mut std::io::stdout().lock(), &mut std::io::stderr().lock())
+        }
+        Command::Man(args) => man::run(args, cli.output, &mut std::io::stdout().lock(), &mut std::io::stderr().lock()),
     }
 }

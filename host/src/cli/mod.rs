@@ -2,10 +2,12 @@
 
 pub mod args;
 pub mod cdn;
+pub mod completions;
 #[cfg(target_os = "linux")]
 pub mod doctor;
 pub mod exit;
 pub mod key;
+pub mod man;
 pub mod origin;
 #[cfg(unix)]
 pub mod output;

@@ -118,6 +118,17 @@ with --probe-front also one edge of the CDN, and with --rdap the registry's serv
 It exits with 0 where no address gives the site away, and with 1 where one does or may, or where
 the domain cannot be looked up.";
 
+pub(super) const COMPLETIONS: &str = "  wirehaul completions bash > ~/.local/share/bash-completion/completions/wirehaul
+  wirehaul completions zsh > ~/.zfunc/_wirehaul         a directory of fpath, before compinit runs
+  wirehaul completions fish > ~/.config/fish/completions/wirehaul.fish
+
+The Debian package brings all three.";
+
+pub(super) const MAN: &str = "  wirehaul man | man -l -                         the main page
+  wirehaul man --dir ~/.local/share/man/man1      all of them, for man wirehaul-send and so on
+
+The Debian package brings them.";
+
 /// The end of a command's help.
 pub(super) fn ending(examples: &str) -> String {
     format!("Examples:\n{examples}\n\n{EXIT_CODES}")
