@@ -6,6 +6,8 @@ use std::os::fd::BorrowedFd;
 use wirehaul_core::device::Device;
 use wirehaul_core::time::{Duration, Instant};
 
+use crate::events::KernelCounters;
+
 /// A device of the host.
 pub trait HostDevice: Device {
     /// Waits until datagrams arrive, one of `extra` becomes readable, room appears for what was held back, or `timeout` passes
@@ -18,6 +20,11 @@ pub trait HostDevice: Device {
     /// Whether the kernel holds each run until its departure, so that this process need not be in time.
     fn keeps_departures(&self) -> bool {
         false
+    }
+
+    /// What the kernel counts of its packets. Costs a system call or two.
+    fn kernel_counters(&mut self) -> KernelCounters {
+        KernelCounters::default()
     }
 
     /// Called before each turn, with its time: to follow changes of the system that the data path does not see.

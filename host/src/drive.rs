@@ -14,6 +14,7 @@ use wirehaul_core::worker::{Application, Worker};
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, NoiseHandshake};
 use crate::device::HostDevice;
+use crate::events::KernelCounters;
 
 /// The worker of the host.
 pub type HostWorker<'a> = Worker<'a, HostAcceptor>;
@@ -43,6 +44,14 @@ pub trait Role: Application<NoiseHandshake> {
 
     /// Whether everything is over.
     fn is_over(&self) -> bool;
+
+    /// Whether to be told what the kernel counts of this worker's packets: asking it costs a system call.
+    fn wants_counters(&self, _now: Instant) -> bool {
+        false
+    }
+
+    /// What the kernel counts.
+    fn take_counters(&mut self, _now: Instant, _counters: KernelCounters) {}
 
     /// The user asked to stop: tell the peers, keep what can be resumed.
     fn interrupt(&mut self, now: Instant, worker: &mut HostWorker<'_>) {
@@ -75,6 +84,9 @@ pub fn drive(
         last_turn = now;
         device.maintain(now);
         let turn = worker.turn(now, device, role);
+        if role.wants_counters(now) {
+            role.take_counters(now, device.kernel_counters());
+        }
         let pumped = role.pump(now, worker);
         if stopping.is_none() && stop.load(Ordering::Relaxed) {
             role.interrupt(now, worker);

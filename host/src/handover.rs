@@ -24,6 +24,7 @@ use wirehaul_core::time::{Duration, Instant};
 use wirehaul_core::worker::{WorkerNumber, owner_of};
 
 use crate::device::HostDevice;
+use crate::events::KernelCounters;
 use crate::io::wake::Alarm;
 use crate::pools::{LastingPool, PoolsError, lasting};
 
@@ -267,6 +268,10 @@ impl<D: HostDevice> HostDevice for Handover<D> {
 
     fn keeps_departures(&self) -> bool {
         self.device.keeps_departures()
+    }
+
+    fn kernel_counters(&mut self) -> KernelCounters {
+        self.device.kernel_counters()
     }
 
     fn maintain(&mut self, now: Instant) {

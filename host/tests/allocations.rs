@@ -7,20 +7,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets the unexpected should stop there")]
 
 use std::fs;
-use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use wirehaul::events::Bus;
 use wirehaul::file_io::Choice;
 use wirehaul::transfer::blocks::{receiver_pool, sender_pool};
-use wirehaul::transfer::progress::Progress;
 use wirehaul::transfer::receiver::Received;
 use wirehaul_core::rate::Rate;
 
 #[path = "common/pair.rs"]
 mod pair;
 
-use pair::{MIB, receive, send, write_file};
+use pair::{Done, MIB, receive, send, write_file};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -30,11 +29,11 @@ const FILE_BYTES: u64 = 200 * MIB;
 const RATE_BITS_PER_SEC: u64 = 1_600_000_000;
 
 /// Waits until the receiver has stored `bytes`, or the transfer is over; returns how much it has, and the allocations so far.
-fn mark(progress: &Progress, bytes: u64, receiver: &JoinHandle<Received>) -> (u64, u64) {
-    while progress.done() < bytes && !receiver.is_finished() {
+fn mark(done: &mut Done, bytes: u64, receiver: &JoinHandle<Received>) -> (u64, u64) {
+    while done.bytes() < bytes && !receiver.is_finished() {
         thread::sleep(Duration::from_micros(500));
     }
-    (progress.done(), dhat::HeapStats::get().total_blocks)
+    (done.bytes(), dhat::HeapStats::get().total_blocks)
 }
 
 #[test]
@@ -52,11 +51,12 @@ fn transfer(io: Choice) {
     let pattern = write_file(&file, FILE_BYTES);
 
     let (sending, receiving) = (sender_pool().unwrap(), receiver_pool(2).unwrap());
-    let progress = Arc::new(Progress::default());
-    let (ticket, receiver) = receive(&target, receiving, io, Arc::clone(&progress));
+    let events = Bus::default();
+    let mut done = Done::of(&events);
+    let (ticket, receiver) = receive(&target, receiving, io, &events);
     let sender = send(&file, ticket, sending, io, Some(Rate::from_bits_per_sec(RATE_BITS_PER_SEC)));
-    let (from, before) = mark(&progress, FILE_BYTES / 4, &receiver);
-    let (to, after) = mark(&progress, FILE_BYTES / 4 * 3, &receiver);
+    let (from, before) = mark(&mut done, FILE_BYTES / 4, &receiver);
+    let (to, after) = mark(&mut done, FILE_BYTES / 4 * 3, &receiver);
     let (sent, received) = (sender.join().unwrap(), receiver.join().unwrap());
 
     assert!(received.outcome.is_ok() && received.verified, "{:?}", received.outcome);
@@ -65,7 +65,7 @@ fn transfer(io: Choice) {
     assert!(to - from > FILE_BYTES / 5 && to < FILE_BYTES, "the marks were met at {from} and {to} bytes");
     assert!(before > 100, "the allocator does not count: {before} allocations before the first mark");
     assert_eq!(after - before, 0, "allocations between {from} and {to} bytes, {io:?}");
-    assert!(sent.outcome.is_ok());
+    assert!(sent.failure.is_none());
     for pool in [sending, receiving] {
         let stats = pool.stats();
         assert!(stats.peak_in_use() > 0 && stats.exhausted == 0, "{stats:?}");

@@ -3,21 +3,20 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets the unexpected should stop there")]
 
 use std::fs;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use wirehaul::events::Bus;
 use wirehaul::file_io::Choice;
 use wirehaul::pools::{LastingPool, lasting};
 use wirehaul::transfer::blocks::SLOT_BYTES;
-use wirehaul::transfer::progress::Progress;
 use wirehaul_core::pool::Sizing;
 use wirehaul_core::session::Config;
 
 #[path = "common/pair.rs"]
 mod pair;
 
-use pair::{MIB, receive, send, write_file};
+use pair::{Done, MIB, receive, send, write_file};
 
 const FILE_BYTES: u64 = 30 * MIB;
 
@@ -32,9 +31,9 @@ fn a_sender_with_two_slots_sends_as_acknowledgements_free_them() {
     fs::create_dir(&target).unwrap();
     let pattern = write_file(&file, FILE_BYTES);
     let (sending, receiving) = (pool(2), pool(40));
-    let (ticket, receiver) = receive(&target, receiving, Choice::Auto, Arc::default());
+    let (ticket, receiver) = receive(&target, receiving, Choice::Auto, &Bus::default());
     let sender = send(&file, ticket, sending, Choice::Auto, None);
-    assert!(sender.join().unwrap().outcome.is_ok());
+    assert!(sender.join().unwrap().failure.is_none());
     assert!(receiver.join().unwrap().verified);
     assert!(fs::read(target.join("large")).unwrap().chunks(pattern.len()).all(|chunk| chunk == pattern));
     let stats = sending.stats();
@@ -51,18 +50,19 @@ fn a_receiver_without_slots_grants_no_more_until_there_are_some() {
     let (sending, receiving) = (pool(40), pool(16));
     // Somebody else has them all.
     let taken: Vec<_> = std::iter::from_fn(|| receiving.take()).collect();
-    let progress = Arc::new(Progress::default());
-    let (ticket, receiver) = receive(&target, receiving, Choice::Sync, Arc::clone(&progress));
+    let events = Bus::default();
+    let mut done = Done::of(&events);
+    let (ticket, receiver) = receive(&target, receiving, Choice::Sync, &events);
     let sender = send(&file, ticket, sending, Choice::Auto, None);
     // What was granted at the start arrives all the same, and nothing behind it.
-    while progress.done() < MIB && !receiver.is_finished() {
+    while done.bytes() < MIB && !receiver.is_finished() {
         thread::sleep(Duration::from_millis(1));
     }
     thread::sleep(Duration::from_millis(300));
-    assert!(progress.done() <= Config::default().initial_window_bytes, "{} bytes", progress.done());
+    assert!(done.bytes() <= Config::default().initial_window_bytes, "{} bytes", done.bytes());
     assert!(receiving.stats().exhausted > 1 && !receiver.is_finished());
     drop(taken);
-    assert!(sender.join().unwrap().outcome.is_ok());
+    assert!(sender.join().unwrap().failure.is_none());
     assert!(receiver.join().unwrap().verified);
     assert!(fs::read(target.join("large")).unwrap().chunks(pattern.len()).all(|chunk| chunk == pattern));
     assert_eq!(receiving.stats().in_use(), 0);

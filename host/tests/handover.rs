@@ -19,6 +19,7 @@ use pair::MIB;
 use wirehaul::clock::Clock;
 use wirehaul::crypto::{HostAcceptor, NoiseHandshake, StaticKey, local_suites};
 use wirehaul::drive::drive;
+use wirehaul::events::Bus;
 use wirehaul::file_io::Choice;
 use wirehaul::handover::Exchange;
 use wirehaul::io::engine::FileEngine;
@@ -27,8 +28,10 @@ use wirehaul::transfer::blocks::{receiver_pool, sender_pool};
 use wirehaul::transfer::policy::{Grant, InForce, Policy};
 use wirehaul::transfer::receiver::{Received, Receiver, ReceiverOptions};
 use wirehaul::transfer::store::Target;
+use wirehaul::transfer::telling::Teller;
 use wirehaul::transfer::ticket::Ticket;
 use wirehaul::udp::{Options, UdpDevice};
+use wirehaul_core::pool::PoolStats;
 use wirehaul_core::rate::Rate;
 use wirehaul_core::session::Config;
 use wirehaul_core::wire::PacketKind;
@@ -99,7 +102,8 @@ fn transfer(file: &Path, dir: &Path, owner: usize) -> (Received, u64) {
         let config = Config { suites: local_suites(), ..Config::default() };
         let mut worker = Worker::new(config, acceptor.clone(), true, &mut slots).numbered(number);
         let engine = FileEngine::plain(2, 128).unwrap();
-        let mut receiver = Receiver::new(options.clone(), engine, blocks, Arc::default());
+        let teller = Teller::new(Bus::default(), number.get(), Box::new(PoolStats::default));
+        let mut receiver = Receiver::new(options.clone(), engine, blocks, teller);
         let mut device = exchange.device(number, device);
         drive(clock, &mut device, &mut worker, &mut receiver, &stop).unwrap();
         receiver.take_finished()

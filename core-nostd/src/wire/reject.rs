@@ -165,6 +165,16 @@ impl RejectCounters {
         }
     }
 
+    /// What was counted since these counters stood at `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut since = self.clone();
+        for (counter, before) in since.0.iter_mut().zip(&earlier.0) {
+            *counter = counter.saturating_sub(*before);
+        }
+        since
+    }
+
     /// Every reason with its count, zeros included.
     pub fn iter(&self) -> impl Iterator<Item = (Reject, u64)> + '_ {
         Reject::ALL.into_iter().zip(self.0.iter().copied())
@@ -204,7 +214,9 @@ mod tests {
         let n = Reject::COUNT as u64;
         assert_eq!(counters.total(), n * (n + 1) / 2);
         let copy = counters.clone();
+        assert_eq!(copy.since(&RejectCounters::new()), copy);
         counters.merge(&copy);
+        assert_eq!(counters.since(&copy), copy);
         assert_eq!(counters.get(Reject::Forged), 2 * copy.get(Reject::Forged));
     }
 }

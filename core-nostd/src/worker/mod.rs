@@ -151,6 +151,12 @@ impl<'a, A: Acceptor> Worker<'a, A> {
         self.slots.by_id(id.0)
     }
 
+    /// The session with this id, while it lives, to be looked at.
+    #[must_use]
+    pub fn look_at(&self, id: SessionId) -> Option<&Session<'a, A::Handshake>> {
+        self.slots.at(slots::Slot::of_index(id.0)).filter(|session| session.id() == id.0)
+    }
+
     /// The sessions that live.
     pub fn sessions(&mut self) -> impl Iterator<Item = (SessionId, &mut Session<'a, A::Handshake>)> {
         self.slots.iter_mut().map(|session| (SessionId(session.id()), session))

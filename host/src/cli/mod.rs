@@ -14,6 +14,8 @@ pub mod output;
 #[cfg(unix)]
 mod place;
 #[cfg(unix)]
+pub mod progress;
+#[cfg(unix)]
 pub mod receiving;
 #[cfg(unix)]
 pub mod recv;

@@ -16,13 +16,15 @@ use wirehaul_core::worker::Worker;
 
 use super::args::{Destination, OutputArgs, SendArgs, SendError, Sending, Source};
 use super::exit::Exit;
-use super::output::{Pools, ProgressView, Summary, not_started, remark, say_file_io};
+use super::output::{Pools, Summary, not_started, remark, say_file_io};
 use super::place::Place;
+use super::progress::ProgressView;
 use super::session::{config_for, stop_flag};
 use super::transport::{Seen, announce, remark_on};
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, NoiseHandshake, Psk, PublicKey, StaticKey};
 use crate::drive::{Precision, drive};
+use crate::events::{Bus, Event};
 use crate::file_io::{self, NoFileIo};
 use crate::io::engine::{FileEngine, default_threads};
 use crate::memory::{SessionSize, WorkerMemory};
@@ -31,10 +33,10 @@ use crate::transfer::blocks::sender_pool;
 use crate::transfer::failure::{Addresses, Failure};
 use crate::transfer::job::TransferJob;
 use crate::transfer::keys::{KeyError, KeyStore};
-use crate::transfer::progress::{Progress, Stage};
 use crate::transfer::sender::{Cargo, Sender, Sent};
 use crate::transfer::source::FileSource;
 use crate::transfer::walk::{Skipped, walk};
+use crate::transfer::watch::Watch;
 use crate::transport::{self, NoTransport, Opened, Transport, Wish};
 #[cfg(target_os = "linux")]
 use crate::udp::HORIZON;
@@ -68,6 +70,8 @@ enum StartError {
 
 /// Who is called, and how they know this end.
 struct Callee {
+    /// What they are called here, where they have a name.
+    name: Option<Arc<str>>,
     addresses: Vec<SocketAddr>,
     psk: Psk,
     key: PublicKey,
@@ -99,9 +103,10 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
     };
     let mut place = Place::take(args.transfer.numa.choice(), &wish, &udp);
     wish.memory_node = place.memory_node();
-    let progress = Arc::new(Progress::default());
-    let view = ProgressView::start(output, &progress);
-    let cargo = load(source, args.transfer.seed, output, &progress)?;
+    let clock = Clock::start();
+    let events = Bus::default();
+    let view = ProgressView::start(output, &events);
+    let cargo = load(source, args.transfer.seed, output, &events)?;
     let blocks = match &cargo {
         Cargo::Files { blocks, .. } => Some(*blocks),
         Cargo::Generated { .. } => None,
@@ -109,7 +114,6 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
     let engine = open_files(args.transfer.io, blocks, output)?;
     let mut config = config_for(&args.transfer);
     config.rate_cap = args.transfer.rate_cap();
-    let clock = Clock::start();
     let Opened { first: mut device, steps, .. } = transport::open(&wish, Box::new(udp), clock.now())?;
     place.steer(&device);
     announce(&[Seen { transport: &device, cpu: None }], &steps, output);
@@ -121,7 +125,8 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
     }
     let packets = device.gauge();
     let way = device.name();
-    let (sent, stray, io) = transfer(&config, clock, (cargo, engine), &callee, identity, &mut device, &progress)?;
+    let watch = Watch::new(events, device.gauge().into_fn(), callee.name.clone(), clock.now());
+    let (sent, stray, io) = transfer(&config, clock, (cargo, engine), &callee, identity, &mut device, watch)?;
     drop(view);
     place.put_back();
     let pools =
@@ -172,7 +177,7 @@ fn transfer(
     callee: &Callee,
     identity: Arc<StaticKey>,
     device: &mut Transport,
-    progress: &Arc<Progress>,
+    watch: Watch,
 ) -> Result<(Sent, RejectCounters, &'static str), Failure> {
     let io = engine.name();
     let acceptor = HostAcceptor::new(Arc::clone(&identity))?;
@@ -191,7 +196,7 @@ fn transfer(
             .map_err(|_| Failure::Handshake(HandshakeError::Library))?;
     }
     let idle_secs = config.idle_timeout.as_millis() / 1000;
-    let mut sender = Sender::new(cargo, engine, callee.addresses.clone(), idle_secs, Arc::clone(progress));
+    let mut sender = Sender::new(cargo, engine, callee.addresses.clone(), idle_secs, watch);
     let stop: Arc<AtomicBool> = stop_flag();
     drive(clock, device, &mut worker, &mut sender, &stop).map_err(Failure::Wait)?;
     Ok((sender.finish(), worker.rejects().clone(), io))
@@ -200,6 +205,7 @@ fn transfer(
 fn callee_of(destination: Destination, store: &KeyStore) -> Result<Callee, StartError> {
     match destination {
         Destination::Ticket(ticket) => Ok(Callee {
+            name: None,
             addresses: ticket.addresses().iter().copied().take(MAX_ADDRESSES).collect(),
             psk: ticket.psk(),
             key: ticket.responder(),
@@ -215,20 +221,20 @@ fn callee_of(destination: Destination, store: &KeyStore) -> Result<Callee, Start
             if addresses.is_empty() {
                 return Err(Failure::Unreachable(Addresses(addresses)).into());
             }
-            Ok(Callee { addresses, psk: Psk::of_responder(&key), key })
+            Ok(Callee { name: Some(host.into()), addresses, psk: Psk::of_responder(&key), key })
         }
     }
 }
 
-fn load(source: Source, seed: u64, output: OutputArgs, progress: &Progress) -> Result<Cargo, Failure> {
+fn load(source: Source, seed: u64, output: OutputArgs, events: &Bus) -> Result<Cargo, Failure> {
     match source {
         Source::Generated(bytes) => Ok(Cargo::Generated { bytes, seed }),
-        Source::Paths(paths) => load_files(&paths, output, progress),
+        Source::Paths(paths) => load_files(&paths, output, events),
     }
 }
 
-fn load_files(paths: &[PathBuf], output: OutputArgs, progress: &Progress) -> Result<Cargo, Failure> {
-    progress.set_stage(Stage::Listing);
+fn load_files(paths: &[PathBuf], output: OutputArgs, events: &Bus) -> Result<Cargo, Failure> {
+    events.send(Event::Transfer(Watch::listing()));
     let walked = walk(paths)?;
     let named = |skipped: &&Skipped| skipped.is_failure() || output.verbose > 0;
     walked.skipped.iter().filter(named).for_each(|skipped| remark(&skipped.to_string()));
@@ -250,12 +256,11 @@ fn report(
     output: OutputArgs,
     generated: Option<u64>,
 ) -> Exit {
-    let (stats, seconds) = (sent.stats.clone(), sent.seconds);
-    let (outcome, failure) = sent.into_parts();
+    let Sent { outcome, failure, stats, took } = sent;
     let summary = Summary {
         command: "send",
         bytes: outcome.as_ref().map_or(0, |outcome| outcome.stored_bytes),
-        seconds,
+        took,
         transport,
         io,
         outcome: outcome.as_ref(),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use wirehaul_core::worker::SessionId;
 
-use super::claims::Claim;
+use super::claims::{Claim, overtaken_so_far};
 use super::job::{TransferDone, TransferJob};
 use super::manifest::Manifest;
 use super::store::{Store, StoreError, StoreOptions, Target};
@@ -82,12 +82,24 @@ pub struct JobQueue {
     running: Vec<(SessionId, usize)>,
     /// What is claimed, until the last job of the transfer is done.
     claims: Vec<(SessionId, Claim)>,
+    /// How many claims of the process had been overtaken when ours were looked at.
+    seen_overtaken: u64,
+    /// Whether a transfer or its last job ended, or another one waits to begin, since claims were looked at.
+    is_unsettled: bool,
 }
 
 impl JobQueue {
     /// A queue in front of `engine`.
     pub fn new(engine: FileEngine<TaggedJob>) -> Self {
-        Self { engine, held_up: VecDeque::new(), examinations: Vec::new(), running: Vec::new(), claims: Vec::new() }
+        Self {
+            engine,
+            held_up: VecDeque::new(),
+            examinations: Vec::new(),
+            running: Vec::new(),
+            claims: Vec::new(),
+            seen_overtaken: 0,
+            is_unsettled: false,
+        }
     }
 
     /// Queues a job of a store.
@@ -105,10 +117,17 @@ impl JobQueue {
     ) {
         self.claims.push((transfer, target.claims().claim(Arc::clone(&manifest))));
         self.examinations.push(TaggedJob { transfer, work: Work::Examine { target, manifest, options } });
+        self.is_unsettled = true;
     }
 
-    /// Transfers whose files a newer one wants, also those that have ended and have jobs to come back.
-    pub fn overtaken(&self) -> Vec<SessionId> {
+    /// Transfers whose files a newer one wants, also those that have ended and have jobs to come back. None where none came to be so
+    /// since the last call.
+    pub fn overtaken(&mut self) -> Vec<SessionId> {
+        let overtaken = overtaken_so_far();
+        if overtaken == self.seen_overtaken {
+            return Vec::new();
+        }
+        self.seen_overtaken = overtaken;
         self.claims.iter().filter(|(_, claim)| claim.is_overtaken()).map(|(transfer, _)| *transfer).collect()
     }
 
@@ -116,15 +135,18 @@ impl JobQueue {
     pub fn forget(&mut self, transfer: SessionId) {
         self.held_up.retain(|job| job.transfer != transfer);
         self.examinations.retain(|job| job.transfer != transfer);
+        self.is_unsettled = true;
+    }
+
+    /// A transfer has ended: what it claimed is free when its last job is done.
+    pub const fn settle(&mut self) {
+        self.is_unsettled = true;
     }
 
     /// Starts what can be started; `is_live` tells whether a transfer still goes on. Returns whether there was anything.
     pub fn submit(&mut self, is_live: impl Fn(SessionId) -> bool) -> bool {
-        let Self { running, claims, examinations, held_up, .. } = self;
-        claims.retain(|(id, _)| is_live(*id) || running.iter().any(|(running, _)| running == id));
-        if running.iter().all(|(transfer, _)| is_live(*transfer)) {
-            let is_clear = |id: SessionId| claims.iter().all(|(claiming, claim)| *claiming != id || claim.is_clear());
-            held_up.extend(examinations.extract_if(.., |examination| is_clear(examination.transfer)));
+        if self.is_unsettled {
+            self.settle_claims(is_live);
         }
         let mut worked = false;
         while let Some(job) = self.held_up.pop_front() {
@@ -142,6 +164,18 @@ impl JobQueue {
         worked
     }
 
+    /// Lets go of what nobody needs any more, and lets examinations begin that waited for it.
+    fn settle_claims(&mut self, is_live: impl Fn(SessionId) -> bool) {
+        let Self { running, claims, examinations, held_up, .. } = self;
+        claims.retain(|(id, _)| is_live(*id) || running.iter().any(|(running, _)| running == id));
+        if running.iter().all(|(transfer, _)| is_live(*transfer)) {
+            let is_clear = |id: SessionId| claims.iter().all(|(claiming, claim)| *claiming != id || claim.is_clear());
+            held_up.extend(examinations.extract_if(.., |examination| is_clear(examination.transfer)));
+        }
+        // Those that wait may be waiting for another worker, which does not tell.
+        self.is_unsettled = !examinations.is_empty();
+    }
+
     /// The next job that is done, if one is.
     pub fn poll(&mut self) -> Option<TaggedDone> {
         let done = self.engine.poll()?;
@@ -149,6 +183,7 @@ impl JobQueue {
             self.running[at].1 -= 1;
             if self.running[at].1 == 0 {
                 self.running.swap_remove(at);
+                self.is_unsettled = true;
             }
         }
         Some(done)

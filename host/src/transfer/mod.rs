@@ -32,7 +32,7 @@ pub mod path;
 pub mod plan;
 #[cfg(unix)]
 pub mod policy;
-pub mod progress;
+
 #[cfg(unix)]
 pub mod receiver;
 #[cfg(unix)]
@@ -42,9 +42,13 @@ pub mod source;
 #[cfg(unix)]
 pub mod store;
 pub mod streams;
+#[cfg(unix)]
+pub mod telling;
 pub mod ticket;
 pub mod tree;
 mod varint;
 #[cfg(unix)]
 pub mod walk;
 pub mod want;
+#[cfg(unix)]
+pub mod watch;

@@ -10,8 +10,9 @@ use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+use wirehaul_core::pool::PoolStats;
 use wirehaul_core::session::{CloseCode, Event, Session, Source, Stats};
-use wirehaul_core::time::Instant;
+use wirehaul_core::time::{Duration, Instant};
 use wirehaul_core::wire::StreamId;
 use wirehaul_core::worker::{Application, SessionId};
 
@@ -22,12 +23,13 @@ use super::manifest::{Manifest, ManifestEncoder};
 use super::message::{Content, Hello, Message, MessageDecoder, Outcome};
 use super::outgoing::Outgoing;
 use super::plan::Plan;
-use super::progress::{Progress, Stage};
 use super::source::{FileSource, RootMerger};
 use super::streams::{CONTROL, DATA, Inbox, MANIFEST, Outbox};
 use super::want::WantDecoder;
+use super::watch::Watch;
 use crate::crypto::NoiseHandshake;
 use crate::drive::{HostWorker, Role};
+use crate::events::{KernelCounters, SessionState, Stage, TransferEnd};
 use crate::io::engine::FileEngine;
 use crate::pools::LastingPool;
 
@@ -63,7 +65,7 @@ pub struct Sender {
     engine: FileEngine<TransferJob>,
     addresses: Vec<SocketAddr>,
     idle_secs: u64,
-    progress: Arc<Progress>,
+    watch: Watch,
     /// The session that answered first; the others are closed.
     session: Option<SessionId>,
     candidates: usize,
@@ -120,12 +122,14 @@ impl Source for Feed {
 
 /// How a sent transfer ended.
 pub struct Sent {
-    /// What the receiver says, or why it could not.
-    pub outcome: Result<Outcome, Failure>,
+    /// What the receiver says, where it came to that.
+    pub outcome: Option<Outcome>,
+    /// The failure that the whole transfer amounts to, if it does: a result that names problems is one.
+    pub failure: Option<Failure>,
     /// The session's figures.
     pub stats: Stats,
     /// From the handshake's end to the receiver's last word; zero where it did not come to that.
-    pub seconds: f64,
+    pub took: Duration,
 }
 
 impl Sender {
@@ -136,13 +140,12 @@ impl Sender {
         engine: FileEngine<TransferJob>,
         addresses: Vec<SocketAddr>,
         idle_secs: u64,
-        progress: Arc<Progress>,
+        watch: Watch,
     ) -> Self {
         let data = match &cargo {
             Cargo::Files { blocks, .. } => Data::Blocks(Outgoing::new(blocks)),
             Cargo::Generated { seed, .. } => Data::Generated(Generator::new(*seed)),
         };
-        progress.set_stage(Stage::Connecting);
         Self {
             cargo,
             feed: Feed { control: Outbox::default(), manifest: Outbox::default(), data },
@@ -150,7 +153,7 @@ impl Sender {
             candidates: addresses.len(),
             addresses,
             idle_secs,
-            progress,
+            watch,
             session: None,
             inbox: Inbox::default(),
             messages: MessageDecoder::default(),
@@ -170,12 +173,23 @@ impl Sender {
 
     /// How it ended; called once the worker's loop has returned.
     #[must_use]
-    pub fn finish(self) -> Sent {
-        let seconds = match (self.connected_at, self.ended_at) {
-            (Some(start), Some(end)) => end.saturating_since(start).as_nanos() as f64 / 1e9,
-            _ => 0.0,
+    pub fn finish(mut self) -> Sent {
+        let took = match (self.connected_at, self.ended_at) {
+            (Some(start), Some(end)) => end.saturating_since(start),
+            _ => Duration::ZERO,
         };
-        Sent { outcome: self.outcome.unwrap_or(Err(Failure::Interrupted)), stats: self.stats, seconds }
+        let state = self.watch.state(self.ended_at.unwrap_or(Instant::ZERO), &self.stats);
+        let (outcome, failure) = match self.outcome.unwrap_or(Err(Failure::Interrupted)) {
+            Ok(outcome) if outcome.conflicts + outcome.failures > 0 => {
+                let incomplete = Incomplete { conflicts: outcome.conflicts, failures: outcome.failures };
+                (Some(outcome), Some(Failure::Incomplete(incomplete)))
+            }
+            Ok(outcome) => (Some(outcome), None),
+            Err(failure) => (None, Some(failure)),
+        };
+        let is_files = matches!(self.cargo, Cargo::Files { .. });
+        self.watch.end(TransferEnd::of(state, took, outcome.as_ref(), is_files, failure.as_ref()));
+        Sent { outcome, failure, stats: self.stats, took }
     }
 
     fn on_connected(&mut self, now: Instant, id: SessionId, session: &mut Session<'_, NoiseHandshake>) {
@@ -185,6 +199,7 @@ impl Sender {
         }
         self.session = Some(id);
         self.connected_at = Some(now);
+        (self.watch.began, self.watch.remote) = (now, Some(session.remote()));
         for stream in [CONTROL, MANIFEST, DATA] {
             session.open_stream(stream, now);
         }
@@ -203,9 +218,17 @@ impl Sender {
             }
         };
         let stage = if hello.content == Content::Files { Stage::Comparing } else { Stage::Moving };
-        self.progress.set_stage(stage);
-        self.progress.set_total(hello.total_bytes);
+        self.watch.stage = stage;
+        self.watch.total_bytes = hello.total_bytes;
+        self.watch.tell_session(now, session, SessionState::Connected);
         self.say(session, &Message::Hello(hello));
+    }
+
+    fn blocks(&self) -> PoolStats {
+        match &self.cargo {
+            Cargo::Files { blocks, .. } => blocks.stats(),
+            Cargo::Generated { .. } => PoolStats::default(),
+        }
     }
 
     fn say(&mut self, session: &mut Session<'_, NoiseHandshake>, message: &Message) {
@@ -261,7 +284,7 @@ impl Sender {
                 self.stats = stats;
                 self.outcome = Some(Err(failure));
             }
-            self.progress.set_stage(Stage::Over);
+            self.watch.stage = Stage::Over;
             self.over = true;
         }
     }
@@ -277,7 +300,7 @@ impl Sender {
         let want = decoder.finish().map_err(broken)?;
         if want.is_nothing() {
             session.provide(DATA, self.next_base, true);
-            self.progress.set_stage(Stage::Finishing);
+            self.watch.stage = Stage::Finishing;
             return Ok(());
         }
         let plan = Plan::new(Arc::clone(manifest), Arc::new(want));
@@ -285,7 +308,7 @@ impl Sender {
         if self.next_base == 0 {
             self.settled_bytes = manifest.total_bytes().saturating_sub(totals.data_bytes);
         }
-        self.progress.set_stage(Stage::Moving);
+        self.watch.stage = Stage::Moving;
         self.round = Some(Round { plan, base: self.next_base, held_up: None, exhausted: false });
         self.next_base += totals.stream_bytes;
         Ok(())
@@ -363,9 +386,9 @@ impl Sender {
         match (stream, &mut self.feed.data) {
             (DATA, Data::Blocks(outgoing)) => {
                 outgoing.acknowledged(upto);
-                self.progress.set_done(self.settled_bytes.saturating_add(upto).min(self.progress.total()));
+                self.watch.done_bytes = self.settled_bytes.saturating_add(upto).min(self.watch.total_bytes);
             }
-            (DATA, Data::Generated(_)) => self.progress.set_done(upto),
+            (DATA, Data::Generated(_)) => self.watch.done_bytes = upto,
             (MANIFEST, _) => self.feed.manifest.acknowledged(upto),
             _ => self.feed.control.acknowledged(upto),
         }
@@ -394,12 +417,11 @@ impl Application<NoiseHandshake> for Sender {
                     self.give_up(now, session, Failure::Rule("a receiver sent data"));
                 }
             }
-            Event::StreamFinished { .. }
-            | Event::StreamReset { .. }
-            | Event::GoingAway
-            | Event::PathChanged { .. }
-            | Event::Pong { .. } => {}
+            Event::GoingAway => self.watch.tell_session(now, session, SessionState::GoingAway),
+            Event::PathChanged { .. } => self.watch.tell_session(now, session, SessionState::Moved),
+            Event::StreamFinished { .. } | Event::StreamReset { .. } | Event::Pong { .. } => {}
             Event::Closed(reason) => {
+                self.watch.tell_session(now, session, SessionState::Closed(format!("{reason:?}").into()));
                 let failure = Failure::of_close(reason, &self.addresses, self.idle_secs);
                 let failure = failure.of_peer(session.handshake().remote_static());
                 self.on_closed(now, id, failure, session.stats());
@@ -414,6 +436,10 @@ impl Application<NoiseHandshake> for Sender {
 
 impl Role for Sender {
     fn pump(&mut self, now: Instant, worker: &mut HostWorker<'_>) -> bool {
+        if self.watch.is_due(now) {
+            let blocks = self.blocks();
+            self.watch.tell(now, worker, self.session, blocks);
+        }
         let Some(session) = self.session.and_then(|id| worker.session(id)).filter(|session| session.is_established())
         else {
             return false;
@@ -441,19 +467,12 @@ impl Role for Sender {
     fn is_over(&self) -> bool {
         self.over
     }
-}
 
-impl Sent {
-    /// The failure that the whole transfer amounts to, if it does: a result that names problems is one.
-    #[must_use]
-    pub fn into_parts(self) -> (Option<Outcome>, Option<Failure>) {
-        match self.outcome {
-            Ok(outcome) if outcome.conflicts + outcome.failures > 0 => {
-                let incomplete = Incomplete { conflicts: outcome.conflicts, failures: outcome.failures };
-                (Some(outcome), Some(Failure::Incomplete(incomplete)))
-            }
-            Ok(outcome) => (Some(outcome), None),
-            Err(failure) => (None, Some(failure)),
-        }
+    fn wants_counters(&self, now: Instant) -> bool {
+        self.watch.wants_counters(now)
+    }
+
+    fn take_counters(&mut self, now: Instant, counters: KernelCounters) {
+        self.watch.take_counters(now, counters);
     }
 }

@@ -11,6 +11,7 @@ use wirehaul_core::time::{Duration, Instant};
 
 use super::Choice;
 use crate::device::HostDevice;
+use crate::events::KernelCounters;
 use crate::udp::UdpDevice;
 #[cfg(target_os = "linux")]
 use crate::xdp::XdpDevice;
@@ -163,6 +164,12 @@ impl Gauge {
     pub fn stats(&self) -> PoolStats {
         (self.0)()
     }
+
+    /// The same as a function.
+    #[must_use]
+    pub fn into_fn(self) -> Box<dyn Fn() -> PoolStats> {
+        self.0
+    }
 }
 
 impl Device for Transport {
@@ -194,6 +201,10 @@ impl HostDevice for Transport {
 
     fn keeps_departures(&self) -> bool {
         with_device!(self, device => device.keeps_departures())
+    }
+
+    fn kernel_counters(&mut self) -> KernelCounters {
+        with_device!(self, device => device.kernel_counters())
     }
 
     fn maintain(&mut self, now: Instant) {

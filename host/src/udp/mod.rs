@@ -43,6 +43,7 @@ use wirehaul_core::time::Instant;
 use crate::clock::Clock;
 #[cfg(unix)]
 use crate::device::HostDevice;
+use crate::events::KernelCounters;
 use crate::pools::LastingPool;
 use address::canonical;
 use batch::Batch;
@@ -352,6 +353,10 @@ impl HostDevice for UdpDevice {
 
     fn keeps_departures(&self) -> bool {
         self.carrier.keeps_departures()
+    }
+
+    fn kernel_counters(&mut self) -> KernelCounters {
+        KernelCounters { socket_overflows: self.receive_overflows().unwrap_or(0), ..KernelCounters::default() }
     }
 }
 

@@ -23,6 +23,7 @@ use super::socket::{Socket, SocketOptions, SocketStatistics};
 use super::system::System;
 use super::umem::Umem;
 use crate::device::HostDevice;
+use crate::events::KernelCounters;
 use crate::neighbours::NextHops;
 use crate::numa::memory::{Memory, PageSize};
 use crate::udp::UdpDevice;
@@ -404,6 +405,19 @@ impl Device for XdpDevice {
 }
 
 impl HostDevice for XdpDevice {
+    fn kernel_counters(&mut self) -> KernelCounters {
+        let Statistics { device, sockets, faults, .. } = self.statistics();
+        KernelCounters {
+            socket_overflows: self.kernel_socket().receive_overflows().unwrap_or(0),
+            xdp_rx_ring_full: sockets.rx_ring_full,
+            xdp_rx_fill_ring_empty: sockets.rx_fill_ring_empty,
+            xdp_rx_dropped: sockets.rx_dropped,
+            xdp_invalid: sockets.rx_invalid + sockets.tx_invalid + faults.0 + faults.1,
+            xdp_tx_ring_empty: sockets.tx_ring_empty,
+            xdp_kicks: device.kicks,
+        }
+    }
+
     fn wait(&mut self, extra: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<bool> {
         let is_holding_back = self.core.is_holding_back();
         let timeout =

@@ -13,8 +13,9 @@ use wirehaul_core::session::Config;
 
 use super::args::{Advertised, Listen, OutputArgs};
 use super::exit::Exit;
-use super::output::{ProgressView, line, not_started, remark, say_file_io};
+use super::output::{line, not_started, remark, say_file_io};
 use super::place::Place;
+use super::progress::ProgressView;
 use super::transport::announce;
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, KnownKeys, NoRandomness};
@@ -159,7 +160,8 @@ impl Receiving {
             once: self.once,
             idle_secs: self.config.idle_timeout.as_millis() / 1000,
         };
-        let shared = Shared::new(output, opened.first.name(), Arc::clone(&place)).map_err(Failure::from)?;
+        let shared =
+            Shared::new(output, opened.first.name(), Arc::clone(&place), self.max_transfers).map_err(Failure::from)?;
         // Here, where no thread is kept on a CPU yet: the threads of an engine are to use all of them.
         let blocks = self.policy.current().keeps_files().then_some(shared.blocks);
         let files = file_io::open(&workers::file_io_of(1 + opened.others.len(), self.file_io, blocks))?;
@@ -179,11 +181,13 @@ impl Receiving {
         let mut config = self.config;
         let carried = places.iter().map(|place| place.transport.datagram_bytes()).min();
         config.max_datagram_bytes = config.max_datagram_bytes.min(carried.unwrap_or(usize::MAX));
-        let crew = Crew { config, acceptor, options, clock, control: &self.control, shared: &shared };
+        let (control, events) = (&self.control, &self.events);
+        let max_transfers = self.max_transfers;
+        let crew = Crew { config, acceptor, options, clock, max_transfers, control, events, shared: &shared };
         if let Some(on_ready) = self.on_ready.take() {
             on_ready(listening_on);
         }
-        let view = ProgressView::start(output, shared.progress());
+        let view = ProgressView::start(output, &self.events);
         let driven = crew.run(places, files.engines);
         drop(view);
         driven?;

@@ -14,15 +14,14 @@ use super::super::exit::Exit;
 use super::super::output::{Pools, Summary};
 use super::super::place::Place;
 use super::Control;
-use super::workers::MAX_SESSIONS;
 use crate::crypto::NoiseHandshake;
 use crate::drive::{HostWorker, Role};
+use crate::events::{KernelCounters, TransferEnd};
 use crate::handover::Exchange;
 use crate::pools::{LastingPool, PoolsError};
 use crate::transfer::blocks::receiver_pool;
 use crate::transfer::failure::{Failure, Incomplete};
 use crate::transfer::policy::InForce;
-use crate::transfer::progress::Progress;
 use crate::transfer::receiver::{Received, Receiver, Replies};
 use crate::transport::Gauge;
 
@@ -32,7 +31,6 @@ pub(super) struct Shared {
     transport: &'static str,
     place: Arc<Place>,
     pub(super) blocks: LastingPool,
-    progress: Arc<Progress>,
     /// The one transfer that was to come has come.
     is_over: AtomicBool,
     /// Transfers under way, of all workers.
@@ -42,21 +40,21 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Nothing has come yet. However many workers there are, one pool of blocks bounds the memory of the process.
-    pub(super) fn new(output: OutputArgs, transport: &'static str, place: Arc<Place>) -> Result<Self, PoolsError> {
+    pub(super) fn new(
+        output: OutputArgs,
+        transport: &'static str,
+        place: Arc<Place>,
+        max_transfers: usize,
+    ) -> Result<Self, PoolsError> {
         Ok(Self {
             output,
             transport,
             place,
-            blocks: receiver_pool(MAX_SESSIONS as u32)?,
-            progress: Arc::default(),
+            blocks: receiver_pool(u32::try_from(max_transfers).unwrap_or(u32::MAX))?,
             is_over: AtomicBool::new(false),
             transfers: AtomicUsize::new(0),
             last: Mutex::new(None),
         })
-    }
-
-    pub(super) const fn progress(&self) -> &Arc<Progress> {
-        &self.progress
     }
 
     /// Puts back what was changed of the card, while its queues are still ours.
@@ -97,7 +95,7 @@ impl Reporting<'_> {
         }
     }
 
-    fn report_one(&self, received: Received, stray: &RejectCounters) -> Exit {
+    fn report_one(&mut self, received: Received, stray: &RejectCounters) -> Exit {
         let (outcome, failure) = match received.outcome {
             Ok(outcome) if outcome.conflicts + outcome.failures > 0 => {
                 let incomplete = Incomplete { conflicts: outcome.conflicts, failures: outcome.failures };
@@ -106,10 +104,12 @@ impl Reporting<'_> {
             Ok(outcome) => (Some(outcome), None),
             Err(failure) => (None, Some(failure)),
         };
+        let end = TransferEnd::of(received.state, received.took, outcome.as_ref(), received.verified, failure.as_ref());
+        self.receiver.tell_end(end);
         Summary {
             command: "recv",
             bytes: outcome.as_ref().map_or(0, |outcome| outcome.stored_bytes),
-            seconds: received.seconds,
+            took: received.took,
             transport: self.shared.transport,
             io: self.io,
             outcome: outcome.as_ref(),
@@ -185,6 +185,14 @@ impl Role for Reporting<'_> {
 
     fn deadline(&self) -> Option<Instant> {
         self.receiver.deadline()
+    }
+
+    fn wants_counters(&self, now: Instant) -> bool {
+        self.receiver.wants_counters(now)
+    }
+
+    fn take_counters(&mut self, now: Instant, counters: KernelCounters) {
+        self.receiver.take_counters(now, counters);
     }
 
     /// All workers end together: as long as one has a transfer, the others may receive datagrams of it.

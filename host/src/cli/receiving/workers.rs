@@ -17,6 +17,7 @@ use super::{Control, StartError};
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, NoiseHandshake};
 use crate::drive::drive;
+use crate::events::Bus;
 use crate::file_io;
 use crate::handover::{Exchange, Handover};
 use crate::io::engine::{FileEngine, default_threads};
@@ -25,10 +26,11 @@ use crate::pools::LastingPool;
 use crate::transfer::failure::Failure;
 use crate::transfer::jobs::TaggedJob;
 use crate::transfer::receiver::{Receiver, ReceiverOptions};
+use crate::transfer::telling::Teller;
 use crate::transport::{Opened, Step, Transport};
 
-/// Transfers of one worker at once.
-pub(super) const MAX_SESSIONS: usize = 16;
+/// Sessions beside those that carry transfers.
+const SESSIONS_TO_REFUSE: usize = 16;
 /// File jobs of one worker under way at once.
 const ENGINE_JOBS: usize = 128;
 /// Threads that write at least, of all workers: a direct write waits for the device, and another chunk can be hashed meanwhile.
@@ -67,7 +69,11 @@ pub(super) struct Crew<'a> {
     pub(super) acceptor: HostAcceptor,
     pub(super) options: ReceiverOptions,
     pub(super) clock: Clock,
+    /// Transfers at once.
+    pub(super) max_transfers: usize,
     pub(super) control: &'a Control,
+    /// Where watchers hear how it goes.
+    pub(super) events: &'a Bus,
     pub(super) shared: &'a Shared,
 }
 
@@ -122,14 +128,14 @@ impl Crew<'_> {
             stay_on(cpu, number.get());
         }
         // Behind that, so that its pages are the worker's own CPU's.
-        let mut memory = WorkerMemory::new(MAX_SESSIONS, SessionSize::RECEIVER)?;
+        let mut memory = WorkerMemory::new(sessions_of(self.max_transfers), SessionSize::RECEIVER)?;
         let mut streams = Vec::new();
         let mut slots = memory.slots::<NoiseHandshake>(&mut streams);
         let acceptor = self.acceptor.clone();
         let mut worker = Worker::new(self.config.clone(), acceptor, true, &mut slots).numbered(number);
         let (io, packets, shared) = (engine.name(), transport.gauge(), self.shared);
-        let progress = Arc::clone(shared.progress());
-        let receiver = Receiver::new(self.options.clone(), engine, shared.blocks, progress);
+        let teller = Teller::new(self.events.clone(), number.get(), transport.gauge().into_fn());
+        let receiver = Receiver::new(self.options.clone(), engine, shared.blocks, teller);
         let (control, policy) = (self.control, &self.options.policy);
         let mut reporting = Reporting { receiver, io, packets, shared, control, policy, exchange, counted: 0 };
         let mut device = exchange.device(number, transport);
@@ -154,6 +160,11 @@ impl Drop for StopOnPanic<'_> {
             self.stop.store(true, Ordering::Relaxed);
         }
     }
+}
+
+/// Sessions of a worker that may have so many transfers: whoever is one too many is to hear that it is.
+fn sessions_of(transfers: usize) -> usize {
+    transfers.saturating_add(SESSIONS_TO_REFUSE).min(wirehaul_core::worker::MAX_SESSIONS)
 }
 
 /// What so many workers need to write the files that come; `blocks` is where these lie.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use wirehaul_core::session::Session;
+use wirehaul_core::session::{Session, Stats};
 use wirehaul_core::time::Instant;
 use wirehaul_core::worker::SessionId;
 
@@ -16,6 +16,7 @@ use super::super::store::{Store, StoreError, StoreOutcome};
 use super::super::streams::{CONTROL, DATA, Inbox};
 use super::Replies;
 use crate::crypto::{NoiseHandshake, PublicKey};
+use crate::events::{Direction, SessionFigures, Stage, TransferId, TransferState};
 use crate::pools::LastingPool;
 
 /// While fewer than this part of the block pool is free, peers are granted no more data,
@@ -44,6 +45,14 @@ pub(super) struct Transfer {
     pub(super) data_bytes: u64,
     pub(super) data_finished: bool,
     pub(super) verified: bool,
+    /// Whether something came for it that was not looked at yet.
+    pub(super) is_awake: bool,
+    /// What watchers call it.
+    pub(super) name: TransferId,
+    /// Bytes that the sender said there are.
+    pub(super) total_bytes: u64,
+    /// What of its session is counted in the worker's sums.
+    pub(super) counted: Stats,
 }
 
 pub(super) enum TransferStage {
@@ -88,6 +97,35 @@ impl Storing {
 }
 
 impl Transfer {
+    /// How it stands, for watchers.
+    pub(super) fn state(&self, now: Instant, stats: &Stats) -> TransferState {
+        let (stage, done_bytes) = match &self.stage {
+            TransferStage::Greeting | TransferStage::Listing(_) | TransferStage::Examining => (Stage::Comparing, 0),
+            TransferStage::Discarding { .. } => (Stage::Moving, self.data_bytes),
+            TransferStage::Storing(storing) => {
+                let outcome = storing.store.outcome();
+                let stage = if storing.done { Stage::Finishing } else { Stage::Moving };
+                (stage, outcome.stored_bytes + outcome.resumed_bytes)
+            }
+            TransferStage::Ended => match &self.ended {
+                Some((_, Ok(outcome))) => (Stage::Over, outcome.stored_bytes + outcome.resumed_bytes),
+                _ => (Stage::Over, 0),
+            },
+        };
+        TransferState {
+            id: self.name,
+            at: now,
+            began: self.connected_at,
+            direction: Direction::Receiving,
+            peer: self.permit.as_ref().and_then(|permit| permit.grant().name.clone()),
+            remote: Some(self.remote),
+            stage,
+            total_bytes: self.total_bytes,
+            done_bytes,
+            figures: SessionFigures::from(stats),
+        }
+    }
+
     pub(super) fn say(&mut self, session: Peer<'_, '_>, message: &Message) {
         let end = self.replies.0.push(&message.encode());
         session.provide(CONTROL, end, false);
