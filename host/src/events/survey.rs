@@ -41,6 +41,14 @@ pub struct SurveyState {
     pub is_cooling_down: bool,
 }
 
+impl SurveyDrops {
+    /// Replies that may have been among what was dropped by what is ours: rings and memory.
+    #[must_use]
+    pub const fn of_replies(&self) -> u64 {
+        self.xdp + self.packet + self.ours
+    }
+}
+
 /// Packets that were dropped, by who dropped them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SurveyDrops {

@@ -12,7 +12,7 @@ use wirehaul_core::time::{Duration, Instant};
 
 use super::keep::{Keeper, Kept, Posted};
 use super::plan::Plan;
-use super::progress::View;
+use super::progress::{Teller, View};
 use super::summary::{Figures, Mark, Summary};
 use super::{remark, stop_flag, summary, tell};
 use crate::cli::args::scan::Way;
@@ -226,9 +226,10 @@ impl<'a> Survey<'a> {
         let Self { args, output, mut plan, clock, sink, show, checkpoint, audit, edges_skipped } = self;
         let began = clock.now();
         let posted = Posted::default();
+        let events = Bus::default();
         let edges = args.detects_edges().then(Edges::new);
         let mut slots = vec![0; args.window.next_power_of_two()];
-        let collector = Collector::new(Window::new(&mut slots, key), edges, Some(Bus::default()), clock, show, sink);
+        let collector = Collector::new(Window::new(&mut slots, key), edges, Some(events.clone()), clock, show, sink);
         let (path, checkpoint) = checkpoint;
         let keeper = Keeper::new(collector, path.clone(), checkpoint, args.cooldown, &posted, clock);
         let results = running.results();
@@ -237,7 +238,9 @@ impl<'a> Survey<'a> {
             let keeping = std::thread::Builder::new().name("scan-keep".to_owned());
             let thread = keeping.spawn_scoped(scope, move || keeper.run(&results));
             let stop = stop_flag();
-            let mut view = View::new(output, plan.course.steps(), plan.from(), began);
+            let (from, steps) = (plan.from(), plan.course.steps());
+            let mut teller = Teller::new(events.clone(), args.rate, (from, steps), began);
+            let mut view = View::new(output, &events, steps, began);
             let mut reread = began;
             let is_lost = thread.is_err();
             while !is_lost && !ending.is_over(args, clock.now()) {
@@ -245,7 +248,8 @@ impl<'a> Survey<'a> {
                 let (now, progress) = (clock.now(), running.progress());
                 posted.post(&progress);
                 ending.look(&progress, stop.load(Ordering::Relaxed), posted.has_failed(), now, &running);
-                view.show(now, &progress, &posted.tally());
+                teller.tell(now, &progress, &posted.tally());
+                view.show();
                 if now.saturating_since(reread) >= REREAD {
                     reread = now;
                     read_again(&mut plan.excluded, excluded, args.skip_cdn.then(|| Arc::clone(&edges_skipped)));

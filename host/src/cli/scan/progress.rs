@@ -1,84 +1,137 @@
-//! How a survey stands, while it runs: a line on a terminal, objects for scripts.
+//! How a survey stands, while it runs: told to the bus, and heard there by a line on a terminal or objects for scripts.
 
 use std::io::{self, Write};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
+use wirehaul_core::scan::Cap;
 use wirehaul_core::time::{Duration, Instant};
 
 use super::live::is_watched;
 use crate::cli::args::OutputArgs;
+use crate::events::{Bus, Event, Heard, Listener, SurveyDrops, SurveyState};
 use crate::scan::collect::Tally;
-use crate::scan::counters::Progress;
+use crate::scan::counters::{Drops, Progress};
 use crate::units::format_duration;
 
-/// How often the line is drawn.
-const REDRAW: Duration = Duration::from_millis(200);
+/// How often it is told.
+const TELL_EVERY: Duration = Duration::from_millis(200);
 /// How often an object is printed.
 const JSON_EVERY: Duration = Duration::from_secs(1);
 
-/// Shows it.
-pub(super) struct View {
-    bar: Option<ProgressBar>,
-    is_json: bool,
+/// Tells how a survey stands.
+pub(super) struct Teller {
+    events: Bus,
+    cap: Cap,
     steps: u64,
     from: u64,
     began: Instant,
     due: Instant,
-    /// When it was shown last, and how many packets had been sent by then.
+    /// When it was told last, and how many packets had been sent by then.
     last: (Instant, u64),
+}
+
+impl Teller {
+    /// Of a survey that goes from step `from` to `steps`.
+    pub(super) fn new(events: Bus, cap: Cap, (from, steps): (u64, u64), began: Instant) -> Self {
+        Self { events, cap, steps, from, began, due: began + TELL_EVERY, last: (began, 0) }
+    }
+
+    /// Tells how it stands, where it is time and somebody listens.
+    pub(super) fn tell(&mut self, now: Instant, progress: &Progress, tally: &Tally) {
+        if now < self.due || !self.events.is_heard() {
+            return;
+        }
+        self.due = now + TELL_EVERY;
+        let state = self.state(now, progress, tally);
+        self.events.send(Event::Survey(state));
+    }
+
+    fn state(&mut self, now: Instant, progress: &Progress, tally: &Tally) -> SurveyState {
+        let packets = progress.sent.packets();
+        let pps = per_second(packets.saturating_sub(self.last.1), now.saturating_since(self.last.0));
+        self.last = (now, packets);
+        let done = progress.done_before.clamp(self.from, self.steps.max(self.from));
+        let left = eta(done - self.from, self.steps.saturating_sub(done), now.saturating_since(self.began));
+        SurveyState {
+            at: now,
+            began: self.began,
+            sent: progress.sent.sent,
+            packets,
+            bytes: progress.sent.bytes,
+            pps,
+            cap_pps: match self.cap {
+                Cap::Packets(packets) => Some(packets),
+                Cap::Bits(_) | Cap::Unlimited => None,
+            },
+            received: tally.received,
+            hits: tally.hits(),
+            duplicates: tally.duplicates,
+            of_edges: tally.of_edges,
+            rejects: progress.heard.rejects.iter().sum(),
+            drops: SurveyDrops::from(&progress.drops),
+            done_steps: done,
+            steps: self.steps,
+            left,
+            is_cooling_down: progress.is_done,
+        }
+    }
+}
+
+impl From<&Drops> for SurveyDrops {
+    fn from(drops: &Drops) -> Self {
+        Self {
+            xdp: drops.xdp_ring_full + drops.xdp_fill_ring_empty + drops.xdp_other,
+            packet: drops.packet + drops.tap,
+            ours: drops.replies,
+            interface_rx: drops.interface_rx,
+            interface_tx: drops.interface_tx,
+            refused: drops.refused,
+        }
+    }
+}
+
+/// Shows it.
+pub(super) struct View {
+    listener: Option<Listener>,
+    bar: Option<ProgressBar>,
+    due: Instant,
 }
 
 impl View {
     /// A line on a terminal, objects with `--json`, nothing with `-q` or where nobody watches.
-    pub(super) fn new(output: OutputArgs, steps: u64, from: u64, began: Instant) -> Self {
+    pub(super) fn new(output: OutputArgs, events: &Bus, steps: u64, began: Instant) -> Self {
         let is_json = output.json && !output.quiet;
         let bar = (is_watched() && !output.quiet && !output.json).then(|| bar(steps));
-        let every = if is_json { JSON_EVERY } else { REDRAW };
-        Self { bar, is_json, steps, from, began, due: began + every, last: (began, 0) }
+        let listener = (is_json || bar.is_some()).then(|| events.listen());
+        Self { listener, bar, due: began + JSON_EVERY }
     }
 
-    pub(super) fn show(&mut self, now: Instant, progress: &Progress, tally: &Tally) {
-        if now < self.due || (self.bar.is_none() && !self.is_json) {
-            return;
+    /// Shows what was told.
+    pub(super) fn show(&mut self) {
+        let Some(listener) = &mut self.listener else { return };
+        let mut newest = None;
+        while let Some(heard) = listener.try_next() {
+            if let Heard::Event(Event::Survey(state)) = heard {
+                newest = Some(state);
+            }
         }
-        self.due = now + if self.is_json { JSON_EVERY } else { REDRAW };
-        let sent = progress.sent.packets();
-        let span = now.saturating_since(self.last.0);
-        let pps = per_second(sent.saturating_sub(self.last.1), span);
-        self.last = (now, sent);
-        let done = progress.done_before.clamp(self.from, self.steps.max(self.from));
-        let left = eta(done - self.from, self.steps.saturating_sub(done), now.saturating_since(self.began));
-        if self.is_json {
-            self.print(now, progress, tally, pps, left);
-        } else if let Some(bar) = &self.bar {
-            let left = left.map_or_else(|| "?".to_owned(), format_duration);
-            let dropped = progress.drops.of_replies();
-            bar.set_position(done);
+        let Some(state) = newest else { return };
+        if let Some(bar) = &self.bar {
+            let left = state.left.map_or_else(|| "?".to_owned(), format_duration);
+            bar.set_position(state.done_steps);
             bar.set_message(format!(
-                "{} sent, {pps}/s, {} received, {} hits, {dropped} dropped, {left} left",
-                progress.sent.sent,
-                tally.received,
-                tally.hits(),
+                "{} sent, {}/s, {} received, {} hits, {} dropped, {left} left",
+                state.sent,
+                state.pps,
+                state.received,
+                state.hits,
+                state.drops.of_replies(),
             ));
+        } else if state.at >= self.due {
+            self.due = state.at + JSON_EVERY;
+            print(&state);
         }
-    }
-
-    fn print(&self, now: Instant, progress: &Progress, tally: &Tally, pps: u64, left: Option<Duration>) {
-        let object = json!({
-            "type": "progress",
-            "seconds": now.saturating_since(self.began).as_millis() as f64 / 1e3,
-            "sent": progress.sent.sent,
-            "pps": pps,
-            "received": tally.received,
-            "hits": tally.hits(),
-            "dropped": progress.drops.of_replies(),
-            "done_steps": progress.done_before.min(self.steps),
-            "steps": self.steps,
-            "eta_s": left.map(|left| left.as_millis() as f64 / 1e3),
-        });
-        // Who is gone needs to know nothing.
-        let _ = writeln!(io::stdout().lock(), "{object}");
     }
 
     /// Takes the line away.
@@ -87,6 +140,23 @@ impl View {
             bar.finish_and_clear();
         }
     }
+}
+
+fn print(state: &SurveyState) {
+    let object = json!({
+        "type": "progress",
+        "seconds": state.at.saturating_since(state.began).as_millis() as f64 / 1e3,
+        "sent": state.sent,
+        "pps": state.pps,
+        "received": state.received,
+        "hits": state.hits,
+        "dropped": state.drops.of_replies(),
+        "done_steps": state.done_steps,
+        "steps": state.steps,
+        "eta_s": state.left.map(|left| left.as_millis() as f64 / 1e3),
+    });
+    // Who is gone needs to know nothing.
+    let _ = writeln!(io::stdout().lock(), "{object}");
 }
 
 fn bar(steps: u64) -> ProgressBar {
