@@ -22,12 +22,12 @@ use super::intake::IntakeError;
 use super::job::TransferDone;
 use super::jobs::{JobQueue, TaggedDone, TaggedJob, WorkDone};
 use super::manifest::Manifest;
-use super::message::{Content, Hello, MAX_PROBLEMS, Message, MessageDecoder, Outcome, RefusalClass};
+use super::message::{Content, Hello, MAX_PROBLEMS, Message, Outcome, RefusalClass};
 use super::plan::Plan;
 use super::policy::{InForce, Permit};
 use super::progress::{Progress, Stage};
 use super::store::{Store, StoreError, StoreOptions};
-use super::streams::{CONTROL, DATA, Inbox, MANIFEST, Outbox};
+use super::streams::{CONTROL, DATA, MANIFEST, Outbox};
 use super::want::Want;
 use crate::crypto::{NoiseHandshake, PublicKey};
 use crate::drive::{HostWorker, Role};
@@ -135,26 +135,11 @@ impl Receiver {
         session.open_stream(MANIFEST, now);
         session.open_stream(DATA, now);
         let peer = session.handshake().remote_static();
-        let (permit, denied) = match self.options.policy.admit(peer) {
+        let (permit, denied) = match self.options.policy.admit(now, peer) {
             Ok(permit) => (Some(permit), None),
             Err(denied) => (None, Some(denied)),
         };
-        self.transfers.push(Transfer {
-            id,
-            remote: session.remote(),
-            peer,
-            permit,
-            replies: Replies::default(),
-            control: Inbox::default(),
-            messages: MessageDecoder::default(),
-            stage: TransferStage::Greeting,
-            source_failures: Vec::new(),
-            connected_at: now,
-            ended: None,
-            data_bytes: 0,
-            data_finished: false,
-            verified: false,
-        });
+        self.transfers.push(Transfer::new(id, session.remote(), peer, permit, now));
         if let Some(denied) = denied {
             self.give_up(now, self.transfers.len() - 1, session, denied.into_failure());
         }
@@ -170,7 +155,7 @@ impl Receiver {
         bytes: &[u8],
     ) {
         let handled = match stream {
-            DATA => self.on_file_data(now, place, session, offset, bytes),
+            DATA => self.on_file_data(place, offset, bytes),
             MANIFEST => self.on_manifest(now, place, session, offset, bytes),
             _ => self.on_control(now, place, session, offset, bytes),
         };
@@ -179,27 +164,22 @@ impl Receiver {
         }
     }
 
-    fn on_file_data(
-        &mut self,
-        now: Instant,
-        place: usize,
-        session: Peer<'_, '_>,
-        offset: u64,
-        bytes: &[u8],
-    ) -> Result<(), Failure> {
+    fn on_file_data(&mut self, place: usize, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
         let transfer = &mut self.transfers[place];
         transfer.data_bytes += bytes.len() as u64;
         match &mut transfer.stage {
-            TransferStage::Discarding { .. } | TransferStage::Ended => {
-                session.consume(DATA, bytes.len() as u64, now);
+            TransferStage::Discarding { .. } => {
+                transfer.used(bytes.len() as u64);
                 self.progress.set_done(transfer.data_bytes);
                 Ok(())
             }
             // The first bytes may overtake the message that says what they are.
             TransferStage::Greeting => {
-                session.consume(DATA, bytes.len() as u64, now);
+                transfer.used(bytes.len() as u64);
                 Ok(())
             }
+            // Who goes on after the last word is granted no more.
+            TransferStage::Ended => Ok(()),
             TransferStage::Storing(storing) => {
                 let Storing { store, incoming, missing, outstanding, .. } = &mut **storing;
                 let (id, jobs) = (transfer.id, &mut self.jobs);
@@ -234,6 +214,7 @@ impl Receiver {
             TransferStage::Listing(intake) => {
                 let taken = intake.receive(offset, bytes).map_err(IntakeError::into_failure)?;
                 session.consume(MANIFEST, taken, now);
+                transfer.list_bytes += taken;
                 Ok(())
             }
             TransferStage::Ended => Ok(()),
@@ -304,7 +285,12 @@ impl Receiver {
         transfer.data_finished |= stream == DATA;
         match (stream, &mut transfer.stage) {
             (MANIFEST, TransferStage::Listing(intake)) => match std::mem::take(&mut **intake).finish() {
-                Ok(manifest) => self.examine(place, manifest),
+                Ok(manifest) => {
+                    if let Some(permit) = &transfer.permit {
+                        permit.charge(now, transfer.list_bytes);
+                    }
+                    self.examine(place, manifest);
+                }
                 Err(error) => self.give_up(now, place, session, error.into_failure()),
             },
             (DATA, TransferStage::Discarding { expected }) => {
@@ -352,17 +338,11 @@ impl Receiver {
         match examined {
             Err(error) => self.give_up(now, place, session, failure_of(&error)),
             Ok((store, want)) => {
-                let storing = Storing {
-                    store,
-                    incoming: Incoming::new(self.blocks),
-                    outstanding: 0,
-                    owed: 0,
-                    missing: 0,
-                    next_base: 0,
-                    done: false,
-                };
+                // The first window comes without a grant, so it waits until nothing is owed.
+                let held_back = (self.transfers[place].paid_at(now), want);
+                let storing = Storing::new(store, Incoming::new(self.blocks), held_back);
                 self.transfers[place].stage = TransferStage::Storing(Box::new(storing));
-                self.ask_for(place, session, want);
+                self.advance(now, place, session);
             }
         }
     }
@@ -397,19 +377,26 @@ impl Receiver {
         // Its buffer goes back to the pool right here.
         drop(storing.store.on_done(done));
         if let Some(len) = written {
-            storing.owed += u64::from(len);
-            storing.grant(now, session, self.blocks);
             storing.outstanding = storing.outstanding.saturating_sub(1);
             let outcome = storing.store.outcome();
             self.progress.set_done(outcome.stored_bytes + outcome.resumed_bytes);
+            transfer.used(u64::from(len));
+            transfer.grant(now, session, self.blocks);
         }
     }
 
     /// Goes on with a transfer that stores files: the store's own jobs, the next round, the result.
     fn advance(&mut self, now: Instant, place: usize, session: Peer<'_, '_>) -> bool {
         let transfer = &mut self.transfers[place];
-        let TransferStage::Storing(storing) = &mut transfer.stage else { return false };
-        let mut worked = storing.grant(now, session, self.blocks);
+        let mut worked = transfer.grant(now, session, self.blocks);
+        let TransferStage::Storing(storing) = &mut transfer.stage else { return worked };
+        match storing.held_back.take_if(|(until, _)| *until <= now) {
+            Some((_, want)) => self.ask_for(place, session, want),
+            None if storing.held_back.is_some() => return worked,
+            None => {}
+        }
+        let transfer = &mut self.transfers[place];
+        let TransferStage::Storing(storing) = &mut transfer.stage else { return worked };
         if let Some(error) = storing.store.take_fatal() {
             self.give_up(now, place, session, failure_of(&error));
             return true;
@@ -455,7 +442,7 @@ impl Receiver {
         transfer.stage = TransferStage::Ended;
         transfer.say(session, &Message::Result(outcome.clone()));
         transfer.ended = Some((now, Ok(outcome)));
-        transfer.permit = None;
+        transfer.leave(now);
         self.progress.set_stage(Stage::Over);
     }
 
@@ -473,11 +460,12 @@ impl Receiver {
         };
         transfer.say(session, &Message::Refused { class, reason });
         transfer.ended = Some((now, Err(failure)));
-        transfer.permit = None;
+        transfer.leave(now);
     }
 
     fn on_closed(&mut self, now: Instant, place: usize, session: Peer<'_, '_>, reason: CloseReason) {
-        let transfer = self.transfers.swap_remove(place);
+        let mut transfer = self.transfers.swap_remove(place);
+        transfer.leave(now);
         self.jobs.forget(transfer.id);
         let (ended_at, outcome) = match transfer.ended {
             Some((at, outcome)) => {
@@ -602,12 +590,7 @@ impl Role for Receiver {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let of_transfer = |transfer: &Transfer| match (&transfer.stage, &transfer.ended) {
-            (TransferStage::Storing(storing), _) => storing.store.deadline(),
-            (_, Some((at, _))) => Some(*at + LAST_WORD_WAIT),
-            _ => None,
-        };
-        self.transfers.iter().filter_map(of_transfer).min()
+        self.transfers.iter().filter_map(Transfer::deadline).min()
     }
 
     fn is_over(&self) -> bool {

@@ -14,7 +14,8 @@ use super::super::message::{MAX_PROBLEMS, Message, MessageDecoder, Outcome, Refu
 use super::super::policy::Permit;
 use super::super::store::{Store, StoreError, StoreOutcome};
 use super::super::streams::{CONTROL, DATA, Inbox};
-use super::Replies;
+use super::super::want::Want;
+use super::{LAST_WORD_WAIT, Replies};
 use crate::crypto::{NoiseHandshake, PublicKey};
 use crate::pools::LastingPool;
 
@@ -42,6 +43,7 @@ pub(super) struct Transfer {
     /// What was said last, if it was, and when.
     pub(super) ended: Option<(Instant, Result<Outcome, Failure>)>,
     pub(super) data_bytes: u64,
+    pub(super) list_bytes: u64,
     pub(super) data_finished: bool,
     pub(super) verified: bool,
 }
@@ -66,31 +68,107 @@ pub(super) struct Storing {
     pub(super) incoming: Incoming,
     /// Blocks that are complete and not written yet.
     pub(super) outstanding: u64,
-    /// Bytes that were written and not granted again, because the pool was short of slots.
-    pub(super) owed: u64,
     /// Bytes of the round that have not come yet.
     pub(super) missing: u64,
+    /// What is wanted first, until what was sent before is paid for.
+    pub(super) held_back: Option<(Instant, Want)>,
     pub(super) next_base: u64,
     pub(super) done: bool,
 }
 
 impl Storing {
-    /// Lets the peer send as much again as was written, unless blocks are short; returns whether it did.
-    pub(super) fn grant(&mut self, now: Instant, session: Peer<'_, '_>, blocks: LastingPool) -> bool {
-        let enough = blocks.stats().free >= blocks.slots() / FREE_SHARE
-            || self.incoming.pending() as u64 + self.outstanding < u64::from(blocks.slots() / FAIR_SHARE);
-        let granting = self.owed > 0 && enough;
-        if granting {
-            session.consume(DATA, std::mem::take(&mut self.owed), now);
-        }
-        granting
+    pub(super) const fn new(store: Store, incoming: Incoming, held_back: (Instant, Want)) -> Self {
+        let held_back = Some(held_back);
+        Self { store, incoming, outstanding: 0, missing: 0, held_back, next_base: 0, done: false }
+    }
+
+    /// Whether there are blocks for more than what the peer was granted before.
+    fn has_room(&self, blocks: LastingPool) -> bool {
+        blocks.stats().free >= blocks.slots() / FREE_SHARE
+            || self.incoming.pending() as u64 + self.outstanding < u64::from(blocks.slots() / FAIR_SHARE)
     }
 }
 
 impl Transfer {
+    pub(super) fn new(
+        id: SessionId,
+        remote: SocketAddr,
+        peer: Option<PublicKey>,
+        permit: Option<Permit>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            id,
+            remote,
+            peer,
+            permit,
+            replies: Replies::default(),
+            control: Inbox::default(),
+            messages: MessageDecoder::default(),
+            stage: TransferStage::Greeting,
+            source_failures: Vec::new(),
+            connected_at: now,
+            ended: None,
+            data_bytes: 0,
+            list_bytes: 0,
+            data_finished: false,
+            verified: false,
+        }
+    }
+
     pub(super) fn say(&mut self, session: Peer<'_, '_>, message: &Message) {
         let end = self.replies.0.push(&message.encode());
         session.provide(CONTROL, end, false);
+    }
+
+    /// The peer may send so many bytes again, when they are due.
+    pub(super) const fn used(&mut self, bytes: u64) {
+        if let Some(permit) = &mut self.permit {
+            permit.used(bytes);
+        }
+    }
+
+    /// Lets the peer send as much again as is due, unless blocks are short; returns whether it did.
+    pub(super) fn grant(&mut self, now: Instant, session: Peer<'_, '_>, blocks: LastingPool) -> bool {
+        let Some(permit) = &mut self.permit else { return false };
+        if let TransferStage::Storing(storing) = &self.stage
+            && !storing.has_room(blocks)
+        {
+            return false;
+        }
+        let bytes = permit.due(now);
+        if bytes > 0 {
+            session.consume(DATA, bytes, now);
+        }
+        bytes > 0
+    }
+
+    /// When all that the peer has sent before is paid for.
+    pub(super) fn paid_at(&self, now: Instant) -> Instant {
+        self.permit.as_ref().map_or(now, |permit| permit.paid_at(now))
+    }
+
+    /// The last word was said, or nothing more is to be heard: others may come in.
+    pub(super) fn leave(&mut self, now: Instant) {
+        if let Some(permit) = self.permit.take() {
+            permit.settle(now);
+        }
+    }
+
+    /// When something is to be done for it, if nothing happens before.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let granting = self.permit.as_ref().and_then(Permit::deadline);
+        let own = match (&self.stage, &self.ended) {
+            (TransferStage::Storing(storing), _) => {
+                [storing.store.deadline(), storing.held_back.as_ref().map(|(until, _)| *until)]
+                    .into_iter()
+                    .flatten()
+                    .min()
+            }
+            (_, Some((at, _))) => Some(*at + LAST_WORD_WAIT),
+            _ => None,
+        };
+        granting.into_iter().chain(own).min()
     }
 }
 
