@@ -8,10 +8,14 @@
 //! - `level` is a leaky bucket that holds one quantum. Nothing leaves that would make it run over, so in every window of
 //!   time no more leaves than what the rate sends in it, and one quantum, however late the sender comes.
 
+mod allowance;
+mod meter;
 mod quantum;
 #[cfg(test)]
 mod tests;
 
+pub use allowance::Allowance;
+pub use meter::Meter;
 pub use quantum::{Held, MAX_QUANTUM_BYTES, Punctuality, Quantum};
 
 use crate::{

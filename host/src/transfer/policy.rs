@@ -1,6 +1,7 @@
 //! What a receiver grants to whom.
 
 mod admission;
+mod limiter;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -11,6 +12,7 @@ use super::store::Target;
 use crate::crypto::PublicKey;
 use admission::Desk;
 pub use admission::{Denied, Permit};
+use limiter::Limiter;
 
 /// What one peer may do.
 #[derive(Clone, Debug)]
@@ -50,6 +52,8 @@ pub struct InForce {
 struct Shared {
     policy: RwLock<Arc<Policy>>,
     desk: Mutex<Desk>,
+    /// Of all transfers together.
+    limiter: Limiter,
 }
 
 impl Grant {
@@ -102,7 +106,9 @@ impl InForce {
     /// This policy, until another one replaces it.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
-        Self { shared: Arc::new(Shared { policy: RwLock::new(Arc::new(policy)), desk: Mutex::default() }) }
+        let limiter = Limiter::new(policy.rate);
+        let (policy, desk) = (RwLock::new(Arc::new(policy)), Mutex::default());
+        Self { shared: Arc::new(Shared { policy, desk, limiter }) }
     }
 
     /// The policy as it stands.
@@ -111,8 +117,13 @@ impl InForce {
         Arc::clone(&self.shared.policy.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts another policy in force. Transfers under way go on by the one that they began under.
+    /// Puts another policy in force. Transfers under way go on by the one that they began under, but for rates, which hold for
+    /// all at once.
     pub fn replace(&self, policy: Policy) {
+        // Nobody is let in meanwhile.
+        let desk = self.desk();
+        self.shared.limiter.set_rate(policy.rate);
+        desk.set_rates(&policy);
         *self.shared.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
     }
 }

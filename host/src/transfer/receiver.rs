@@ -23,11 +23,11 @@ use super::intake::IntakeError;
 use super::job::TransferDone;
 use super::jobs::{JobQueue, TaggedDone, TaggedJob, WorkDone};
 use super::manifest::Manifest;
-use super::message::{Content, Hello, MAX_PROBLEMS, Message, MessageDecoder, Outcome, RefusalClass};
+use super::message::{Content, Hello, MAX_PROBLEMS, Message, Outcome, RefusalClass};
 use super::plan::Plan;
 use super::policy::{InForce, Permit};
 use super::store::{Store, StoreError, StoreOptions};
-use super::streams::{CONTROL, DATA, Inbox, MANIFEST, Outbox};
+use super::streams::{CONTROL, DATA, MANIFEST, Outbox};
 use super::telling::{TOLD_AT_ONCE, Teller};
 use super::want::Want;
 use crate::crypto::{NoiseHandshake, PublicKey};
@@ -137,30 +137,12 @@ impl Receiver {
         session.open_stream(MANIFEST, now);
         session.open_stream(DATA, now);
         let peer = session.handshake().remote_static();
-        let (permit, denied) = match self.options.policy.admit(peer) {
+        let (permit, denied) = match self.options.policy.admit(now, peer) {
             Ok(permit) => (Some(permit), None),
             Err(denied) => (None, Some(denied)),
         };
-        let place = self.transfers.push(Transfer {
-            id,
-            remote: session.remote(),
-            peer,
-            permit,
-            replies: Replies::default(),
-            control: Inbox::default(),
-            messages: MessageDecoder::default(),
-            stage: TransferStage::Greeting,
-            source_failures: Vec::new(),
-            connected_at: now,
-            ended: None,
-            data_bytes: 0,
-            data_finished: false,
-            verified: false,
-            is_awake: false,
-            name: self.teller.begin(),
-            total_bytes: 0,
-            counted: Stats::default(),
-        });
+        let name = self.teller.begin();
+        let place = self.transfers.push(Transfer::new(id, session.remote(), peer, permit, (now, name)));
         self.tell_session(now, place, session, SessionState::Connected);
         if let Some(denied) = denied {
             self.give_up(now, place, session, denied.into_failure());
@@ -177,7 +159,7 @@ impl Receiver {
         bytes: &[u8],
     ) {
         let handled = match stream {
-            DATA => self.on_file_data(now, place, session, offset, bytes),
+            DATA => self.on_file_data(place, offset, bytes),
             MANIFEST => self.on_manifest(now, place, session, offset, bytes),
             _ => self.on_control(now, place, session, offset, bytes),
         };
@@ -186,26 +168,22 @@ impl Receiver {
         }
     }
 
-    fn on_file_data(
-        &mut self,
-        now: Instant,
-        place: usize,
-        session: Peer<'_, '_>,
-        offset: u64,
-        bytes: &[u8],
-    ) -> Result<(), Failure> {
+    fn on_file_data(&mut self, place: usize, offset: u64, bytes: &[u8]) -> Result<(), Failure> {
         let transfer = self.transfers.at(place);
         transfer.data_bytes += bytes.len() as u64;
         match &mut transfer.stage {
-            TransferStage::Discarding { .. } | TransferStage::Ended => {
-                session.consume(DATA, bytes.len() as u64, now);
+            TransferStage::Discarding { .. } => {
+                transfer.used(bytes.len() as u64);
+                self.transfers.wake(place);
                 Ok(())
             }
             // The first bytes may overtake the message that says what they are.
             TransferStage::Greeting => {
-                session.consume(DATA, bytes.len() as u64, now);
+                transfer.used(bytes.len() as u64);
                 Ok(())
             }
+            // Who goes on after the last word is granted no more.
+            TransferStage::Ended => Ok(()),
             TransferStage::Storing(storing) => {
                 let Storing { store, incoming, missing, outstanding, .. } = &mut **storing;
                 let (id, jobs) = (transfer.id, &mut self.jobs);
@@ -240,6 +218,7 @@ impl Receiver {
             TransferStage::Listing(intake) => {
                 let taken = intake.receive(offset, bytes).map_err(IntakeError::into_failure)?;
                 session.consume(MANIFEST, taken, now);
+                transfer.list_bytes += taken;
                 Ok(())
             }
             TransferStage::Ended => Ok(()),
@@ -308,7 +287,12 @@ impl Receiver {
         transfer.data_finished |= stream == DATA;
         match (stream, &mut transfer.stage) {
             (MANIFEST, TransferStage::Listing(intake)) => match std::mem::take(&mut **intake).finish() {
-                Ok(manifest) => self.examine(place, manifest),
+                Ok(manifest) => {
+                    if let Some(permit) = &transfer.permit {
+                        permit.charge(now, transfer.list_bytes);
+                    }
+                    self.examine(place, manifest);
+                }
                 Err(error) => self.give_up(now, place, session, error.into_failure()),
             },
             (DATA, TransferStage::Discarding { expected }) => {
@@ -356,17 +340,11 @@ impl Receiver {
         match examined {
             Err(error) => self.give_up(now, place, session, failure_of(&error)),
             Ok((store, want)) => {
-                let storing = Storing {
-                    store,
-                    incoming: Incoming::new(self.blocks),
-                    outstanding: 0,
-                    owed: 0,
-                    missing: 0,
-                    next_base: 0,
-                    done: false,
-                };
+                // The first window comes without a grant, so it waits until nothing is owed.
+                let held_back = (self.transfers.at(place).paid_at(now), want);
+                let storing = Storing::new(store, Incoming::new(self.blocks), held_back);
                 self.transfers.at(place).stage = TransferStage::Storing(Box::new(storing));
-                self.ask_for(place, session, want);
+                self.transfers.wake(place);
             }
         }
     }
@@ -400,9 +378,9 @@ impl Receiver {
         // Its buffer goes back to the pool right here.
         drop(storing.store.on_done(done));
         if let Some(len) = written {
-            storing.owed += u64::from(len);
-            storing.grant(now, session, self.blocks);
             storing.outstanding = storing.outstanding.saturating_sub(1);
+            transfer.used(u64::from(len));
+            transfer.grant(now, session, self.blocks);
         }
         self.transfers.wake(place);
     }
@@ -410,8 +388,15 @@ impl Receiver {
     /// Goes on with a transfer that stores files: the store's own jobs, the next round, the result.
     fn advance(&mut self, now: Instant, place: usize, session: Peer<'_, '_>) -> bool {
         let transfer = self.transfers.at(place);
-        let TransferStage::Storing(storing) = &mut transfer.stage else { return false };
-        let mut worked = storing.grant(now, session, self.blocks);
+        let mut worked = transfer.grant(now, session, self.blocks);
+        let TransferStage::Storing(storing) = &mut transfer.stage else { return worked };
+        match storing.held_back.take_if(|(until, _)| *until <= now) {
+            Some((_, want)) => self.ask_for(place, session, want),
+            None if storing.held_back.is_some() => return worked,
+            None => {}
+        }
+        let transfer = self.transfers.at(place);
+        let TransferStage::Storing(storing) = &mut transfer.stage else { return worked };
         if let Some(error) = storing.store.take_fatal() {
             self.give_up(now, place, session, failure_of(&error));
             return true;
@@ -480,7 +465,7 @@ impl Receiver {
     /// The last word was said: others may have what this transfer had.
     fn let_go(&mut self, now: Instant, place: usize) {
         let transfer = self.transfers.at(place);
-        transfer.permit = None;
+        transfer.leave(now);
         let id = transfer.id;
         self.transfers.said_last_word(now, id);
         self.jobs.settle();
@@ -488,6 +473,7 @@ impl Receiver {
 
     fn on_closed(&mut self, now: Instant, place: usize, session: Peer<'_, '_>, reason: CloseReason) {
         let mut transfer = self.transfers.remove(place);
+        transfer.leave(now);
         self.jobs.forget(transfer.id);
         let stats = session.stats();
         self.teller.count(&mut transfer.counted, stats.clone());
@@ -565,11 +551,12 @@ impl Receiver {
             let Some(session) = worker.session(*id) else { continue };
             let has_worked = self.advance(now, place, session);
             worked |= has_worked;
-            let transfer = self.transfers.at(place);
-            let (at, is_owed) = (transfer.deadline(), transfer.is_owed());
-            self.transfers.wake_later(at);
-            if has_worked || is_owed {
+            let deadline = self.transfers.at(place).deadline();
+            // What is due and was not granted waits for blocks: nobody says when there are some.
+            if has_worked || deadline.is_some_and(|at| at <= now) {
                 self.transfers.wake(place);
+            } else {
+                self.transfers.wake_later(deadline);
             }
         }
         self.transfers.give_back(awake);

@@ -1,6 +1,7 @@
 //! A transfer as its receiver knows it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use wirehaul_core::session::{Session, Stats};
 use wirehaul_core::time::Instant;
@@ -14,6 +15,7 @@ use super::super::message::{MAX_PROBLEMS, Message, MessageDecoder, Outcome, Refu
 use super::super::policy::Permit;
 use super::super::store::{Store, StoreError, StoreOutcome};
 use super::super::streams::{CONTROL, DATA, Inbox};
+use super::super::want::Want;
 use super::Replies;
 use crate::crypto::{NoiseHandshake, PublicKey};
 use crate::events::{Direction, SessionFigures, Stage, TransferId, TransferState};
@@ -31,6 +33,8 @@ pub(super) struct Transfer {
     pub(super) id: SessionId,
     pub(super) remote: SocketAddr,
     pub(super) peer: Option<PublicKey>,
+    /// What they are called here, where they have a name.
+    pub(super) peer_name: Option<Arc<str>>,
     /// What it may do; `None` where it was refused, and when it is over.
     pub(super) permit: Option<Permit>,
     pub(super) replies: Replies,
@@ -43,6 +47,7 @@ pub(super) struct Transfer {
     /// What was said last, if it was, and when.
     pub(super) ended: Option<(Instant, Result<Outcome, Failure>)>,
     pub(super) data_bytes: u64,
+    pub(super) list_bytes: u64,
     pub(super) data_finished: bool,
     pub(super) verified: bool,
     /// Whether something came for it that was not looked at yet.
@@ -75,28 +80,59 @@ pub(super) struct Storing {
     pub(super) incoming: Incoming,
     /// Blocks that are complete and not written yet.
     pub(super) outstanding: u64,
-    /// Bytes that were written and not granted again, because the pool was short of slots.
-    pub(super) owed: u64,
     /// Bytes of the round that have not come yet.
     pub(super) missing: u64,
+    /// What is wanted first, until what was sent before is paid for.
+    pub(super) held_back: Option<(Instant, Want)>,
     pub(super) next_base: u64,
     pub(super) done: bool,
 }
 
 impl Storing {
-    /// Lets the peer send as much again as was written, unless blocks are short; returns whether it did.
-    pub(super) fn grant(&mut self, now: Instant, session: Peer<'_, '_>, blocks: LastingPool) -> bool {
-        let enough = blocks.stats().free >= blocks.slots() / FREE_SHARE
-            || self.incoming.pending() as u64 + self.outstanding < u64::from(blocks.slots() / FAIR_SHARE);
-        let granting = self.owed > 0 && enough;
-        if granting {
-            session.consume(DATA, std::mem::take(&mut self.owed), now);
-        }
-        granting
+    pub(super) const fn new(store: Store, incoming: Incoming, held_back: (Instant, Want)) -> Self {
+        let held_back = Some(held_back);
+        Self { store, incoming, outstanding: 0, missing: 0, held_back, next_base: 0, done: false }
+    }
+
+    /// Whether there are blocks for more than what the peer was granted before.
+    fn has_room(&self, blocks: LastingPool) -> bool {
+        blocks.stats().free >= blocks.slots() / FREE_SHARE
+            || self.incoming.pending() as u64 + self.outstanding < u64::from(blocks.slots() / FAIR_SHARE)
     }
 }
 
 impl Transfer {
+    pub(super) fn new(
+        id: SessionId,
+        remote: SocketAddr,
+        peer: Option<PublicKey>,
+        permit: Option<Permit>,
+        (now, name): (Instant, TransferId),
+    ) -> Self {
+        Self {
+            id,
+            remote,
+            peer,
+            peer_name: permit.as_ref().and_then(|permit| permit.grant().name.clone()),
+            permit,
+            replies: Replies::default(),
+            control: Inbox::default(),
+            messages: MessageDecoder::default(),
+            stage: TransferStage::Greeting,
+            source_failures: Vec::new(),
+            connected_at: now,
+            ended: None,
+            data_bytes: 0,
+            list_bytes: 0,
+            data_finished: false,
+            verified: false,
+            is_awake: false,
+            name,
+            total_bytes: 0,
+            counted: Stats::default(),
+        }
+    }
+
     /// How it stands, for watchers.
     pub(super) fn state(&self, now: Instant, stats: &Stats) -> TransferState {
         let (stage, done_bytes) = match &self.stage {
@@ -117,7 +153,7 @@ impl Transfer {
             at: now,
             began: self.connected_at,
             direction: Direction::Receiving,
-            peer: self.permit.as_ref().and_then(|permit| permit.grant().name.clone()),
+            peer: self.peer_name.clone(),
             remote: Some(self.remote),
             stage,
             total_bytes: self.total_bytes,
@@ -129,6 +165,52 @@ impl Transfer {
     pub(super) fn say(&mut self, session: Peer<'_, '_>, message: &Message) {
         let end = self.replies.0.push(&message.encode());
         session.provide(CONTROL, end, false);
+    }
+
+    /// The peer may send so many bytes again, when they are due.
+    pub(super) const fn used(&mut self, bytes: u64) {
+        if let Some(permit) = &mut self.permit {
+            permit.used(bytes);
+        }
+    }
+
+    /// Lets the peer send as much again as is due, unless blocks are short; returns whether it did.
+    pub(super) fn grant(&mut self, now: Instant, session: Peer<'_, '_>, blocks: LastingPool) -> bool {
+        let Some(permit) = &mut self.permit else { return false };
+        if let TransferStage::Storing(storing) = &self.stage
+            && !storing.has_room(blocks)
+        {
+            return false;
+        }
+        let bytes = permit.due(now);
+        if bytes > 0 {
+            session.consume(DATA, bytes, now);
+        }
+        bytes > 0
+    }
+
+    /// When all that the peer has sent before is paid for.
+    pub(super) fn paid_at(&self, now: Instant) -> Instant {
+        self.permit.as_ref().map_or(now, |permit| permit.paid_at(now))
+    }
+
+    /// The last word was said, or nothing more is to be heard: others may come in.
+    pub(super) fn leave(&mut self, now: Instant) {
+        if let Some(permit) = self.permit.take() {
+            permit.settle(now);
+        }
+    }
+
+    /// When something is to be done for it, if nothing happens before.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let granting = self.permit.as_ref().and_then(Permit::deadline);
+        let (storing, held_back) = match &self.stage {
+            TransferStage::Storing(storing) => {
+                (storing.store.deadline(), storing.held_back.as_ref().map(|(until, _)| *until))
+            }
+            _ => (None, None),
+        };
+        [granting, storing, held_back].into_iter().flatten().min()
     }
 }
 

@@ -138,18 +138,3 @@ impl Table {
         [self.wake_at, last_word].into_iter().flatten().min()
     }
 }
-
-impl Transfer {
-    /// Whether its peer waits to be granted what it may send.
-    pub(super) fn is_owed(&self) -> bool {
-        matches!(&self.stage, TransferStage::Storing(storing) if storing.owed > 0)
-    }
-
-    /// When it may go on without anything coming for it.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        match &self.stage {
-            TransferStage::Storing(storing) => storing.store.deadline(),
-            _ => None,
-        }
-    }
-}
