@@ -100,7 +100,7 @@ impl Terminal {
         IS_UP.store(true, Ordering::SeqCst);
         let writer = self.drawing.backend_mut();
         execute!(writer, EnterAlternateScreen, cursor::Hide).inspect_err(|_| restore())?;
-        self.drawing.clear()
+        self.clear()
     }
 
     /// Draws what has changed since the last time; whether the screen is still up.
@@ -123,7 +123,9 @@ impl Terminal {
     /// # Errors
     /// The terminal is gone.
     pub fn clear(&mut self) -> io::Result<()> {
-        self.drawing.clear()
+        // Not `clear`, which asks where the cursor is, and waits for an answer that may not come.
+        let size = self.drawing.size()?;
+        self.drawing.resize(size.into())
     }
 
     /// Waits so long for a key or another size.
@@ -258,6 +260,65 @@ mod tests {
         assert_eq!(key(KeyCode::Char('q'), KeyModifiers::CONTROL), Input::Other);
         assert_eq!(key(KeyCode::F(1), KeyModifiers::NONE), Input::Other);
         assert_eq!(input_of(&Event::Resize(80, 24)), Input::Resized);
+    }
+
+    /// On a terminal of its own, which only the test below gives it: a worker panics while a screen is up.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn on_a_terminal_of_its_own_a_thread_panics() {
+        if std::env::var_os(CHILD).is_none() {
+            return;
+        }
+        let mut terminal = Terminal::enter(Paint { has_colour: true, is_unicode: true }).unwrap();
+        let model = Model::new("send", wirehaul_core::time::Instant::ZERO);
+        assert!(terminal.draw(&model).unwrap());
+        let worker = std::thread::Builder::new().name("worker-7".to_owned()).spawn(|| panic!("on purpose"));
+        assert!(worker.unwrap().join().is_err());
+        assert!(!terminal.draw(&model).unwrap(), "nothing is drawn behind it");
+    }
+
+    #[cfg(target_os = "linux")]
+    const CHILD: &str = "WIREHAUL_TEST_TERMINAL";
+
+    /// OPS-1: whoever sits there can read what went wrong, and type on.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_panic_of_any_thread_gives_the_terminal_back_before_it_is_told() {
+        use nix::sys::termios::{LocalFlags, tcgetattr};
+        use std::io::Read;
+        use std::process::{Command, Stdio};
+
+        let size = nix::pty::Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = nix::pty::openpty(&size, None).unwrap();
+        let side = || Stdio::from(pty.slave.try_clone().unwrap());
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture", "tui::terminal::tests::on_a_terminal_of_its_own_a_thread_panics"])
+            .env(CHILD, "1")
+            .env("TERM", "xterm")
+            .stdin(side())
+            .stdout(side())
+            .stderr(side())
+            .spawn()
+            .unwrap();
+        let slave = pty.slave.try_clone().unwrap();
+        let reading = std::thread::spawn(move || {
+            let (mut master, mut told) = (std::fs::File::from(pty.master), Vec::new());
+            // The end of a terminal is an error.
+            let _ = master.read_to_end(&mut told);
+            String::from_utf8_lossy(&told).into_owned()
+        });
+        let ended = child.wait().unwrap();
+        let flags = tcgetattr(&slave).unwrap().local_flags;
+        drop((slave, pty.slave));
+        let told = reading.join().unwrap();
+        assert!(ended.success(), "{told}");
+        assert!(flags.contains(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG));
+        let place = |words: &str| told.find(words).unwrap_or_else(|| panic!("{words:?} is not in {told:?}"));
+        let (taken, drawn, given_back) = (place("\u{1b}[?1049h"), place("Overview"), place("\u{1b}[?1049l"));
+        let shown = place("on purpose");
+        assert!(taken < drawn && drawn < given_back && given_back < shown, "{told:?}");
+        assert!(place("\u{1b}[?25h") < shown, "with its cursor");
+        assert!(!told[given_back..].contains("Overview"));
     }
 
     #[test]

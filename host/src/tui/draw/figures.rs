@@ -158,6 +158,7 @@ pub(super) fn pools(canvas: &mut Canvas<'_>, y: u16, label: u16, model: &Model) 
     let exhausted = packets.exhausted.saturating_add(blocks.exhausted);
     let words =
         format!("{} runs, {} blocks; {} none left", use_of(&packets), use_of(&blocks), of(exhausted, "time", "times"));
+    let words = if packets.slots == 0 && blocks.slots == 0 { "not told yet".to_owned() } else { words };
     let style = if exhausted > 0 { canvas.paint.warning() } else { Style::new() };
     canvas.figure(1, y, ("buffers", label), &words, style);
 }

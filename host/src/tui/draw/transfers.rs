@@ -141,7 +141,11 @@ fn session(canvas: &mut Canvas<'_>, figures: &SessionFigures) {
         rejects => of(rejects, "packet", "packets"),
     };
     canvas.figure(1, 2, ("refused", 10), &refused, style);
-    canvas.figure(1, 3, ("datagrams", 10), &format!("up to {} bytes", figures.datagram_bytes), plain);
+    let largest = match figures.datagram_bytes {
+        0 => "not known yet".to_owned(),
+        bytes => format!("up to {bytes} bytes"),
+    };
+    canvas.figure(1, 3, ("datagrams", 10), &largest, plain);
     let (epochs, moves) = (u64::from(figures.epochs), u64::from(figures.migrations));
     let rest = format!("{}, {}", of(epochs, "key change", "key changes"), of(moves, "move", "moves"));
     canvas.figure(1, 4, ("session", 10), &rest, plain);
