@@ -1,7 +1,7 @@
 //! Tells the bus where this process works, while a screen is up: nodes, cards, workers, and where its threads run.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -25,25 +25,45 @@ const EVERY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Telling {
     end: Arc<AtomicBool>,
+    known: Arc<Mutex<Known>>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// What whoever places work knows of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    /// Where workers are.
+    pub(super) workers: Vec<WorkerPlace>,
+    /// What is not at its best place: a line each.
+    pub(super) shortfalls: Vec<String>,
+}
+
 impl Telling {
-    /// Begins with these workers, and what is not at its best place. Without a thread for it, nothing is told.
-    pub(super) fn start(bus: Bus, workers: Vec<WorkerPlace>, shortfalls: Vec<String>) -> Self {
+    /// Begins. Without a thread for it, nothing is told.
+    pub(super) fn start(bus: Bus) -> Self {
         let end = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&end);
+        let known = Arc::new(Mutex::new(Known::default()));
+        let (flag, shared) = (Arc::clone(&end), Arc::clone(&known));
         let tell = move || {
             let map = Map::look();
             while !flag.load(Ordering::Relaxed) {
                 let (nodes, cards) = map.now();
-                let placement = Placement { nodes, cards, workers: workers.clone(), shortfalls: shortfalls.clone() };
+                let Known { workers, shortfalls } = shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let placement = Placement { nodes, cards, workers, shortfalls };
                 bus.send(Event::Placement(Arc::new(placement)));
                 std::thread::park_timeout(EVERY);
             }
         };
         let thread = std::thread::Builder::new().name("placement".to_owned()).spawn(tell).ok();
-        Self { end, thread }
+        Self { end, known, thread }
+    }
+
+    /// Tells at once what is known now.
+    pub(super) fn tell(&self, known: Known) {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
     }
 }
 
@@ -136,15 +156,19 @@ mod tests {
     fn the_map_is_told_at_once_and_has_this_process_in_it() {
         let bus = Bus::default();
         let mut listener = bus.listen();
-        let workers = vec![WorkerPlace { number: 3, ..WorkerPlace::default() }];
-        let telling = Telling::start(bus, workers.clone(), vec!["a remark".to_owned()]);
-        let placement = loop {
+        let telling = Telling::start(bus);
+        let mut next = || loop {
             match listener.try_next() {
                 Some(Heard::Event(Event::Placement(placement))) => break placement,
                 _ => std::thread::sleep(Duration::from_millis(1)),
             }
         };
-        assert_eq!((&placement.workers, placement.shortfalls.len()), (&workers, 1));
+        let placement = next();
+        assert!(placement.workers.is_empty());
+        let workers = vec![WorkerPlace { number: 3, ..WorkerPlace::default() }];
+        telling.tell(Known { workers: workers.clone(), shortfalls: vec!["a remark".to_owned()] });
+        let then = next();
+        assert_eq!((&then.workers, then.shortfalls.len()), (&workers, 1), "without waiting for its time");
         assert!(!placement.nodes.is_empty() && placement.nodes.iter().all(|node| !node.cpus.is_empty()));
         #[cfg(target_os = "linux")]
         assert!(placement.nodes.iter().map(|node| node.threads).sum::<u32>() >= 2, "{placement:?}");

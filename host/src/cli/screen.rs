@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::args::OutputArgs;
 use super::exit::Exit;
-use super::placement::Telling;
+use super::placement::{Known, Telling};
 use crate::clock::Clock;
 use crate::events::{Bus, Level, WorkerPlace};
 use crate::notes::note;
@@ -33,37 +33,28 @@ fn refuse(error: &ScreenError) -> Exit {
 #[derive(Debug)]
 pub struct Shown {
     /// In this order: what tells goes first.
-    _placement: Telling,
+    placement: Telling,
     _screen: Screen,
     detached: Arc<AtomicBool>,
 }
 
-/// What a screen shows beside what the bus tells anyway.
-#[derive(Debug)]
-pub struct Subject<'a> {
-    /// The command: `send`, `recv`, `serve` or `scan`.
-    pub command: &'static str,
-    /// Set when the work is to stop; the screen sets it too.
-    pub stop: &'a Arc<AtomicBool>,
-    /// Where workers are.
-    pub workers: Vec<WorkerPlace>,
-    /// What is not at its best place.
-    pub shortfalls: Vec<String>,
-}
-
 /// Shows a screen where one was asked for, until what is returned is dropped. Where none can be had, says so and lets the work go on.
+/// `command` is `send`, `recv`, `serve` or `scan`; the screen sets `stop` when the work is to stop.
 #[must_use = "dropped at once it shows nothing"]
-pub fn show(output: OutputArgs, bus: &Bus, clock: Clock, subject: Subject<'_>) -> Option<Shown> {
+pub fn show(
+    output: OutputArgs,
+    command: &'static str,
+    bus: &Bus,
+    clock: Clock,
+    stop: &Arc<AtomicBool>,
+) -> Option<Shown> {
     if !output.tui {
         return None;
     }
     let detached = Arc::new(AtomicBool::new(false));
-    let wishes = Wishes { command: subject.command, stop: Arc::clone(subject.stop), detached: Arc::clone(&detached) };
+    let wishes = Wishes { command, stop: Arc::clone(stop), detached: Arc::clone(&detached) };
     match Screen::start(bus, clock, wishes) {
-        Ok(screen) => {
-            let placement = Telling::start(bus.clone(), subject.workers, subject.shortfalls);
-            Some(Shown { _placement: placement, _screen: screen, detached })
-        }
+        Ok(screen) => Some(Shown { placement: Telling::start(bus.clone()), _screen: screen, detached }),
         Err(error) => {
             refuse(&error);
             None
@@ -74,7 +65,12 @@ pub fn show(output: OutputArgs, bus: &Bus, clock: Clock, subject: Subject<'_>) -
 impl Shown {
     /// Set when the screen is gone and the work is not: time for the ordinary progress line.
     #[must_use]
-    pub const fn detached(&self) -> &Arc<AtomicBool> {
-        &self.detached
+    pub fn detached(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.detached)
+    }
+
+    /// Says where workers are, and what is not at its best place.
+    pub fn place(&self, workers: Vec<WorkerPlace>, shortfalls: Vec<String>) {
+        self.placement.tell(Known { workers, shortfalls });
     }
 }

@@ -64,6 +64,8 @@ pub(super) fn transfer_row(canvas: &mut Canvas<'_>, y: u16, shown: Shown<'_>, is
     let speed = match shown {
         Shown::Live(transfer) if state.stage == Stage::Moving => rate(transfer.rate()),
         Shown::Live(_) => String::new(),
+        // What came of it is not known.
+        Shown::Over(end) if end.stored_bytes == 0 && end.failure.is_some() => String::new(),
         Shown::Over(end) => rate(bytes_per_second(end.stored_bytes, end.took)),
     };
     canvas.text_before(columns.rate_end, y, &speed, row);

@@ -44,6 +44,15 @@ impl Log {
             (last.at, last.times) = (at, last.times.saturating_add(1));
             return false;
         }
+        if let Some(last) = self.lines.back_mut()
+            && is_note
+            && !last.is_note
+            && last.text.ends_with(&text)
+        {
+            // A transfer's end is told with its reason, which the command then says as well.
+            last.is_note = true;
+            return false;
+        }
         if self.lines.len() >= MAX_LINES {
             self.lines.pop_front();
         }
@@ -88,6 +97,15 @@ mod tests {
             log.add(Instant::ZERO, Level::Info, &number.to_string(), true);
         }
         assert_eq!((log.lines().len(), log.lines().next().map(|line| line.times)), (MAX_LINES, Some(1)));
+    }
+
+    #[test]
+    fn what_is_told_and_then_said_is_one_line_that_is_a_note() {
+        let mut log = Log::default();
+        log.add(Instant::ZERO, Level::Error, "recv from lab-7: the disk is full", false);
+        log.add(Instant::ZERO, Level::Info, "the disk is full", true);
+        let lines: Vec<_> = log.lines().map(|line| (&*line.text, line.level, line.is_note)).collect();
+        assert_eq!(lines, [("recv from lab-7: the disk is full", Level::Error, true)]);
     }
 
     #[test]
