@@ -44,6 +44,7 @@ pub mod privileges;
 pub mod scan;
 pub mod transfer;
 pub mod transport;
+pub mod tui;
 pub mod udp;
 pub mod units;
 #[cfg(target_os = "linux")]

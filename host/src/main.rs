@@ -2,7 +2,7 @@
 
 use wirehaul::cli::args::{Cli, Command};
 use wirehaul::cli::exit::Exit;
-use wirehaul::cli::{cdn, completions, key, man, origin, scan};
+use wirehaul::cli::{cdn, completions, key, man, origin, scan, screen};
 #[cfg(target_os = "linux")]
 use wirehaul::cli::{doctor, topo};
 #[cfg(unix)]
@@ -10,6 +10,11 @@ use wirehaul::cli::{recv, send, serve};
 
 fn main() -> Exit {
     let cli = Cli::of_process();
+    if cli.output.tui
+        && let Err(exit) = screen::check()
+    {
+        return exit;
+    }
     match &cli.command {
         #[cfg(unix)]
         Command::Send(args) => send::run(args, cli.output),

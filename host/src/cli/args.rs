@@ -85,6 +85,17 @@ pub struct OutputArgs {
     /// Say more on stderr; twice for even more
     #[arg(short, long, global = true, help_heading = OUTPUT, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// Whether there is to be a screen: as [`ScreenArgs`] of the command say.
+    #[arg(skip)]
+    pub tui: bool,
+}
+
+/// How to watch the work, for the commands that have some to watch.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct ScreenArgs {
+    /// Show everything on a screen of its own: transfers, scan, NUMA nodes, CDNs, log; ? there shows the keys
+    #[arg(long, help_heading = OUTPUT)]
+    pub tui: bool,
 }
 
 /// What sending and receiving have in common.
@@ -158,6 +169,9 @@ pub struct SendArgs {
     /// What sending and receiving have in common.
     #[command(flatten)]
     pub transfer: TransferArgs,
+    /// How to watch it.
+    #[command(flatten)]
+    pub screen: ScreenArgs,
 }
 
 /// What `wirehaul send` is to do.
@@ -304,6 +318,9 @@ pub struct RecvArgs {
     /// What sending and receiving have in common.
     #[command(flatten)]
     pub transfer: TransferArgs,
+    /// How to watch it.
+    #[command(flatten)]
+    pub screen: ScreenArgs,
 }
 
 /// Where to listen.
@@ -340,6 +357,9 @@ pub struct ServeArgs {
     /// numa (false leaves it to the system), numa_node
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+    /// How to watch it.
+    #[command(flatten)]
+    pub screen: ScreenArgs,
 }
 
 /// An address for the ticket.
@@ -493,7 +513,20 @@ impl Cli {
         I: IntoIterator<Item = T>,
         T: Into<OsString> + Clone,
     {
-        let cli = Self::try_parse_from(arguments)?;
+        let mut cli = Self::try_parse_from(arguments)?;
+        let (command, screen) = match &cli.command {
+            Command::Send(send) => ("send", send.screen),
+            Command::Recv(recv) => ("recv", recv.screen),
+            Command::Serve(serve) => ("serve", serve.screen),
+            Command::Scan(scan) => ("scan", scan.screen),
+            _ => ("", ScreenArgs::default()),
+        };
+        cli.output.tui = screen.tui;
+        if screen.tui && (cli.output.json || cli.output.quiet) {
+            let other = if cli.output.json { "--json prints lines for scripts" } else { "--quiet prints no progress" };
+            let error = format!("--tui shows everything on a screen, and {other}: leave out one of them");
+            return Err(Self::usage_error(command, &error));
+        }
         let wrong = match &cli.command {
             Command::Send(send) => send.sending().err().map(|error| ("send", error.to_string())),
             Command::Cdn(cdn) => cdn.contradiction().map(|error| ("cdn", error.to_owned())),

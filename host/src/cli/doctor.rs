@@ -137,7 +137,7 @@ mod tests {
     use super::*;
     use crate::interface::Interface;
 
-    const PLAIN: OutputArgs = OutputArgs { json: false, quiet: false, verbose: 0 };
+    const PLAIN: OutputArgs = OutputArgs { json: false, quiet: false, verbose: 0, tui: false };
 
     fn card(name: &str, is_up: bool) -> Card {
         let interface = Interface {

@@ -155,8 +155,8 @@ mod tests {
         }
     }
 
-    const PLAIN: OutputArgs = OutputArgs { json: false, quiet: false, verbose: 0 };
-    const JSON: OutputArgs = OutputArgs { json: true, quiet: true, verbose: 0 };
+    const PLAIN: OutputArgs = OutputArgs { json: false, quiet: false, verbose: 0, tui: false };
+    const JSON: OutputArgs = OutputArgs { json: true, quiet: true, verbose: 0, tui: false };
 
     #[test]
     fn show_prints_the_key_alone_and_says_once_that_it_was_made() {

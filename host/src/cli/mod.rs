@@ -13,6 +13,7 @@ pub mod origin;
 pub mod output;
 #[cfg(unix)]
 mod place;
+mod placement;
 #[cfg(unix)]
 pub mod progress;
 #[cfg(unix)]
@@ -20,6 +21,7 @@ pub mod receiving;
 #[cfg(unix)]
 pub mod recv;
 pub mod scan;
+pub mod screen;
 #[cfg(unix)]
 pub mod send;
 #[cfg(unix)]

@@ -14,6 +14,7 @@ use crate::events::Level;
 use crate::notes::note;
 use crate::transfer::failure::Failure;
 use crate::transfer::message::Outcome;
+use crate::tui;
 use crate::units::format_size;
 
 /// One end's view of a transfer that is over.
@@ -76,8 +77,11 @@ impl Figures for PoolStats {
     }
 }
 
-/// Prints a line to stdout. A reader that is gone is no reason to stop a transfer.
+/// Prints a line to stdout, behind the screen where there is one. A reader that is gone is no reason to stop a transfer.
 pub fn line(text: &str) {
+    if tui::hold(text) {
+        return;
+    }
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }

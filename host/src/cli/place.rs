@@ -82,6 +82,28 @@ impl Place {
         None
     }
 
+    /// The node that the process works on, where one was chosen.
+    #[cfg(target_os = "linux")]
+    pub(super) const fn node(&self) -> Option<u32> {
+        self.home.cpu_node()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) const fn node(&self) -> Option<u32> {
+        None
+    }
+
+    /// What is not as it would be best: a line each.
+    #[cfg(target_os = "linux")]
+    pub(super) fn shortfalls(&self) -> Vec<String> {
+        self.home.remarks().iter().chain(&self.about_interrupts).cloned().collect()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn shortfalls(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Brings the interrupts of the card to the node as well, where the queues of it are ours. What processes that died have left
     /// elsewhere goes back in any case.
     #[cfg(target_os = "linux")]

@@ -27,16 +27,25 @@ pub struct ProgressView {
 }
 
 impl ProgressView {
-    /// A bar on a terminal, JSON lines with `--json`, nothing with `-q` or where stderr is no terminal.
+    /// A bar on a terminal, JSON lines with `--json`, nothing with `-q` or where stderr is no terminal. With a flag, only once that is
+    /// set: when a screen is gone.
     #[must_use]
-    pub fn start(output: OutputArgs, events: &Bus) -> Self {
+    pub fn start(output: OutputArgs, events: &Bus, begin: Option<Arc<AtomicBool>>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let bar = std::io::stderr().is_terminal() && !output.quiet && !output.json;
         let wanted = !output.quiet && (bar || output.json);
         let flag = Arc::clone(&stop);
         let thread = wanted.then(|| {
-            let under_way = UnderWay::of(events.listen());
-            let show = move || if output.json { show_json(&flag, under_way) } else { show_bar(&flag, under_way) };
+            let mut under_way = UnderWay::of(events.listen());
+            let show = move || {
+                while begin.as_ref().is_some_and(|begin| !begin.load(Ordering::Relaxed))
+                    && !flag.load(Ordering::Relaxed)
+                {
+                    std::thread::park_timeout(REDRAW);
+                    under_way.hear();
+                }
+                if output.json { show_json(&flag, under_way) } else { show_bar(&flag, under_way) }
+            };
             std::thread::Builder::new().name("progress".to_owned()).spawn(show).ok()
         });
         Self { stop, thread: thread.flatten() }

@@ -19,12 +19,13 @@ use super::exit::Exit;
 use super::output::{Pools, Summary, not_started, remark, say_file_io};
 use super::place::Place;
 use super::progress::ProgressView;
-use super::session::{config_for, stop_flag};
+use super::screen::{self, Shown};
+use super::session::{config_for, stop_on_signals};
 use super::transport::{Seen, announce, remark_on};
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, NoiseHandshake, Psk, PublicKey, StaticKey};
 use crate::drive::{Precision, drive};
-use crate::events::{Bus, Event};
+use crate::events::{Bus, Event, WorkerPlace};
 use crate::file_io::{self, NoFileIo};
 use crate::io::engine::{FileEngine, default_threads};
 use crate::memory::{SessionSize, WorkerMemory};
@@ -105,7 +106,13 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
     wish.memory_node = place.memory_node();
     let clock = Clock::start();
     let events = Bus::default();
-    let view = ProgressView::start(output, &events);
+    let stop = Arc::new(AtomicBool::new(false));
+    if output.tui {
+        // A screen is to go before the process does. Without one, a signal ends the look at files at once.
+        stop_on_signals(&stop);
+    }
+    let shown = screen::show(output, "send", &events, clock, &stop);
+    let view = ProgressView::start(output, &events, shown.as_ref().map(Shown::detached));
     let cargo = load(source, args.transfer.seed, output, &events)?;
     let blocks = match &cargo {
         Cargo::Files { blocks, .. } => Some(*blocks),
@@ -118,6 +125,10 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
     place.steer(&device);
     announce(&[Seen { transport: &device, cpu: None }], &steps, output);
     place.announce(output);
+    if let Some(shown) = &shown {
+        let worker = WorkerPlace { number: 0, cpu: None, node: place.node(), queues: device.queues().to_vec() };
+        shown.place(vec![worker], place.shortfalls());
+    }
     config.max_datagram_bytes = config.max_datagram_bytes.min(device.datagram_bytes());
     let pacing = schedule_departures(&mut device, clock, &callee.addresses, &mut config);
     if output.verbose > 0 {
@@ -126,8 +137,11 @@ fn try_run(args: &SendArgs, output: OutputArgs) -> Result<Exit, StartError> {
     let packets = device.gauge();
     let way = device.name();
     let watch = Watch::new(events, device.gauge().into_fn(), callee.name.clone(), clock.now());
-    let (sent, stray, io) = transfer(&config, clock, (cargo, engine), &callee, identity, &mut device, watch)?;
-    drop(view);
+    if !output.tui {
+        stop_on_signals(&stop);
+    }
+    let (sent, stray, io) = transfer(&config, clock, (cargo, engine), &callee, identity, (&mut device, &stop), watch)?;
+    drop((view, shown));
     place.put_back();
     let pools =
         Pools { packets: packets.stats(), blocks: blocks.map_or_else(PoolStats::default, |blocks| blocks.stats()) };
@@ -176,7 +190,7 @@ fn transfer(
     (cargo, engine): (Cargo, FileEngine<TransferJob>),
     callee: &Callee,
     identity: Arc<StaticKey>,
-    device: &mut Transport,
+    (device, stop): (&mut Transport, &AtomicBool),
     watch: Watch,
 ) -> Result<(Sent, RejectCounters, &'static str), Failure> {
     let io = engine.name();
@@ -197,8 +211,7 @@ fn transfer(
     }
     let idle_secs = config.idle_timeout.as_millis() / 1000;
     let mut sender = Sender::new(cargo, engine, callee.addresses.clone(), idle_secs, watch);
-    let stop: Arc<AtomicBool> = stop_flag();
-    drive(clock, device, &mut worker, &mut sender, &stop).map_err(Failure::Wait)?;
+    drive(clock, device, &mut worker, &mut sender, stop).map_err(Failure::Wait)?;
     Ok((sender.finish(), worker.rejects().clone(), io))
 }
 

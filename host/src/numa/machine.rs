@@ -75,6 +75,15 @@ impl Machine {
         Box::new(Self { topology, allowed, source })
     }
 
+    /// The same out of files, without hwloc: cheap however large this process is.
+    #[must_use]
+    pub fn by_files() -> Box<Self> {
+        let files = Files::of_machine();
+        let topology = sysfs::topology(&files);
+        let allowed = allowed::of_this_thread(&files, &topology);
+        Box::new(Self { topology, allowed, source: Source::Sysfs })
+    }
+
     #[cfg(feature = "hwloc")]
     fn by_hwloc() -> Option<Topology> {
         hwloc::here()

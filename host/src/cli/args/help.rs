@@ -13,15 +13,18 @@ pub(super) const SEND: &str =
   wirehaul send --rate 800mbit backup.tar wh1...    leaving room for others
   wirehaul send logs/ backup.example                to a host whose key you trust
   wirehaul send --transport xdp big.tar wh1...      past the kernel: see `wirehaul doctor`
-  wirehaul send --generate 10gib wh1...             how fast is it? to `wirehaul recv --discard`";
+  wirehaul send --generate 10gib wh1...             how fast is it? to `wirehaul recv --discard`
+  wirehaul send --tui photos/ wh1...                on a screen of its own: ? shows its keys";
 
 pub(super) const RECV: &str = "  wirehaul recv                                 into this directory, until interrupted
   wirehaul recv --dir inbox --once              one transfer
   wirehaul recv --listen 192.0.2.1:9000         on one address and port
   wirehaul recv --advertise 203.0.113.5:7420    behind a NAT that forwards that port
-  wirehaul recv --discard                       for a speed test, with `wirehaul send --generate`";
+  wirehaul recv --discard                       for a speed test, with `wirehaul send --generate`
+  wirehaul recv --dir inbox --tui               on a screen of its own: ? shows its keys";
 
 pub(super) const SERVE: &str = "  wirehaul serve --config /etc/wirehaul.toml    until it is stopped
+  wirehaul serve --config inbox.toml --tui      on a screen of its own: ? shows its keys
 
 A configuration:
   dir = \"/srv/inbox\"
@@ -63,6 +66,7 @@ pub(super) const SCAN: &str = "  wirehaul scan 192.168.1.0/24 -p 22,80,443      
   wirehaul scan 10.0.0.0/8 -p 80 --shard 2/7 --seed 1 -o part2.jsonl
   wirehaul scan 10.0.0.0/8 -p 80 -o out.jsonl --resume out.jsonl.checkpoint
   wirehaul scan 203.0.113.0/24 -p 443 --allow-file ours.txt --contact noc@example.net
+  wirehaul scan 10.0.0.0/16 -p 443 -o out.csv --tui       on a screen of its own
 
 Columns of text: address, port, class (open or alive; with --show all also closed, filtered,
 unreachable and time-exceeded), and whose CDN edge it is. Private addresses are asked when they are

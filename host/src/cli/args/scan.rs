@@ -144,6 +144,9 @@ pub struct ScanArgs {
     /// Say whose edge a target is, but ask it like any other, and each name by itself
     #[arg(long, help_heading = CDN)]
     pub ignore_cdn_detection: bool,
+    /// How to watch it.
+    #[command(flatten)]
+    pub screen: super::ScreenArgs,
 }
 
 /// What each target is asked: sorted, each once.

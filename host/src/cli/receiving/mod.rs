@@ -16,6 +16,7 @@ use super::exit::Exit;
 use super::output::{line, not_started, remark, say_file_io};
 use super::place::Place;
 use super::progress::ProgressView;
+use super::screen::{self, Shown};
 use super::transport::announce;
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, KnownKeys, NoRandomness};
@@ -165,6 +166,8 @@ impl Receiving {
         // Here, where no thread is kept on a CPU yet: the threads of an engine are to use all of them.
         let blocks = self.policy.current().keeps_files().then_some(shared.blocks);
         let files = file_io::open(&workers::file_io_of(1 + opened.others.len(), self.file_io, blocks))?;
+        let command = if self.is_daemon { "serve" } else { "recv" };
+        let shown = screen::show(output, command, &self.events, clock, &self.control.stop);
         let local = opened.first.socket();
         if let Some(advertise) = &self.ticket {
             let ticket = Ticket::new(identity.public(), ticket_addresses(advertise, local.local_addr())?)?;
@@ -187,9 +190,12 @@ impl Receiving {
         if let Some(on_ready) = self.on_ready.take() {
             on_ready(listening_on);
         }
-        let view = ProgressView::start(output, &self.events);
+        if let Some(shown) = &shown {
+            shown.place(workers::to_be_shown(&places, &place), place.shortfalls());
+        }
+        let view = ProgressView::start(output, &self.events, shown.as_ref().map(Shown::detached));
         let driven = crew.run(places, files.engines);
-        drop(view);
+        drop((view, shown));
         driven?;
         let idle = || not_started("recv", "stopped before anything was sent here", Exit::Interrupted, output);
         Ok(shared.exit().unwrap_or_else(idle))

@@ -17,7 +17,7 @@ use super::{Control, StartError};
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, NoiseHandshake};
 use crate::drive::drive;
-use crate::events::Bus;
+use crate::events::{Bus, WorkerPlace};
 use crate::file_io;
 use crate::handover::{Exchange, Handover};
 use crate::io::engine::{FileEngine, default_threads};
@@ -59,6 +59,17 @@ pub(super) fn place(opened: Opened, cpus: &[u32]) -> (Vec<Place>, Vec<Step>) {
 /// The same, to be shown.
 pub(super) fn seen(places: &[Place]) -> Vec<Seen<'_>> {
     places.iter().map(|place| Seen { transport: &place.transport, cpu: place.cpu }).collect()
+}
+
+/// The same, for a screen.
+pub(super) fn to_be_shown(places: &[Place], process: &super::super::place::Place) -> Vec<WorkerPlace> {
+    let shown = |place: &Place| WorkerPlace {
+        number: place.number.get(),
+        cpu: place.cpu,
+        node: process.node(),
+        queues: place.transport.queues().to_vec(),
+    };
+    places.iter().map(shown).collect()
 }
 
 /// What every worker of a receiver is given.

@@ -6,7 +6,7 @@ use super::*;
 use crate::cli::wrap::WIDTH;
 use crate::numa::Source;
 
-const PLAIN: OutputArgs = OutputArgs { json: false, quiet: false, verbose: 0 };
+const PLAIN: OutputArgs = OutputArgs { json: false, quiet: false, verbose: 0, tui: false };
 
 /// Nodes of four CPUs in two cores.
 fn machine(nodes: u32) -> Box<Machine> {
