@@ -262,6 +262,8 @@ impl Receiver {
         match (hello.content, &grant.target) {
             (Content::Generated, None) => {
                 transfer.stage = TransferStage::Discarding { expected: hello.total_bytes };
+                self.transfers.wake(place);
+                let transfer = self.transfers.at(place);
                 if transfer.data_finished {
                     // All of it overtook this message.
                     self.on_finished_stream(now, place, session, DATA);
