@@ -6,6 +6,7 @@
 pub mod cdn;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod crypto;
 #[cfg(unix)]
 pub mod device;

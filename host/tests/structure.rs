@@ -54,7 +54,7 @@ const CRYPTO_ON_THE_WIRE: &[&str] = &["PSK_ID_BYTES", "PUBLIC_KEY_BYTES", "Suite
 const HOST_RULES: Rules = &[
     ("cdn", &["clock", "events"]),
     ("clock", &[]),
-    ("config", &["crypto", "file_io", "transport", "units"]),
+    ("config", &["crypto", "file_io", "interface", "transport", "units"]),
     ("crypto", &[]),
     ("daemon", &["clock", "events", "notes"]),
     ("events", &[]),
