@@ -25,6 +25,7 @@ pub mod io;
 #[cfg(target_os = "linux")]
 mod kernel_files;
 pub mod memory;
+pub mod metrics;
 #[cfg(target_os = "linux")]
 pub mod neighbours;
 #[cfg(target_os = "linux")]
