@@ -9,6 +9,8 @@ pub mod clock;
 pub mod config;
 pub mod crypto;
 #[cfg(unix)]
+pub mod daemon;
+#[cfg(unix)]
 pub mod device;
 #[cfg(target_os = "linux")]
 pub mod doctor;

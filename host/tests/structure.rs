@@ -56,7 +56,7 @@ const HOST_RULES: Rules = &[
     ("clock", &[]),
     ("config", &["crypto", "file_io", "interface", "transport", "units"]),
     ("crypto", &[]),
-    ("daemon", &["clock", "events", "notes"]),
+    ("daemon", &["clock", "events", "notes", "units"]),
     ("events", &[]),
     ("interface", &["kernel_files", "netlink"]),
     ("io", &[]),

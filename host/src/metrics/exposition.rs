@@ -272,7 +272,9 @@ impl Page<'_> {
         let encoder = self.0.encode_descriptor("process_cpu_seconds", help, None, MetricType::Counter)?;
         ConstCounter::new(now.cpu_seconds).encode(encoder)?;
         self.one_gauge("process_resident_memory_bytes", "Resident memory.", now.resident_bytes)?;
-        self.one_gauge("process_open_fds", "Open file descriptors.", now.open_fds)?;
+        if let Some(open) = now.open_fds {
+            self.one_gauge("process_open_fds", "Open file descriptors.", open)?;
+        }
         self.one_gauge("process_max_fds", "The most file descriptors that may be open.", now.max_fds)?;
         self.one_gauge("process_threads", "Threads.", now.threads)?;
         self.one_gauge("process_start_time_seconds", "When the process began, since 1970.", process.started_seconds)
