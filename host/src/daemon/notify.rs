@@ -24,8 +24,8 @@ enum Word {
 }
 
 /// The service manager, and what it knows.
-#[derive(Debug)]
 pub(super) struct Manager {
+    tell: Box<dyn FnMut(&[Word]) + Send>,
     /// How long it waits for a sign of life; `None` where it does not.
     watchdog: Option<Duration>,
     /// The workers that have spoken, when each did last, and its transfers: under way, done, failed.
@@ -34,50 +34,46 @@ pub(super) struct Manager {
     told_status: Instant,
     told_alive: Instant,
     asked_for_time: Instant,
-    /// What was said, in tests.
-    #[cfg(test)]
-    said: Vec<String>,
 }
 
 impl Manager {
     /// The one that the environment names, if it names one.
     pub(super) fn of_environment() -> Self {
-        Self::with(watchdog())
+        Self::with(watchdog(), send)
     }
 
-    fn with(watchdog: Option<Duration>) -> Self {
+    fn with(watchdog: Option<Duration>, tell: impl FnMut(&[Word]) + Send + 'static) -> Self {
         Self {
+            tell: Box::new(tell),
             watchdog,
             workers: BTreeMap::new(),
             status: String::new(),
             told_status: Instant::ZERO,
             told_alive: Instant::ZERO,
             asked_for_time: Instant::ZERO,
-            #[cfg(test)]
-            said: Vec::new(),
         }
     }
 
     /// The service does what it is there for.
     pub(super) fn ready(&mut self, status: &str) {
         status.clone_into(&mut self.status);
-        self.say(&[Word::Ready, Word::Status(self.status.clone())]);
+        (self.tell)(&[Word::Ready, Word::Status(self.status.clone())]);
     }
 
     /// It reads its configuration again.
     pub(super) fn reloading(&mut self) {
-        self.say(&[Word::Reloading]);
+        (self.tell)(&[Word::Reloading]);
     }
 
     /// It has read it, for good or in vain, and is as ready as before.
     pub(super) fn reloaded(&mut self, now: Instant) {
         self.told_status = now;
-        self.say(&[Word::Ready, Word::Status(self.status.clone())]);
+        (self.tell)(&[Word::Ready, Word::Status(self.status.clone())]);
     }
 
     /// It is about to end.
     pub(super) fn stopping(&mut self) {
-        self.say(&[Word::Stopping]);
+        (self.tell)(&[Word::Stopping]);
     }
 
     /// A worker is alive.
@@ -94,21 +90,21 @@ impl Manager {
             let status = self.in_words(is_draining);
             if !self.workers.is_empty() && status != self.status {
                 self.status.clone_from(&status);
-                self.say(&[Word::Status(status)]);
+                (self.tell)(&[Word::Status(status)]);
             }
         }
         if is_draining
             && (self.asked_for_time == Instant::ZERO || now.saturating_since(self.asked_for_time) >= EXTEND_EVERY)
         {
             self.asked_for_time = now;
-            self.say(&[Word::MoreTime(EXTENSION)]);
+            (self.tell)(&[Word::MoreTime(EXTENSION)]);
         }
         if let Some(limit) = self.watchdog
             && now.saturating_since(self.told_alive) >= share(limit, 4)
             && self.is_alive(now, limit)
         {
             self.told_alive = now;
-            self.say(&[Word::Alive]);
+            (self.tell)(&[Word::Alive]);
         }
     }
 
@@ -129,14 +125,6 @@ impl Manager {
         let s = if active == 1 { "" } else { "s" };
         format!("{draining}{active} transfer{s} under way, {done} done, {failed} failed")
     }
-
-    #[cfg_attr(not(test), allow(clippy::unused_self, reason = "in tests it is remembered"))]
-    fn say(&mut self, words: &[Word]) {
-        #[cfg(test)]
-        self.said.extend(words.iter().map(|word| format!("{word:?}")));
-        #[cfg(not(test))]
-        send(words);
-    }
 }
 
 fn share(span: Duration, parts: u64) -> Duration {
@@ -155,7 +143,7 @@ fn watchdog() -> Option<Duration> {
 }
 
 /// Where the manager does not listen, or not any more, the service does its work all the same.
-#[cfg(all(target_os = "linux", not(test)))]
+#[cfg(target_os = "linux")]
 fn send(words: &[Word]) {
     use sd_notify::NotifyState;
     let mut states = Vec::with_capacity(words.len() + 1);
@@ -179,11 +167,13 @@ fn send(words: &[Word]) {
     let _ = sd_notify::notify(&states);
 }
 
-#[cfg(all(not(target_os = "linux"), not(test)))]
+#[cfg(not(target_os = "linux"))]
 fn send(_: &[Word]) {}
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
     use crate::events::Totals;
 
@@ -196,56 +186,60 @@ mod tests {
         WorkerState { number, transfers, totals, ..WorkerState::default() }
     }
 
-    fn take(manager: &mut Manager) -> Vec<String> {
-        std::mem::take(&mut manager.said)
+    /// A manager, and what it was told since the last look.
+    fn manager(watchdog: Option<Duration>) -> (Manager, impl Fn() -> Vec<String>) {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let there = Arc::clone(&said);
+        let tell = move |words: &[Word]| there.lock().unwrap().extend(words.iter().map(|word| format!("{word:?}")));
+        (Manager::with(watchdog, tell), move || std::mem::take(&mut *said.lock().unwrap()))
     }
 
     #[test]
     fn a_reload_is_answered_with_ready() {
-        let mut manager = Manager::with(None);
+        let (mut manager, take) = manager(None);
         manager.ready("listening");
         manager.reloading();
         manager.reloaded(at(1));
-        let said = take(&mut manager);
+        let said = take();
         assert_eq!(said, ["Ready", "Status(\"listening\")", "Reloading", "Ready", "Status(\"listening\")"]);
     }
 
     #[test]
     fn the_status_is_told_when_it_changed_and_not_all_the_time() {
-        let mut manager = Manager::with(None);
+        let (mut manager, take) = manager(None);
         manager.ready("listening");
-        take(&mut manager);
+        take();
         manager.look_around(at(6), false);
-        assert_eq!(take(&mut manager), [""; 0], "nothing is known yet");
+        assert_eq!(take(), [""; 0], "nothing is known yet");
         manager.saw_worker(&worker(0, 1), at(7));
         manager.look_around(at(8), false);
-        assert_eq!(take(&mut manager), [""; 0], "it was told a moment ago");
+        assert_eq!(take(), [""; 0], "it was told a moment ago");
         manager.look_around(at(12), false);
-        assert_eq!(take(&mut manager), ["Status(\"1 transfer under way, 2 done, 1 failed\")"]);
+        assert_eq!(take(), ["Status(\"1 transfer under way, 2 done, 1 failed\")"]);
         manager.look_around(at(20), false);
-        assert_eq!(take(&mut manager), [""; 0], "it is the same");
+        assert_eq!(take(), [""; 0], "it is the same");
         manager.saw_worker(&worker(1, 2), at(21));
         manager.look_around(at(30), false);
-        assert_eq!(take(&mut manager), ["Status(\"3 transfers under way, 4 done, 2 failed\")"]);
+        assert_eq!(take(), ["Status(\"3 transfers under way, 4 done, 2 failed\")"]);
     }
 
     #[test]
     fn a_drain_is_given_time_as_long_as_it_lasts() {
-        let mut manager = Manager::with(None);
+        let (mut manager, take) = manager(None);
         manager.stopping();
         for second in 1..=10 {
             manager.look_around(at(second), true);
         }
-        let said = take(&mut manager);
+        let said = take();
         assert_eq!(said.iter().filter(|word| word.starts_with("MoreTime")).count(), 2, "{said:?}");
     }
 
     #[test]
     fn the_watchdog_is_fed_only_while_every_worker_speaks() {
-        let mut manager = Manager::with(Some(Duration::from_secs(8)));
-        let mut fed = |manager: &mut Manager, second| {
+        let (mut manager, take) = manager(Some(Duration::from_secs(8)));
+        let fed = |manager: &mut Manager, second| {
             manager.look_around(at(second), false);
-            take(manager).contains(&"Alive".to_owned())
+            take().contains(&"Alive".to_owned())
         };
         assert!(fed(&mut manager, 2), "they are about to begin");
         manager.saw_worker(&worker(0, 0), at(3));
