@@ -6,7 +6,10 @@
 pub mod cdn;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod crypto;
+#[cfg(unix)]
+pub mod daemon;
 #[cfg(unix)]
 pub mod device;
 #[cfg(target_os = "linux")]
@@ -24,6 +27,7 @@ pub mod io;
 #[cfg(target_os = "linux")]
 mod kernel_files;
 pub mod memory;
+pub mod metrics;
 #[cfg(target_os = "linux")]
 pub mod neighbours;
 #[cfg(target_os = "linux")]

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::{PoisonError, RwLock};
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::clock::unix_nanos;
 use crate::events::{Bus, Event, Level};
@@ -14,7 +14,7 @@ pub enum Format {
     /// `wirehaul: ` and the words.
     #[default]
     Text,
-    /// A JSON object a line: `time` (seconds since 1970), `level`, `message`.
+    /// A JSON object a line: `time` (seconds since 1970), `level`, and `message` or the fields of what happened.
     Json,
 }
 
@@ -33,7 +33,16 @@ pub fn note(level: Level, text: &str) {
     let route = ROUTE.read().unwrap_or_else(PoisonError::into_inner);
     match &route.screen {
         Some(bus) => bus.send(Event::Note { level, text: text.into() }),
-        None => print(level, text, route.format),
+        None => print(level, text, None, route.format),
+    }
+}
+
+/// Says something that programs read as well: as JSON, `fields` take the place of the words.
+pub fn record(level: Level, text: &str, fields: Map<String, Value>) {
+    let route = ROUTE.read().unwrap_or_else(PoisonError::into_inner);
+    match &route.screen {
+        Some(bus) => bus.send(Event::Note { level, text: text.into() }),
+        None => print(level, text, Some(fields), route.format),
     }
 }
 
@@ -59,16 +68,19 @@ impl Drop for OnScreen {
     }
 }
 
-fn print(level: Level, text: &str, format: Format) {
+fn print(level: Level, text: &str, fields: Option<Map<String, Value>>, format: Format) {
     let mut stderr = std::io::stderr().lock();
     let _ = match format {
         Format::Text => writeln!(stderr, "wirehaul: {text}"),
-        Format::Json => writeln!(stderr, "{}", to_json(level, text, unix_nanos())),
+        Format::Json => writeln!(stderr, "{}", to_json(level, text, fields, unix_nanos())),
     };
 }
 
-fn to_json(level: Level, text: &str, nanos: u64) -> serde_json::Value {
-    json!({ "time": nanos as f64 / 1e9, "level": level.name(), "message": text })
+fn to_json(level: Level, text: &str, fields: Option<Map<String, Value>>, nanos: u64) -> Value {
+    let mut line = fields.unwrap_or_else(|| Map::from_iter([("message".to_owned(), json!(text))]));
+    line.insert("time".to_owned(), json!(nanos as f64 / 1e9));
+    line.insert("level".to_owned(), json!(level.name()));
+    Value::Object(line)
 }
 
 #[cfg(test)]
@@ -96,7 +108,10 @@ mod tests {
 
     #[test]
     fn as_json_a_note_is_one_object() {
-        let value = to_json(Level::Error, "two\nlines", 1_500_000_000);
+        let value = to_json(Level::Error, "two\nlines", None, 1_500_000_000);
         assert_eq!(value.to_string(), r#"{"level":"error","message":"two\nlines","time":1.5}"#);
+        let fields = Map::from_iter([("event".to_owned(), json!("begun"))]);
+        let value = to_json(Level::Info, "it begins", Some(fields), 1_500_000_000);
+        assert_eq!(value.to_string(), r#"{"event":"begun","level":"info","time":1.5}"#);
     }
 }

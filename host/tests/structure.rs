@@ -54,9 +54,9 @@ const CRYPTO_ON_THE_WIRE: &[&str] = &["PSK_ID_BYTES", "PUBLIC_KEY_BYTES", "Suite
 const HOST_RULES: Rules = &[
     ("cdn", &["clock", "events"]),
     ("clock", &[]),
-    ("config", &["crypto", "file_io", "transport", "units"]),
+    ("config", &["crypto", "file_io", "interface", "transport", "units"]),
     ("crypto", &[]),
-    ("daemon", &["clock", "events", "notes"]),
+    ("daemon", &["clock", "events", "notes", "units"]),
     ("events", &[]),
     ("interface", &["kernel_files", "netlink"]),
     ("io", &[]),

@@ -1,7 +1,7 @@
 //! What can be asked on the command line, parsed into types that hold only what makes sense.
 
 use std::ffi::{OsStr, OsString};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -9,6 +9,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use wirehaul_core::rate::Rate;
 
 use super::exit::EXIT_CODES;
+pub use crate::config::words::{Address as Advertised, DEFAULT_PORT};
+use crate::config::words::{parse_address, parse_file_io, parse_iface, parse_listen, parse_transport};
 use crate::crypto::PublicKey;
 use crate::file_io;
 use crate::transfer::ticket::{Ticket, TicketError};
@@ -29,9 +31,6 @@ mod tests;
 
 /// The heading of the flags that every command has.
 const OUTPUT: &str = "Output";
-
-/// The UDP port that a receiver listens on where none is given.
-pub const DEFAULT_PORT: u16 = 7420;
 
 /// Moves files between hosts as fast as card and disk allow: encrypted, paced, resumable.
 #[derive(Debug, Parser)]
@@ -133,16 +132,6 @@ impl TransferArgs {
     pub fn rate_cap(&self) -> Option<Rate> {
         (self.rate != Rate::MAX).then_some(self.rate)
     }
-}
-
-pub(super) fn parse_transport(text: &str) -> Result<Choice, String> {
-    let found = Choice::ALL.iter().find(|(name, _)| *name == text);
-    found.map(|(_, choice)| *choice).ok_or_else(|| "expected auto, xdp, xdp-copy, xdp-skb or udp".to_owned())
-}
-
-pub(super) fn parse_file_io(text: &str) -> Result<file_io::Choice, String> {
-    let found = file_io::Choice::ALL.iter().find(|(name, _)| *name == text);
-    found.map(|(_, choice)| *choice).ok_or_else(|| "expected auto, uring or sync".to_owned())
 }
 
 /// The congestion controllers.
@@ -353,33 +342,15 @@ impl Listen {
 #[derive(Debug, Args)]
 #[command(after_help = help::ending(help::SERVE))]
 pub struct ServeArgs {
-    /// The configuration, in TOML: dir (where files go), listen, overwrite, transport, iface, io,
-    /// numa (false leaves it to the system), numa_node
+    /// The configuration, in TOML
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+    /// Only read the configuration: print the peers and what they may do, or every mistake with its line
+    #[arg(long)]
+    pub check_config: bool,
     /// How to watch it.
     #[command(flatten)]
     pub screen: ScreenArgs,
-}
-
-/// An address for the ticket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Advertised {
-    /// The address as senders see it.
-    pub ip: IpAddr,
-    /// The port as senders see it; `None` for the one that is listened on.
-    pub port: Option<u16>,
-}
-
-pub(super) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    if let Some(address) = parse_address(text) {
-        return Ok(SocketAddr::new(address.ip, address.port.unwrap_or(DEFAULT_PORT)));
-    }
-    // Zero lets the system choose.
-    match text.strip_prefix(':').unwrap_or(text).parse() {
-        Ok(port) => Ok(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)),
-        Err(_) => Err("expected an address of this host and a port, like 192.0.2.1:7420, [::]:7420 or 7420".to_owned()),
-    }
 }
 
 fn parse_advertised(text: &str) -> Result<Advertised, String> {
@@ -387,14 +358,6 @@ fn parse_advertised(text: &str) -> Result<Advertised, String> {
     parse_address(text)
         .filter(usable)
         .ok_or_else(|| "expected an address that senders can reach, like 192.0.2.1 or [2001:db8::1]:7420".to_owned())
-}
-
-fn parse_address(text: &str) -> Option<Advertised> {
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return Some(Advertised { ip: address.ip(), port: Some(address.port()) });
-    }
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    bare.parse().ok().map(|ip| Advertised { ip, port: None })
 }
 
 /// Arguments of `wirehaul key`.
@@ -488,18 +451,6 @@ pub struct ManArgs {
     /// Write the pages of all commands into this directory: wirehaul.1, wirehaul-send.1 and so on [default: print the main page]
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-}
-
-fn parse_iface(text: &str) -> Result<String, String> {
-    #[cfg(target_os = "linux")]
-    let is_name = crate::interface::is_name(text);
-    // Elsewhere there is nothing to look at.
-    #[cfg(not(target_os = "linux"))]
-    let is_name = !text.is_empty();
-    if is_name {
-        return Ok(text.to_owned());
-    }
-    Err("expected the name of an interface, like eth0: 1 to 15 bytes, no space, slash or colon".to_owned())
 }
 
 impl Cli {

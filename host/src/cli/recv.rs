@@ -36,6 +36,7 @@ fn try_run(args: &RecvArgs, output: OutputArgs) -> Result<Exit, StartError> {
         file_io: args.transfer.io,
         numa: args.transfer.numa.choice(),
         is_daemon: false,
+        user: None,
     };
     receiving.run(output)
 }

@@ -16,7 +16,7 @@ pub struct TransferId {
 }
 
 /// Which way the files go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
     /// Away from this host.
     Sending,

@@ -7,7 +7,8 @@ use wirehaul_core::numa;
 use wirehaul_core::scan::{Cap, MAX_CONTACT_BYTES, Probe, Shard, ports};
 use wirehaul_core::time::Duration;
 
-use super::{help, parse_iface};
+use super::help;
+use crate::config::words::parse_iface;
 use crate::scan::collect::Show;
 use crate::scan::format::Format;
 use crate::scan::parquet;

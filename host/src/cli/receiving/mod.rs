@@ -24,7 +24,7 @@ use crate::events::Bus;
 use crate::file_io::{self, NoFileIo};
 use crate::handover::ExchangeError;
 #[cfg(target_os = "linux")]
-use crate::privileges::{self, Need, StillPrivileged};
+use crate::privileges::{self, Need, StillPrivileged, StillThisUser};
 use crate::transfer::failure::Failure;
 use crate::transfer::keys::{KeyError, KeyStore};
 use crate::transfer::policy::InForce;
@@ -88,6 +88,8 @@ pub struct Receiving {
     pub numa: wirehaul_core::numa::Choice,
     /// Run for good, and so with no more privileges than that needs (SEC-7).
     pub is_daemon: bool,
+    /// And as this user, once all is set up; `None` stays whoever it is.
+    pub user: Option<String>,
 }
 
 /// Why receiving did not start.
@@ -118,6 +120,10 @@ pub enum StartError {
     #[cfg(target_os = "linux")]
     #[error(transparent)]
     Privileges(#[from] StillPrivileged),
+    /// The user of the configuration cannot be become.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    User(#[from] StillThisUser),
     /// No randomness for keys.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
@@ -151,7 +157,7 @@ impl Receiving {
         // Before there are other threads: each has privileges of its own.
         #[cfg(target_os = "linux")]
         if self.is_daemon {
-            give_up_privileges(&opened.first, output)?;
+            give_up_privileges(&opened.first, self.user.as_deref(), output)?;
         }
         let mut acceptor = HostAcceptor::new(Arc::clone(&identity))?;
         acceptor.accept_known_peers(Arc::clone(&self.keys));
@@ -230,12 +236,15 @@ impl Receiving {
 
 /// Keeps what files and this transport need, and nothing else.
 #[cfg(target_os = "linux")]
-fn give_up_privileges(transport: &Transport, output: OutputArgs) -> Result<(), StillPrivileged> {
+fn give_up_privileges(transport: &Transport, user: Option<&str>, output: OutputArgs) -> Result<(), StartError> {
     let need = match transport {
         Transport::Udp(_) => Need::Files,
         Transport::Xdp(_) => Need::FilesAndXdp,
     };
-    let given_up = privileges::give_up(need)?;
+    let given_up = match user {
+        None => privileges::give_up(need)?,
+        Some(user) => privileges::become_user(user, need)?,
+    };
     if output.verbose > 0 {
         remark(&format!("gave up {given_up} capabilities that are not needed any more"));
     }
@@ -295,7 +304,7 @@ impl StartError {
         match self {
             Self::Key(error) => super::key::exit_of(error),
             #[cfg(target_os = "linux")]
-            Self::Privileges(_) => Exit::Device,
+            Self::Privileges(_) | Self::User(_) => Exit::Device,
             Self::Store(_)
             | Self::Bind(_)
             | Self::Transport(_)
