@@ -60,7 +60,7 @@ fn number(number: usize) -> WorkerNumber {
 /// A packet of `len` bytes for slot 3 of a worker, with a mark at its end.
 fn packet(worker: u32, len: usize, mark: u8) -> Vec<u8> {
     let mut bytes = vec![0; len];
-    let receiver = 0x8000_0003 | worker << 8;
+    let receiver = 0x8000_0003 | worker << 11;
     let kind = PacketKind::Protected;
     PacketHeader { kind, flags: PacketFlags::empty(), receiver, packet_number_low: 9 }.write(&mut bytes).unwrap();
     *bytes.last_mut().unwrap() = mark;
