@@ -97,7 +97,7 @@ const HOST_RULES: Rules = &[
     ("handover", &["device", "events", "io", "pools"]),
     ("drive", &["clock", "crypto", "device", "events"]),
     ("tui", &["clock", "events", "notes", "units"]),
-    ("transfer", &["crypto", "drive", "events", "io", "memory", "pools", "udp"]),
+    ("transfer", &["crypto", "drive", "events", "io", "memory", "pools", "udp", "units"]),
     (
         "cli",
         &[

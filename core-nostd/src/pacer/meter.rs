@@ -62,6 +62,12 @@ impl Meter {
         core::mem::take(&mut self.used)
     }
 
+    /// Whether anything was used that was not given again.
+    #[must_use]
+    pub const fn holds_any(&self) -> bool {
+        self.used > 0 || self.booked.is_some()
+    }
+
     /// When [`Meter::take`] has something to give, if nothing more is used.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

@@ -34,6 +34,8 @@ pub mod plan;
 pub mod policy;
 
 #[cfg(unix)]
+pub mod quota;
+#[cfg(unix)]
 pub mod receiver;
 #[cfg(unix)]
 pub mod sender;

@@ -25,7 +25,8 @@ use super::jobs::{JobQueue, TaggedDone, TaggedJob, WorkDone};
 use super::manifest::Manifest;
 use super::message::{Content, Hello, MAX_PROBLEMS, Message, Outcome, RefusalClass};
 use super::plan::Plan;
-use super::policy::{InForce, Permit};
+use super::policy::InForce;
+use super::quota::Quota;
 use super::store::{Store, StoreError, StoreOptions};
 use super::streams::{CONTROL, DATA, MANIFEST, Outbox};
 use super::telling::{TOLD_AT_ONCE, Teller};
@@ -289,12 +290,7 @@ impl Receiver {
         transfer.data_finished |= stream == DATA;
         match (stream, &mut transfer.stage) {
             (MANIFEST, TransferStage::Listing(intake)) => match std::mem::take(&mut **intake).finish() {
-                Ok(manifest) => {
-                    if let Some(permit) = &transfer.permit {
-                        permit.charge(now, transfer.list_bytes);
-                    }
-                    self.examine(place, manifest);
-                }
+                Ok(manifest) => self.examine(now, place, manifest),
                 Err(error) => self.give_up(now, place, session, error.into_failure()),
             },
             (DATA, TransferStage::Discarding { expected }) => {
@@ -305,12 +301,15 @@ impl Receiver {
         }
     }
 
-    fn examine(&mut self, place: usize, manifest: Manifest) {
+    fn examine(&mut self, now: Instant, place: usize, manifest: Manifest) {
         let transfer = self.transfers.at(place);
-        let Some(grant) = transfer.permit.as_ref().map(Permit::grant) else { return };
+        let Some(permit) = &transfer.permit else { return };
+        permit.charge(now, transfer.list_bytes);
+        let grant = permit.grant();
         let Some(target) = grant.target.clone() else { return };
         let manifest = Arc::new(manifest);
-        let options = StoreOptions { overwrite: grant.overwrite };
+        let quota = grant.quota_bytes.map(|bytes| Quota { bytes, asked_at: now });
+        let options = StoreOptions { overwrite: grant.overwrite, quota };
         transfer.stage = TransferStage::Examining;
         self.jobs.push_examination(transfer.id, target, manifest, options);
     }
@@ -553,12 +552,12 @@ impl Receiver {
             let Some(session) = worker.session(*id) else { continue };
             let has_worked = self.advance(now, place, session);
             worked |= has_worked;
-            let deadline = self.transfers.at(place).deadline();
+            let transfer = self.transfers.at(place);
+            let (at, is_owed) = (transfer.deadline(), transfer.is_owed(now));
             // What is due and was not granted waits for blocks: nobody says when there are some.
-            if has_worked || deadline.is_some_and(|at| at <= now) {
+            self.transfers.wake_later(at.filter(|at| *at > now));
+            if has_worked || is_owed {
                 self.transfers.wake(place);
-            } else {
-                self.transfers.wake_later(deadline);
             }
         }
         self.transfers.give_back(awake);

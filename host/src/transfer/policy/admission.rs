@@ -148,16 +148,30 @@ impl Permit {
 
     /// How many bytes the peer may be granted now.
     pub fn due(&mut self, now: Instant) -> u64 {
-        let Self { meter, standing, policy, .. } = self;
-        let of_all = &policy.shared.limiter;
-        let parts = [
-            standing.limiter.rate().map(|rate| Meter::part_bytes(rate, 1)),
-            of_all.rate().map(|rate| Meter::part_bytes(rate, standing.transfers.load(Ordering::Relaxed))),
-        ];
-        match parts.into_iter().flatten().min() {
-            None => meter.take_all(),
-            Some(part) => meter.take(now, part, |bytes| standing.limiter.book(now, bytes).max(of_all.book(now, bytes))),
+        match self.part() {
+            None => self.meter.take_all(),
+            Some(part) => {
+                let (of_peer, of_all) = (&self.standing.limiter, &self.policy.shared.limiter);
+                self.meter.take(now, part, |bytes| of_peer.book(now, bytes).max(of_all.book(now, bytes)))
+            }
         }
+    }
+
+    /// Whether [`Permit::due`] has something to give.
+    #[must_use]
+    pub fn is_owed(&self, now: Instant) -> bool {
+        match self.part() {
+            None => self.meter.holds_any(),
+            Some(_) => self.meter.deadline().is_some_and(|due| due <= now),
+        }
+    }
+
+    /// What is booked at once, if there is a rate to keep.
+    fn part(&self) -> Option<u64> {
+        let among = self.standing.transfers.load(Ordering::Relaxed);
+        let of_peer = self.standing.limiter.rate().map(|rate| Meter::part_bytes(rate, 1));
+        let of_all = self.policy.shared.limiter.rate().map(|rate| Meter::part_bytes(rate, among));
+        [of_peer, of_all].into_iter().flatten().min()
     }
 
     /// When [`Permit::due`] has something to give, if nothing more comes.

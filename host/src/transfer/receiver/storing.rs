@@ -189,6 +189,11 @@ impl Transfer {
         bytes > 0
     }
 
+    /// Whether its peer waits for what is due, since blocks are short.
+    pub(super) fn is_owed(&self, now: Instant) -> bool {
+        self.permit.as_ref().is_some_and(|permit| permit.is_owed(now))
+    }
+
     /// When all that the peer has sent before is paid for.
     pub(super) fn paid_at(&self, now: Instant) -> Instant {
         self.permit.as_ref().map_or(now, |permit| permit.paid_at(now))

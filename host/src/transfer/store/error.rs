@@ -1,11 +1,13 @@
 //! What can go wrong at the receiver's disk.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::io::os;
+use crate::transfer::quota::Shortage;
+use crate::units::format_size;
 
 /// A failure that ends the transfer. Whatever was received stays in `.wirehaul` and the next run continues with it.
 #[derive(Debug, Error)]
@@ -29,6 +31,11 @@ pub enum StoreError {
         "the disk quota is used up: free some space and run the same transfer again, it continues where it stopped"
     )]
     Quota,
+    /// The receiver lets this directory hold no more.
+    #[error(
+        "quota of {}: {} are used and {} are to come", format_size(.0.quota_bytes), format_size(.0.used_bytes), format_size(.0.to_come_bytes)
+    )]
+    Allotment(Shortage),
     /// The file system is read-only (EROFS).
     #[error("the file system is mounted read-only: remount it writable, or choose another directory")]
     ReadOnly,
@@ -71,6 +78,12 @@ impl StoreError {
             errno if os::is_of_the_device(errno) => Some(Self::Device { operation, at: at() }),
             _ => None,
         }
+    }
+
+    /// What the target directory holds cannot be found out.
+    pub(super) fn looking(dir: &Path, errno: Errno) -> Self {
+        let failed = || Self::Open { dir: dir.to_path_buf(), source: errno.into() };
+        Self::fatal("look at", errno, || dir.display().to_string()).unwrap_or_else(failed)
     }
 
     pub(super) fn staging(operation: &'static str) -> impl Fn(Errno) -> Self {

@@ -55,6 +55,11 @@ impl Store {
             outcome: StoreOutcome::default(),
         };
         let mut dirs = store.look(&keys);
+        if let Some(fatal) = store.fatal.take() {
+            return Err(fatal);
+        }
+        let is_wanted = |index: u32| store.states[index as usize] == State::Deferred;
+        store.files.take_room(options.overwrite, options.quota, is_wanted)?;
         store.make_dirs(&mut dirs);
         if let Some(fatal) = store.fatal.take() {
             return Err(fatal);

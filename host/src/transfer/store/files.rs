@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 
 use super::direct::Direct;
 use super::staging::{Staged, Target, key_of};
+use super::usage::Room;
 use crate::io::buffer::Buffer;
 use crate::io::disk::Disk;
 use crate::io::file::File;
@@ -93,13 +94,21 @@ pub struct StoreFiles {
     places: Vec<AtomicU8>,
     open: Mutex<HashMap<u32, Arc<OpenFile>>>,
     umask: u16,
+    pub(super) room: Room,
+}
+
+impl Drop for StoreFiles {
+    fn drop(&mut self) {
+        self.room.leave(&self.target);
+    }
 }
 
 impl StoreFiles {
     pub(super) fn new(target: Target, manifest: Arc<Manifest>) -> Result<Self, Errno> {
         let places = (0..manifest.len()).map(|_| AtomicU8::new(Place::Fresh as u8)).collect();
         let (sync_fd, dirs) = (open_dir(target.staging(), c".")?, DirCache::new());
-        Ok(Self { manifest, target, sync_fd, dirs, places, open: Mutex::new(HashMap::new()), umask: read_umask() })
+        let (open, umask, room) = (Mutex::new(HashMap::new()), read_umask(), Room::default());
+        Ok(Self { manifest, target, sync_fd, dirs, places, open, umask, room })
     }
 
     /// Makes everything last that was written to the file system, where one call does that ([`os::HAS_SYNCFS`]).

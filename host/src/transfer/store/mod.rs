@@ -23,6 +23,7 @@ mod tests;
 #[allow(clippy::duplicate_mod, reason = "what it does differently it reads off its own name")]
 #[path = "tests.rs"]
 mod tests_on_rings;
+mod usage;
 
 pub use commit::{CommitFault, CommitGroup, CommitItem, CommitReport, FinishJob, FinishReport};
 pub use error::{Conflict, EntryError, StoreError};
@@ -38,6 +39,7 @@ use wirehaul_core::time::{Duration, Instant};
 use super::job::{TransferDone, TransferJob};
 use super::manifest::{Manifest, chunk_count};
 use super::plan::{Block, Piece};
+use super::quota::Quota;
 use super::tree::Hash;
 use super::want::{PieceMode, Want};
 use crate::io::buffer::Buffer;
@@ -59,6 +61,8 @@ const MAX_ROUNDS: u32 = 5;
 pub struct StoreOptions {
     /// Replace existing files and links that differ.
     pub overwrite: bool,
+    /// What the directory may hold.
+    pub quota: Option<Quota>,
 }
 
 /// Where an entry stands.
@@ -265,6 +269,9 @@ impl Store {
 
     /// Gives up the target directory, and says what the transfer came to.
     pub fn close(self) -> StoreOutcome {
+        if self.finished && self.outcome.conflicts.is_empty() && self.outcome.failures.is_empty() {
+            self.files.room.complete();
+        }
         self.outcome
     }
 

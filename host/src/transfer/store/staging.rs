@@ -15,10 +15,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, Stat, flock, fstat, mkdirat, openat, statat, unlinkat};
 use rustix::io::Errno;
 
 use super::error::StoreError;
+use super::usage::Usage;
 use crate::io::file::File;
 use crate::io::os;
 use crate::transfer::claims::Claims;
@@ -75,6 +76,7 @@ pub(super) struct Held {
     /// Opened, and made, when first needed.
     shelves: [OnceLock<OwnedFd>; SHELVES],
     claims: Claims,
+    pub(super) usage: Usage,
     /// Held until the target is dropped. `None` where the file system has no locks.
     pub(super) lock: Option<OwnedFd>,
 }
@@ -113,9 +115,9 @@ impl Target {
                 Err(_) => None,
             };
             let shelves = [const { OnceLock::new() }; SHELVES];
-            let claims = Claims::default();
+            let (claims, usage) = (Claims::default(), Usage::default());
             let root = Arc::new(File::new(root));
-            return Ok(Self(Arc::new(Held { path: dir.to_path_buf(), root, staging, shelves, claims, lock })));
+            return Ok(Self(Arc::new(Held { path: dir.to_path_buf(), root, staging, shelves, claims, usage, lock })));
         }
         Err(StoreError::Busy(dir.to_path_buf()))
     }
@@ -153,6 +155,21 @@ impl Target {
         let opened = open_dir(self.staging(), shelf_name(key.shelf))?;
         // Another thread may have opened it meanwhile; the two are the same.
         Ok(Staged { dir: slot.get_or_init(|| opened), key })
+    }
+
+    /// Calls `each` with what is known of every partial file.
+    pub(super) fn for_each_part(&self, mut each: impl FnMut(&Stat)) -> Result<(), Errno> {
+        for_each_shelf(self.staging(), |_, dir| {
+            let mut parts = Vec::new();
+            os::for_each_name(&dir, |name| parts.extend(parse_id(name).map(|_| name.to_vec())))?;
+            for name in parts {
+                // One that is gone has got its name.
+                if let Ok(stat) = statat(&dir, &name[..], AtFlags::SYMLINK_NOFOLLOW) {
+                    each(&stat);
+                }
+            }
+            Ok(())
+        })
     }
 
     /// The keys of all partial files.

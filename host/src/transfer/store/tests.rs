@@ -112,7 +112,7 @@ impl Run {
         encoded.chunks(1400).for_each(|piece| decoder.push(piece).unwrap());
         let received = Arc::new(decoder.finish().unwrap().0);
         assert_eq!(*received, manifest);
-        let (store, want) = Store::examine(target, received, StoreOptions { overwrite }).unwrap();
+        let (store, want) = Store::examine(target, received, StoreOptions { overwrite, quota: None }).unwrap();
         Self {
             engine: engine(),
             source: Arc::new(FileSource::new(Arc::new(manifest), roots)),
