@@ -100,7 +100,7 @@ fn draw_path(model: &Model, canvas: &mut Canvas<'_>) {
 /// A survey's share of hits, in words.
 pub(super) fn hits(hits: u64, received: u64) -> String {
     let share = super::words::ppm_of(hits, received);
-    if received == 0 { of(hits, "hit", "hits") } else { format!("{} ({} of replies)", count(hits), percent(share)) }
+    if received == 0 { count(hits) } else { format!("{} ({} of replies)", count(hits), percent(share)) }
 }
 
 /// A label and a figure that stands out where it is not zero.
