@@ -5,7 +5,7 @@ use ratatui::style::Style;
 use super::super::model::{Model, words_of};
 use super::canvas::Canvas;
 use super::figures::{packets, path, pools, transfer_head, transfer_row};
-use super::words::{count, of, percent, rate};
+use super::words::{count, percent, rate};
 use super::{cdn, log, numa, scan};
 
 /// Columns for a figure beside a sparkline.
