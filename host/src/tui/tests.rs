@@ -340,6 +340,16 @@ fn every_kind_of_event_is_seen() {
     assert!(text_of(&buffer_of(&model, 80, 24, COLOUR)).contains("7 events missed"));
 }
 
+#[test]
+fn the_book_shows_the_overview_as_it_is() {
+    let page = include_str!("../../../docs/tui.md");
+    assert!(page.contains(include_str!("snapshots/overview.txt")), "docs/tui.md has another one");
+    // And every key that the screen explains.
+    for key in ["Tab", "Enter", "Esc", "PgUp", "Home", "Ctrl-L", "Ctrl-Z", "Ctrl-C", "`?`", "`q`"] {
+        assert!(page.contains(key), "{key}");
+    }
+}
+
 // --- sizes ---
 
 #[test]

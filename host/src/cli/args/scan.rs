@@ -198,6 +198,9 @@ impl ScanArgs {
         if self.targets.is_empty() && self.targets_file.is_empty() {
             return Some("whom to ask is missing: give at least one TARGET, or a --targets-file".to_owned());
         }
+        if self.dry_run && self.screen.tui {
+            return Some("a --dry-run prints and is over: there is nothing to watch with --tui".to_owned());
+        }
         if self.format() == Format::Parquet {
             if !parquet::IS_BUILT_IN {
                 return Some("this build writes no Parquet files: use --format json".to_owned());

@@ -175,6 +175,24 @@ fn advertised_addresses_are_ones_that_senders_can_reach() {
     }
 }
 
+/// OPS-1: a screen, and lines for scripts or no words at all, do not go together.
+#[test]
+fn a_screen_is_for_people_who_watch() {
+    for (other, words) in [("--json", "--json prints lines for scripts"), ("-q", "--quiet prints no progress")] {
+        for arguments in [&["wirehaul", other, "recv", "--tui"][..], &["wirehaul", "recv", "--tui", other]] {
+            let error = Cli::parse_arguments(arguments).unwrap_err();
+            assert!(error.exit_code() == 2 && error.to_string().contains(words), "{error}");
+        }
+    }
+    let scan = ["wirehaul", "scan", "10.0.0.1", "-p", "22", "--tui", "--dry-run"];
+    assert!(Cli::parse_arguments(scan).unwrap_err().to_string().contains("nothing to watch"));
+    for arguments in [&["wirehaul", "recv", "--tui"][..], &["wirehaul", "-v", "serve", "--tui", "--config", "f"]] {
+        assert!(Cli::parse_arguments(arguments).unwrap().output.tui);
+    }
+    assert!(!Cli::parse_arguments(["wirehaul", "recv"]).unwrap().output.tui);
+    assert!(Cli::parse_arguments(["wirehaul", "topo", "--tui"]).is_err(), "it shows nothing that moves");
+}
+
 #[test]
 fn contradictions_are_refused() {
     assert!(refusal(recv(&["--discard", "--overwrite"])).contains("cannot be used with"));

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration as StdDuration;
 
 use wirehaul_core::scan::{Cap, Key, Window};
@@ -18,16 +18,17 @@ use super::{remark, stop_flag, summary, tell};
 use crate::cli::args::scan::Way;
 use crate::cli::args::{OutputArgs, ScanArgs};
 use crate::cli::exit::Exit;
+use crate::cli::screen::{self, Shown};
 use crate::clock::{Clock, unix_seconds};
 use crate::crypto::NoRandomness;
-use crate::events::Bus;
+use crate::events::{Bus, WorkerPlace};
 use crate::scan::audit::{AuditError, AuditLog};
 use crate::scan::cdn::Edges;
 use crate::scan::checkpoint::{Checkpoint, CheckpointError};
 use crate::scan::collect::Collector;
 use crate::scan::counters::Progress;
 use crate::scan::devices::Choice;
-use crate::scan::engine::{self, Running, Setup, StartError, Work};
+use crate::scan::engine::{self, About, Place, Running, Setup, StartError, Work};
 use crate::scan::format::{Format, Writer};
 use crate::scan::metadata::{self, Came};
 use crate::scan::row::Run;
@@ -75,6 +76,10 @@ impl LiveError {
 
 /// Sends, and keeps what comes.
 pub(super) fn survey(args: &ScanArgs, plan: Plan, output: OutputArgs) -> Exit {
+    if output.tui && args.output.is_none() && io::stdout().is_terminal() {
+        let words = "--tui takes the terminal, where rows would go: name a file for them with -o, or send standard output to one";
+        return summary::not_started(words, Exit::Usage, output.json);
+    }
     match Survey::open(args, plan, output).and_then(Survey::run) {
         Ok(exit) => exit,
         Err(error) => summary::not_started(&error.to_string(), error.exit(), output.json),
@@ -146,9 +151,10 @@ impl<'a> Survey<'a> {
                 return Err(error);
             }
         };
+        let watched = Watched::begin(self.output, self.clock, running.about());
         tell(self.args, &self.plan, self.output);
         self.announce(&running);
-        Ok(self.follow(running, &excluded, key))
+        Ok(self.follow(running, &excluded, key, watched))
     }
 
     /// Writes down what is about to happen, where it can be written.
@@ -222,11 +228,11 @@ impl<'a> Survey<'a> {
 
     // --- while it runs ---
 
-    fn follow(self, mut running: Running, excluded: &Excluded, key: Key) -> Exit {
+    fn follow(self, mut running: Running, excluded: &Excluded, key: Key, watched: Watched) -> Exit {
         let Self { args, output, mut plan, clock, sink, show, checkpoint, audit, edges_skipped } = self;
         let began = clock.now();
         let posted = Posted::default();
-        let events = Bus::default();
+        let Watched { events, stop, shown } = watched;
         let edges = args.detects_edges().then(Edges::new);
         let mut slots = vec![0; args.window.next_power_of_two()];
         let collector = Collector::new(Window::new(&mut slots, key), edges, Some(events.clone()), clock, show, sink);
@@ -237,10 +243,9 @@ impl<'a> Survey<'a> {
         let (kept, last) = std::thread::scope(|scope| {
             let keeping = std::thread::Builder::new().name("scan-keep".to_owned());
             let thread = keeping.spawn_scoped(scope, move || keeper.run(&results));
-            let stop = stop_flag();
             let (from, steps) = (plan.from(), plan.course.steps());
             let mut teller = Teller::new(events.clone(), args.rate, (from, steps), began);
-            let mut view = View::new(output, &events, steps, began);
+            let mut view = View::new(output, &events, (steps, began), shown.as_ref().map(Shown::detached));
             let mut reread = began;
             let is_lost = thread.is_err();
             while !is_lost && !ending.is_over(args, clock.now()) {
@@ -260,6 +265,8 @@ impl<'a> Survey<'a> {
             posted.post(&last);
             (thread.map(|thread| thread.join()), last)
         });
+        // What is said from here on is for whoever has left the screen.
+        drop(shown);
         let kept = match kept {
             Ok(Ok(kept)) => kept,
             Ok(Err(_)) => return broken("the thread that keeps results ended by itself: please report this", output),
@@ -271,6 +278,30 @@ impl<'a> Survey<'a> {
 
     fn log_end(&self, exit: Exit, figures: Option<&Figures>, error: Option<&str>) {
         log_end(self.audit.as_ref(), &self.plan, exit, figures, error);
+    }
+}
+
+/// Who hears how it goes, and who may stop it.
+struct Watched {
+    events: Bus,
+    stop: Arc<AtomicBool>,
+    shown: Option<Shown>,
+}
+
+impl Watched {
+    fn begin(output: OutputArgs, clock: Clock, about: &About) -> Self {
+        let (events, stop) = (Bus::default(), stop_flag());
+        let shown = screen::show(output, "scan", &events, clock, &stop);
+        if let Some(shown) = &shown {
+            let worker = |(number, place): (u8, &Place)| WorkerPlace {
+                number,
+                cpu: place.cpu,
+                node: about.node,
+                queues: place.queues.clone(),
+            };
+            shown.place((0..).zip(&about.workers).map(worker).collect(), about.remarks.clone());
+        }
+        Self { events, stop, shown }
     }
 }
 

@@ -1,6 +1,8 @@
 //! How a survey stands, while it runs: told to the bus, and heard there by a line on a terminal or objects for scripts.
 
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -95,16 +97,23 @@ impl From<&Drops> for SurveyDrops {
 pub(super) struct View {
     listener: Option<Listener>,
     bar: Option<ProgressBar>,
+    begin: Option<Arc<AtomicBool>>,
     due: Instant,
 }
 
 impl View {
-    /// A line on a terminal, objects with `--json`, nothing with `-q` or where nobody watches.
-    pub(super) fn new(output: OutputArgs, events: &Bus, steps: u64, began: Instant) -> Self {
+    /// A line on a terminal, objects with `--json`, nothing with `-q` or where nobody watches. With a flag, only once that is set:
+    /// when a screen is gone.
+    pub(super) fn new(
+        output: OutputArgs,
+        events: &Bus,
+        (steps, began): (u64, Instant),
+        begin: Option<Arc<AtomicBool>>,
+    ) -> Self {
         let is_json = output.json && !output.quiet;
         let bar = (is_watched() && !output.quiet && !output.json).then(|| bar(steps));
         let listener = (is_json || bar.is_some()).then(|| events.listen());
-        Self { listener, bar, due: began + JSON_EVERY }
+        Self { listener, bar, begin, due: began + JSON_EVERY }
     }
 
     /// Shows what was told.
@@ -115,6 +124,9 @@ impl View {
             if let Heard::Event(Event::Survey(state)) = heard {
                 newest = Some(state);
             }
+        }
+        if self.begin.as_ref().is_some_and(|begin| !begin.load(Ordering::Relaxed)) {
+            return;
         }
         let Some(state) = newest else { return };
         if let Some(bar) = &self.bar {

@@ -5,7 +5,7 @@ use ratatui::style::Style;
 use super::super::model::{Model, words_of};
 use super::canvas::Canvas;
 use super::figures::{packets, path, pools, transfer_head, transfer_row};
-use super::words::{count, of, percent, rate};
+use super::words::{count, percent, rate};
 use super::{cdn, log, numa, scan};
 
 /// Columns for a figure beside a sparkline.
@@ -100,7 +100,7 @@ fn draw_path(model: &Model, canvas: &mut Canvas<'_>) {
 /// A survey's share of hits, in words.
 pub(super) fn hits(hits: u64, received: u64) -> String {
     let share = super::words::ppm_of(hits, received);
-    if received == 0 { of(hits, "hit", "hits") } else { format!("{} ({} of replies)", count(hits), percent(share)) }
+    if received == 0 { count(hits) } else { format!("{} ({} of replies)", count(hits), percent(share)) }
 }
 
 /// A label and a figure that stands out where it is not zero.
