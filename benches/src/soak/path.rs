@@ -233,7 +233,9 @@ mod tests {
     fn datagrams_pass_and_answers_find_who_asked() {
         let socket = || UdpSocket::bind("127.0.0.1:0").expect("a socket");
         let (receiver, one, two) = (socket(), socket(), socket());
-        [&receiver, &one, &two].map(|socket| socket.set_nonblocking(true).expect("a flag"));
+        for socket in [&receiver, &one, &two] {
+            socket.set_nonblocking(true).expect("a flag");
+        }
         let mut path = path_to(&receiver, Weather { delay: Duration::from_millis(1), loss_ppm: 0 });
         let front = path.front.socket.local_addr().expect("an address");
         one.send_to(b"one", front).expect("sent");

@@ -71,7 +71,11 @@ pub fn compare(samples: &[Sample], limits: &Limits) -> Vec<Check> {
             passed: None,
             figures: format!("{figures}: too short to say, with {} idle moments", idle.len()),
         },
-        None => Check { name, passed: None, figures: "no figures".to_owned() },
+        None if last_s < 2 * warm => {
+            let figures = format!("too short to say: {last_s} s, of which the first {warm} s would not count");
+            Check { name, passed: None, figures }
+        }
+        None => Check { name, passed: None, figures: "the server does not say".to_owned() },
     };
     vec![
         check("memory is constant", memory),
