@@ -3,7 +3,8 @@
 //! The binaries are thin; what they share is here, one concept per module: where a run takes place ([`testbed`],
 //! [`netns`]), how a program is run and what it used ([`process`], [`cgroup`]), what is sent ([`data`]), who takes
 //! part ([`contestants`]), how exactly senders pace ([`pacing`]), what checking packets costs ([`validation`]), what the
-//! buffer pool costs ([`pool`]), what file I/O costs (`io`), what telling edges from origins costs and how often it is right ([`cdn`]), and what comes out ([`stats`], [`targets`], [`report`]).
+//! buffer pool costs ([`pool`]), what file I/O costs (`io`), what telling edges from origins costs and how often it is right ([`cdn`]), whether hours of work leave
+//! anything behind ([`soak`]), and what comes out ([`stats`], [`targets`], [`report`]).
 
 pub mod cdn;
 pub mod cgroup;
@@ -24,6 +25,7 @@ pub mod report;
 #[cfg(target_os = "linux")]
 pub mod scan;
 pub mod scratch;
+pub mod soak;
 pub mod stats;
 pub mod targets;
 pub mod testbed;

@@ -104,6 +104,18 @@ impl NamespacePair {
         format!("{NAME_PREFIX}{}{}", self.process_id, side.letter())
     }
 
+    /// Runs the `ip` command in one side's namespace and gives its standard output.
+    ///
+    /// # Errors
+    /// [`NetnsError`].
+    pub fn ip(&self, side: Side, arguments: &[&str]) -> Result<String, NetnsError> {
+        let name = self.name(side);
+        ip(&[&["-n", name.as_str()], arguments].concat())
+    }
+
+    /// The name of the network interface between the two, in both namespaces.
+    pub const INTERFACE: &str = "veth0";
+
     /// The address of one side, reachable from the other.
     pub fn address(&self, side: Side) -> IpAddr {
         side.address().into()

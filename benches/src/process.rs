@@ -303,8 +303,21 @@ impl Process {
         }
     }
 
-    /// Looks whether it has ended, and if so collects what it used.
-    fn poll(&mut self) -> Result<Option<Finished>, ProcessError> {
+    /// What it has printed on its standard output since this was asked last.
+    pub fn new_lines(&mut self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Looks whether it has ended, and if so collects what it used; to be asked no more after that.
+    ///
+    /// # Errors
+    /// [`ProcessError::Os`].
+    pub fn poll(&mut self) -> Result<Option<Finished>, ProcessError> {
         let os = |error| ProcessError::Os { program: self.name.clone(), error };
         let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
         match waitid(Id::Pid(self.pid()), flags) {
