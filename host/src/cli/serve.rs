@@ -81,11 +81,12 @@ fn serve(args: &ServeArgs, output: OutputArgs) -> Result<Exit, ServeError> {
     // -q says only what is not as it should be.
     let least = if output.quiet { Level::Warning } else { Level::Info };
     let port = take_port(rules.config.metrics, least);
-    let serving = Serving::begin(rules, store)?;
+    let (serving, open) = Serving::begin(rules, store);
     let events = Bus::default();
     let (kept, keep) = mpsc::channel();
     let flags = Flags { stop: control.stop.clone(), drain: control.drain.clone() };
     let mut receiving = receiving(&serving, control, events.clone());
+    receiving.on_unprivileged = Some(open);
     receiving.on_ready = Some(on_ready(serving, port, signals, flags, events, least, kept));
     let done = receiving.run(output);
     // Its last words come before the error, which is the last line.
@@ -168,6 +169,7 @@ fn receiving(serving: &Serving, control: Control, events: Bus) -> Receiving {
         max_transfers: config.max_transfers as usize,
         control,
         events,
+        on_unprivileged: None,
         on_ready: None,
         once: false,
         ticket: None,

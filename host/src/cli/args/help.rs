@@ -23,7 +23,8 @@ pub(super) const RECV: &str = "  wirehaul recv                                 i
   wirehaul recv --discard                       for a speed test, with `wirehaul send --generate`
   wirehaul recv --dir inbox --tui               on a screen of its own: ? shows its keys";
 
-pub(super) const SERVE: &str = "  wirehaul serve --config /etc/wirehaul/serve.toml                   until it is stopped
+pub(super) const SERVE: &str =
+    "  wirehaul serve --config /etc/wirehaul/serve.toml                   until it is stopped
   wirehaul serve --config /etc/wirehaul/serve.toml --check-config    is it right, and who may do what?
   wirehaul serve --config inbox.toml --tui                           on a screen of its own: ? shows its keys
   systemctl reload wirehaul                                          after a change of it

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use wirehaul_core::time::Duration;
 
+use super::super::receiving::OnUnprivileged;
 use super::{ServeError, format_of};
 use crate::config::{Config, PeerConfig};
 use crate::crypto::{KnownKeys, PublicKey};
@@ -115,21 +116,28 @@ pub(super) struct Serving {
     pub(super) metrics: Option<Arc<Metrics>>,
     names: Vec<Arc<str>>,
     store: KeyStore,
-    targets: Targets,
+    targets: Arc<Targets>,
 }
 
 impl Serving {
-    pub(super) fn begin(rules: Rules, store: KeyStore) -> Result<Self, ServeError> {
-        let targets = Targets::default();
-        Ok(Self {
-            policy: InForce::new(rules.policy(&targets)?),
+    /// What is in force once its second part was called: until then directories are not opened, and nobody may do anything.
+    pub(super) fn begin(rules: Rules, store: KeyStore) -> (Self, OnUnprivileged) {
+        let targets = Arc::new(Targets::default());
+        let serving = Self {
+            policy: InForce::new(Policy::default()),
             keys: Arc::new(RwLock::new(rules.keys().collect())),
             metrics: None,
             names: rules.names(),
-            config: rules.config,
+            config: rules.config.clone(),
             store,
-            targets,
-        })
+            targets: Arc::clone(&targets),
+        };
+        let policy = serving.policy.clone();
+        let open = move || {
+            policy.replace(rules.policy(&targets)?);
+            Ok(())
+        };
+        (serving, Box::new(open))
     }
 
     /// The peers that are told apart in metrics.
@@ -152,11 +160,11 @@ impl Serving {
             let which = restart.join(", ");
             note(Level::Warning, &format!("these need a restart, and stay as they were until then: {which}"));
         }
-        let peers = rules.peers.len();
-        note(
-            Level::Info,
-            &format!("the new configuration is in force, for {peers} peers and transfers that begin now"),
-        );
+        let peers = match rules.peers.len() {
+            1 => "1 peer".to_owned(),
+            many => format!("{many} peers"),
+        };
+        note(Level::Info, &format!("the new configuration is in force, for {peers} and transfers that begin now"));
         // What needs a restart is still what it was, and is named again the next time.
         let started = &self.config;
         self.config = Config {
