@@ -4,12 +4,14 @@
 //! [`netns`]), how a program is run and what it used ([`process`], [`cgroup`]), what is sent ([`data`]), who takes
 //! part ([`contestants`]), how exactly senders pace ([`pacing`]), what checking packets costs ([`validation`]), what the
 //! buffer pool costs ([`pool`]), what file I/O costs (`io`), what telling edges from origins costs and how often it is right ([`cdn`]), whether hours of work leave
-//! anything behind ([`soak`]), and what comes out ([`stats`], [`targets`], [`report`]).
+//! anything behind ([`soak`]), how a thousand transfers share a server ([`crowd`]), and what comes out ([`stats`], [`targets`], [`report`]).
 
 pub mod cdn;
 pub mod cgroup;
 pub mod clock;
+
 pub mod contestants;
+pub mod crowd;
 pub mod data;
 pub mod interrupt;
 #[cfg(target_os = "linux")]

@@ -43,6 +43,8 @@ pub struct Summary<'a> {
     pub numa: Option<Value>,
     /// Why it is not complete, where it is not.
     pub failure: Option<&'a Failure>,
+    /// Whether a log says why.
+    pub is_logged: bool,
 }
 
 /// How the pools of a process stand.
@@ -119,6 +121,7 @@ pub fn not_started(command: &'static str, message: &str, exit: Exit, output: Out
             pools: Pools::default(),
             numa: None,
             failure: Some(&failure),
+            is_logged: false,
         };
         line(&summary.to_json().to_string());
     }
@@ -146,7 +149,7 @@ impl Summary<'_> {
         if hidden > 0 {
             remark(&format!("and {hidden} more"));
         }
-        if let Some(failure) = self.failure {
+        if let Some(failure) = self.failure.filter(|_| !self.is_logged) {
             remark(&failure.to_string());
         }
     }

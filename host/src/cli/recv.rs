@@ -27,6 +27,7 @@ fn try_run(args: &RecvArgs, output: OutputArgs) -> Result<Exit, StartError> {
         max_transfers: DEFAULT_TRANSFERS,
         control: Control { stop: stop_flag(), ..Control::default() },
         events: Bus::default(),
+        on_unprivileged: None,
         on_ready: None,
         once: args.once,
         ticket: Some(args.advertise.clone()),

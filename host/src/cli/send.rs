@@ -283,6 +283,7 @@ fn report(
         pools,
         numa,
         failure: failure.as_ref(),
+        is_logged: false,
     };
     summary.print(output);
     failure.map_or(Exit::Done, |failure| Exit::of_code(failure.exit_code()))

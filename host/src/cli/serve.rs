@@ -78,13 +78,16 @@ fn serve(args: &ServeArgs, output: OutputArgs) -> Result<Exit, ServeError> {
     let control = Control::default();
     // Before anybody can be told that this runs: whoever hears it may stop it at once.
     let signals = Signals::take(&control.stop).map_err(ServeError::Signals)?;
-    let port = take_port(rules.config.metrics);
-    let serving = Serving::begin(rules, store)?;
+    // -q says only what is not as it should be.
+    let least = if output.quiet { Level::Warning } else { Level::Info };
+    let port = take_port(rules.config.metrics, least);
+    let (serving, open) = Serving::begin(rules, store);
     let events = Bus::default();
     let (kept, keep) = mpsc::channel();
     let flags = Flags { stop: control.stop.clone(), drain: control.drain.clone() };
     let mut receiving = receiving(&serving, control, events.clone());
-    receiving.on_ready = Some(on_ready(serving, port, signals, flags, events, kept));
+    receiving.on_unprivileged = Some(open);
+    receiving.on_ready = Some(on_ready(serving, port, signals, flags, events, least, kept));
     let done = receiving.run(output);
     // Its last words come before the error, which is the last line.
     drop(keep.try_recv());
@@ -103,6 +106,7 @@ fn on_ready(
     signals: Signals,
     flags: Flags,
     events: Bus,
+    least: Level,
     kept: mpsc::Sender<Kept>,
 ) -> OnReady {
     Box::new(move |address: SocketAddr| {
@@ -119,6 +123,7 @@ fn on_ready(
             flags.clone(),
             Box::new(serving),
             &format!("listening on {address}"),
+            least,
         );
         let daemon = daemon.map_err(|error| {
             // Nobody would hear a signal.
@@ -131,12 +136,14 @@ fn on_ready(
 }
 
 /// The port for metrics. Without it the files still come.
-fn take_port(address: Option<SocketAddr>) -> Option<Port> {
+fn take_port(address: Option<SocketAddr>, least: Level) -> Option<Port> {
     let address = address?;
     let taken = Port::take(address).and_then(|port| Ok((port.address()?, port)));
     match taken {
         Ok((address, port)) => {
-            note(Level::Info, &format!("metrics are at http://{address}/metrics"));
+            if least == Level::Info {
+                note(Level::Info, &format!("metrics are at http://{address}/metrics"));
+            }
             Some(port)
         }
         Err(error) => {
@@ -162,6 +169,7 @@ fn receiving(serving: &Serving, control: Control, events: Bus) -> Receiving {
         max_transfers: config.max_transfers as usize,
         control,
         events,
+        on_unprivileged: None,
         on_ready: None,
         once: false,
         ticket: None,

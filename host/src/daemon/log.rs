@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use wirehaul_core::time::{Duration, Instant};
 use wirehaul_core::wire::{Reject, RejectCounters};
 
-use crate::events::{Event, Heard, Level, SessionState, Stage, TransferEnd, TransferId, TransferState, WorkerState};
+use crate::events::{Event, Heard, Level, SessionState, TransferEnd, TransferId, TransferState, WorkerState};
 use crate::units::format_size;
 
 /// What goes on and on is told once in this time.
@@ -119,12 +119,6 @@ impl Log {
                 let was = from.map(|address| format!(", from {address}")).unwrap_or_default();
                 Some(Entry::new(Level::Info, "peer_moved", format!("{who}: is at this address now{was}"), fields))
             }
-            // Whoever was not let in, and so has no transfer whose end would be told.
-            SessionState::Closed(reason) if matches!(transfer.stage, Stage::Waiting | Stage::Connecting) => {
-                let mut fields = of_transfer(transfer);
-                fields["reason"] = json!(**reason);
-                Some(Entry::new(Level::Warning, "peer_refused", format!("{who}: not let in: {reason}"), fields))
-            }
             SessionState::Closed(_) => {
                 self.remotes.remove(&transfer.id);
                 None
@@ -228,7 +222,9 @@ fn finished(end: &TransferEnd) -> Entry {
         }
         Some(failure) => {
             let text = format!("{who}: the transfer is not complete: {failure} ({what}{resumed})");
-            Entry::new(Level::Warning, "transfer_failed", text, fields)
+            // OPS-4: a rule forbids it.
+            let event = if *exit_code == 3 { "transfer_refused" } else { "transfer_failed" };
+            Entry::new(Level::Warning, event, text, fields)
         }
     }
 }

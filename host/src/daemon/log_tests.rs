@@ -32,7 +32,7 @@ fn session(stage: Stage, state: SessionState) -> Heard {
     Heard::Event(Event::Session { transfer: transfer(stage), state })
 }
 
-fn end(failure: Option<&str>) -> Heard {
+fn end(failure: Option<&str>, exit_code: u8) -> Heard {
     Heard::Event(Event::Finished(Arc::new(TransferEnd {
         state: transfer(Stage::Over),
         took: Duration::from_secs(2),
@@ -41,7 +41,7 @@ fn end(failure: Option<&str>) -> Heard {
         resumed_bytes: 1 << 20,
         verified: failure.is_none(),
         failure: failure.map(Into::into),
-        exit_code: if failure.is_some() { 5 } else { 0 },
+        exit_code,
     })))
 }
 
@@ -65,7 +65,7 @@ fn a_transfer_has_a_line_at_its_beginning_and_one_at_its_end() {
     assert_eq!((&begun.fields["event"], &begun.fields["peer"]), (&"transfer_begun".into(), &"backup".into()));
     assert_eq!(begun.fields["remote"], "192.0.2.1:5000");
 
-    let done = log.hear(&end(None)).unwrap();
+    let done = log.hear(&end(None, 0)).unwrap();
     assert_eq!(
         done.text,
         "backup (192.0.2.1:5000): 3 files, 953 MiB in 2.00 s, 4.00 Gbit/s, 1.00 MiB were there already"
@@ -81,19 +81,17 @@ fn a_transfer_has_a_line_at_its_beginning_and_one_at_its_end() {
 
 #[test]
 fn a_transfer_that_is_not_complete_says_why() {
-    let failed = Log::default().hear(&end(Some("the peer is gone"))).unwrap();
+    let failed = Log::default().hear(&end(Some("the peer is gone"), 5)).unwrap();
     assert_eq!(failed.level, Level::Warning);
     assert!(failed.text.contains("is not complete: the peer is gone"), "{}", failed.text);
     assert_eq!((&failed.fields["event"], &failed.fields["exit_code"]), (&"transfer_failed".into(), &5.into()));
+    let refused = Log::default().hear(&end(Some("the quota is used up"), 3)).unwrap();
+    assert_eq!(refused.fields["event"], "transfer_refused");
 }
 
 #[test]
-fn whoever_is_not_let_in_or_moves_has_a_line() {
+fn a_peer_that_moves_has_a_line() {
     let mut log = Log::default();
-    let refused = log.hear(&session(Stage::Connecting, SessionState::Closed("no such peer".into()))).unwrap();
-    assert_eq!(refused.text, "backup (192.0.2.1:5000): not let in: no such peer");
-    assert_eq!((&refused.fields["event"], &refused.fields["reason"]), (&"peer_refused".into(), &"no such peer".into()));
-
     log.hear(&session(Stage::Connecting, SessionState::Connected));
     let mut elsewhere = transfer(Stage::Moving);
     elsewhere.remote = Some("198.51.100.9:1".parse().unwrap());

@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::events::{Event, Heard, Level, Listener};
 use crate::notes::{note, record};
 use crate::units::format_duration;
-use log::Log;
+use log::{Entry, Log};
 use notify::Manager;
 pub use signals::{Signal, Signals};
 
@@ -56,7 +56,8 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts the thread, and says that the service is ready: `status` says what it does.
+    /// Starts the thread, and says that the service is ready: `status` says what it does. What matters less than `least` is not
+    /// written to the log.
     ///
     /// # Errors
     /// The system has no thread for it.
@@ -66,6 +67,7 @@ impl Daemon {
         flags: Flags,
         duties: Box<dyn Duties>,
         status: &str,
+        least: Level,
     ) -> io::Result<Self> {
         let over = Arc::new(AtomicBool::new(false));
         let clock = Clock::start();
@@ -79,6 +81,7 @@ impl Daemon {
             duties,
             manager,
             log: Log::default(),
+            least,
             drain_until: None,
             over: Arc::clone(&over),
         };
@@ -106,6 +109,8 @@ struct Control {
     duties: Box<dyn Duties>,
     manager: Manager,
     log: Log,
+    /// What matters less is not written.
+    least: Level,
     /// When what is under way is stopped; `None` while everybody is let in.
     drain_until: Option<Instant>,
     over: Arc<AtomicBool>,
@@ -129,8 +134,10 @@ impl Control {
         while let Some(heard) = self.listener.try_next() {
             self.hear(heard);
         }
-        self.manager.stopping();
-        note(Level::Info, "stopped");
+        if self.drain_until.is_none() {
+            self.manager.stopping();
+        }
+        self.say(Level::Info, "stopped");
     }
 
     fn hear(&mut self, heard: Heard) {
@@ -139,6 +146,18 @@ impl Control {
             self.manager.saw_worker(state, now);
         }
         if let Some(entry) = self.log.hear(&heard) {
+            self.write(entry);
+        }
+    }
+
+    fn say(&self, level: Level, words: &str) {
+        if level >= self.least {
+            note(level, words);
+        }
+    }
+
+    fn write(&self, entry: Entry) {
+        if entry.level >= self.least {
             record(entry.level, &entry.text, entry.fields);
         }
     }
@@ -149,23 +168,25 @@ impl Control {
                 Signal::Reload => self.reload(now),
                 Signal::Terminate => self.terminate(now),
                 // The flag is set by now.
-                Signal::Interrupt => note(Level::Info, "SIGINT: stopping; what arrived is kept, and can be resumed"),
+                Signal::Interrupt => {
+                    self.say(Level::Info, "SIGINT: stopping; what arrived is kept, and can be resumed")
+                }
             }
         }
         if self.drain_until.is_some_and(|until| until <= now) && !self.flags.stop.swap(true, Ordering::Relaxed) {
             let words =
                 "the time to drain is over: stopping what is under way; what arrived is kept, and can be resumed";
-            note(Level::Warning, words);
+            self.say(Level::Warning, words);
         }
         for entry in self.log.look_around(now) {
-            record(entry.level, &entry.text, entry.fields);
+            self.write(entry);
         }
         self.manager.look_around(now, self.drain_until.is_some());
     }
 
     fn reload(&mut self, now: Instant) {
         self.manager.reloading();
-        note(Level::Info, "SIGHUP: reading the configuration again");
+        self.say(Level::Info, "SIGHUP: reading the configuration again");
         self.duties.reload();
         self.manager.reloaded(now);
     }
@@ -174,7 +195,10 @@ impl Control {
     fn terminate(&mut self, now: Instant) {
         if self.drain_until.is_some() {
             self.flags.stop.store(true, Ordering::Relaxed);
-            note(Level::Info, "SIGTERM again: stopping what is under way; what arrived is kept, and can be resumed");
+            self.say(
+                Level::Info,
+                "SIGTERM again: stopping what is under way; what arrived is kept, and can be resumed",
+            );
             return;
         }
         let limit = self.duties.drain_limit();
@@ -183,6 +207,6 @@ impl Control {
         self.manager.stopping();
         self.flags.drain.store(true, Ordering::Relaxed);
         let words = "SIGTERM: nobody new is let in, and transfers under way may go on for";
-        note(Level::Info, &format!("{words} {}; SIGTERM again stops them", format_duration(limit)));
+        self.say(Level::Info, &format!("{words} {}; SIGTERM again stops them", format_duration(limit)));
     }
 }

@@ -23,9 +23,12 @@ enum Word {
     Alive,
 }
 
+/// Takes words to the service manager.
+type Tell = Box<dyn FnMut(&[Word]) + Send>;
+
 /// The service manager, and what it knows.
 pub(super) struct Manager {
-    tell: Box<dyn FnMut(&[Word]) + Send>,
+    tell: Tell,
     /// How long it waits for a sign of life; `None` where it does not.
     watchdog: Option<Duration>,
     /// The workers that have spoken, when each did last, and its transfers: under way, done, failed.

@@ -19,6 +19,9 @@ pub(super) use prometheus_text::CONTENT_TYPE;
 
 type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
 
+/// A number of a worker, and what it is called.
+type Respect = (&'static str, fn(&WorkerState) -> u64);
+
 /// Writes all metrics as they are now.
 pub(super) fn write(sums: &Arc<Mutex<Sums>>, process: &Process) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
@@ -100,11 +103,11 @@ impl Page<'_> {
         sums: &Sums,
         (name, help): (&str, &str),
         label: &'static str,
-        respects: &[(&'static str, fn(&WorkerState) -> u64)],
+        respects: &[Respect],
     ) -> fmt::Result {
         let numbers: Vec<_> = sums.workers.values().map(|worker| (worker.number.to_string(), worker)).collect();
         let values = numbers.iter().flat_map(|(number, worker)| {
-            let with = move |(word, of): &(&'static str, fn(&WorkerState) -> u64)| -> (Labels<'_, 2>, u64) {
+            let with = move |(word, of): &Respect| -> (Labels<'_, 2>, u64) {
                 ([("worker", number.as_str()), (label, word)], of(worker))
             };
             respects.iter().map(with)

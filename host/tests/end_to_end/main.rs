@@ -11,6 +11,7 @@ mod common;
 
 mod conduct;
 mod conflicts;
+mod daemon;
 mod damage;
 mod disk;
 mod doctor;

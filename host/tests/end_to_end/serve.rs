@@ -108,7 +108,7 @@ fn a_configuration_that_makes_no_sense_is_refused() {
         ("dri = \"/tmp\"", "dri"),
         ("listen = \"127.0.0.1:7420\"", "dir"),
         ("dir = \"/tmp\"\nlisten = \"nowhere at all\"", "listen"),
-        ("dir = \"", "line"),
+        ("dir = \"", ":1: "),
     ] {
         std::fs::write(&config, text).unwrap();
         let refused = run(&scene, &config).wait().expect(2);

@@ -23,18 +23,34 @@ pub(super) const RECV: &str = "  wirehaul recv                                 i
   wirehaul recv --discard                       for a speed test, with `wirehaul send --generate`
   wirehaul recv --dir inbox --tui               on a screen of its own: ? shows its keys";
 
-pub(super) const SERVE: &str = "  wirehaul serve --config /etc/wirehaul.toml    until it is stopped
-  wirehaul serve --config inbox.toml --tui      on a screen of its own: ? shows its keys
+pub(super) const SERVE: &str =
+    "  wirehaul serve --config /etc/wirehaul/serve.toml                   until it is stopped
+  wirehaul serve --config /etc/wirehaul/serve.toml --check-config    is it right, and who may do what?
+  wirehaul serve --config inbox.toml --tui                           on a screen of its own: ? shows its keys
+  systemctl reload wirehaul                                          after a change of it
 
-A configuration:
+A configuration; all but a directory may be left out:
   dir = \"/srv/inbox\"
-  listen = \"[::]:7420\"       # left out: every address, port 7420
-  overwrite = false            # left out: false
-  transport = \"auto\"         # left out: auto; or xdp, xdp-copy, xdp-skb, udp
-  iface = \"eth0\"             # for xdp; left out: that of the default route
-  io = \"auto\"                # left out: auto; or uring, sync
+  overwrite = false               # replace files that differ
+  listen = \"[::]:7420\"
+  transport = \"auto\"            # or xdp, xdp-copy, xdp-skb, udp; iface = \"eth0\" names the card
+  io = \"auto\"                   # or uring, sync
+  rate = \"2gbit\"                # of all together; left out: as fast as they can
+  quota = \"1tib\"                # what each directory may hold; left out: what the disk holds
+  max_transfers = 1024
+  drain = \"30s\"                 # how long transfers go on after SIGTERM
+  metrics = \"127.0.0.1:7421\"    # for Prometheus; false for none
+  log = \"text\"                  # or json
+  user = \"wirehaul\"             # left out: whoever starts it
 
-Hosts are let in by their keys: `wirehaul key trust NAME KEY` on this host.";
+  [peers.backup]                  # left out: the values above, for every key that is trusted
+  key = \"whk1...\"
+  dir = \"/srv/backup\"
+  quota = \"100gib\"
+  rate = \"500mbit\"
+
+Hosts are let in by their keys: those in the configuration, and those of `wirehaul key trust NAME KEY`
+on this host. SIGHUP reads both again, SIGTERM drains, SIGTERM again and SIGINT interrupt.";
 
 pub(super) const KEY: &str =
     "  wirehaul key show                             this host's public key, for others to trust

@@ -47,6 +47,9 @@ pub const DEFAULT_TRANSFERS: usize = 1024;
 /// Hears where a receiver listens.
 pub type OnReady = Box<dyn FnOnce(SocketAddr) + Send>;
 
+/// Opens directories.
+pub type OnUnprivileged = Box<dyn FnOnce() -> Result<(), StoreError> + Send>;
+
 /// How a receiver is told what to do while it runs. Copies are the same flags.
 #[derive(Clone, Debug, Default)]
 pub struct Control {
@@ -70,6 +73,8 @@ pub struct Receiving {
     pub control: Control,
     /// Where it says what happens.
     pub events: Bus,
+    /// Called once, when privileges were given up: what is to belong to the user that this is by then is opened here.
+    pub on_unprivileged: Option<OnUnprivileged>,
     /// Called once, when the port is open and the workers are about to start.
     pub on_ready: Option<OnReady>,
     /// Leave after the first transfer.
@@ -159,6 +164,9 @@ impl Receiving {
         if self.is_daemon {
             give_up_privileges(&opened.first, self.user.as_deref(), output)?;
         }
+        if let Some(on_unprivileged) = self.on_unprivileged.take() {
+            on_unprivileged()?;
+        }
         let mut acceptor = HostAcceptor::new(Arc::clone(&identity))?;
         acceptor.accept_known_peers(Arc::clone(&self.keys));
         self.policy.limit_transfers(self.max_transfers);
@@ -167,8 +175,8 @@ impl Receiving {
             once: self.once,
             idle_secs: self.config.idle_timeout.as_millis() / 1000,
         };
-        let shared =
-            Shared::new(output, opened.first.name(), Arc::clone(&place), self.max_transfers).map_err(Failure::from)?;
+        let shared = Shared::new(output, opened.first.name(), Arc::clone(&place), self.max_transfers, self.is_daemon)
+            .map_err(Failure::from)?;
         // Here, where no thread is kept on a CPU yet: the threads of an engine are to use all of them.
         let blocks = self.policy.current().keeps_files().then_some(shared.blocks);
         let files = file_io::open(&workers::file_io_of(1 + opened.others.len(), self.file_io, blocks))?;

@@ -28,6 +28,7 @@ use crate::transport::Gauge;
 /// What the workers of a receiver have in common.
 pub(super) struct Shared {
     pub(super) output: OutputArgs,
+    is_daemon: bool,
     transport: &'static str,
     place: Arc<Place>,
     pub(super) blocks: LastingPool,
@@ -45,9 +46,11 @@ impl Shared {
         transport: &'static str,
         place: Arc<Place>,
         max_transfers: usize,
+        is_daemon: bool,
     ) -> Result<Self, PoolsError> {
         Ok(Self {
             output,
+            is_daemon,
             transport,
             place,
             blocks: receiver_pool(u32::try_from(max_transfers).unwrap_or(u32::MAX))?,
@@ -119,6 +122,7 @@ impl Reporting<'_> {
             pools: Pools { packets: self.packets.stats(), blocks: self.shared.blocks.stats() },
             numa: self.shared.place.to_json(Some(self.shared.blocks)),
             failure: failure.as_ref(),
+            is_logged: self.shared.is_daemon,
         }
         .print(self.shared.output);
         failure.map_or(Exit::Done, |failure| Exit::of_code(failure.exit_code()))

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use wirehaul_core::time::Duration;
 
+use super::super::receiving::OnUnprivileged;
 use super::{ServeError, format_of};
 use crate::config::{Config, PeerConfig};
 use crate::crypto::{KnownKeys, PublicKey};
@@ -14,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::notes::{self, note};
 use crate::transfer::keys::KeyStore;
 use crate::transfer::policy::{Grant, InForce, Policy};
-use crate::transfer::store::{StoreError, Target};
+use crate::transfer::store::{StoreError, Targets};
 use crate::units::{format_rate, format_size};
 
 /// A configuration that makes sense, and everybody who is let in.
@@ -60,10 +61,10 @@ impl Rules {
         self.peers.iter().map(describe).chain(self.without_directory.iter().map(without)).collect()
     }
 
-    /// The same as what a receiver keeps to. Directories are opened.
-    fn policy(&self) -> Result<Policy, StoreError> {
+    /// The same as what a receiver keeps to. Directories are opened, but for those that are in use already.
+    fn policy(&self, targets: &Targets) -> Result<Policy, StoreError> {
         let grant = |(key, peer): &(PublicKey, PeerConfig)| {
-            let target = peer.dir.as_deref().map(Target::open).transpose()?;
+            let target = peer.dir.as_deref().map(|dir| targets.open(dir)).transpose()?;
             let grant = Grant {
                 name: Some(peer.name.as_str().into()),
                 target,
@@ -76,7 +77,7 @@ impl Rules {
         };
         let peers = self.peers.iter().map(grant).collect::<Result<_, StoreError>>()?;
         let everyone = self.config.dir.as_deref().map(|dir| {
-            let grant = Grant::unbounded(Some(Target::open(dir)?), self.config.overwrite);
+            let grant = Grant::unbounded(Some(targets.open(dir)?), self.config.overwrite);
             Ok::<_, StoreError>(Grant { quota_bytes: self.config.quota_bytes, ..grant })
         });
         Ok(Policy { everyone: everyone.transpose()?, peers, rate: self.config.rate })
@@ -115,18 +116,28 @@ pub(super) struct Serving {
     pub(super) metrics: Option<Arc<Metrics>>,
     names: Vec<Arc<str>>,
     store: KeyStore,
+    targets: Arc<Targets>,
 }
 
 impl Serving {
-    pub(super) fn begin(rules: Rules, store: KeyStore) -> Result<Self, ServeError> {
-        Ok(Self {
-            policy: InForce::new(rules.policy()?),
+    /// What is in force once its second part was called: until then directories are not opened, and nobody may do anything.
+    pub(super) fn begin(rules: Rules, store: KeyStore) -> (Self, OnUnprivileged) {
+        let targets = Arc::new(Targets::default());
+        let serving = Self {
+            policy: InForce::new(Policy::default()),
             keys: Arc::new(RwLock::new(rules.keys().collect())),
             metrics: None,
             names: rules.names(),
-            config: rules.config,
+            config: rules.config.clone(),
             store,
-        })
+            targets: Arc::clone(&targets),
+        };
+        let policy = serving.policy.clone();
+        let open = move || {
+            policy.replace(rules.policy(&targets)?);
+            Ok(())
+        };
+        (serving, Box::new(open))
     }
 
     /// The peers that are told apart in metrics.
@@ -137,7 +148,7 @@ impl Serving {
     /// Reads everything anew, and changes nothing unless all of it is good.
     fn try_reload(&mut self) -> Result<(), ServeError> {
         let rules = Rules::read(&self.config.path, &self.store)?;
-        let policy = rules.policy()?;
+        let policy = rules.policy(&self.targets)?;
         let restart = rules.config.needs_restart(&self.config);
         self.policy.replace(policy);
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = rules.keys().collect();
@@ -149,11 +160,11 @@ impl Serving {
             let which = restart.join(", ");
             note(Level::Warning, &format!("these need a restart, and stay as they were until then: {which}"));
         }
-        let peers = rules.peers.len();
-        note(
-            Level::Info,
-            &format!("the new configuration is in force, for {peers} peers and transfers that begin now"),
-        );
+        let peers = match rules.peers.len() {
+            1 => "1 peer".to_owned(),
+            many => format!("{many} peers"),
+        };
+        note(Level::Info, &format!("the new configuration is in force, for {peers} and transfers that begin now"));
         // What needs a restart is still what it was, and is named again the next time.
         let started = &self.config;
         self.config = Config {
