@@ -54,6 +54,14 @@ impl ReceiveWindow {
         self.window = self.window.saturating_add(bytes).min(self.max_window);
     }
 
+    /// Makes the window at least this large, as far as the maximum allows; whether that is news to the peer.
+    pub fn ensure(&mut self, bytes: u64) -> bool {
+        let wanted = bytes.min(self.max_window);
+        let is_news = wanted > self.window;
+        self.window = self.window.max(wanted);
+        is_news
+    }
+
     /// The application has taken `bytes` more.
     pub fn consume(&mut self, bytes: u64) {
         self.consumed = self.consumed.saturating_add(bytes);
@@ -115,6 +123,16 @@ mod tests {
             window.advance();
         }
         assert_eq!(window.window(), 64 * MIB);
+    }
+
+    #[test]
+    fn a_window_that_is_ensured_never_shrinks_nor_passes_its_maximum() {
+        let mut window = ReceiveWindow::new(MIB / 2, 4 * MIB, Instant::ZERO);
+        assert!(window.ensure(2 * MIB));
+        assert_eq!((window.window(), window.advance()), (2 * MIB, 2 * MIB));
+        assert!(!window.ensure(MIB));
+        assert!(window.ensure(9 * MIB));
+        assert_eq!(window.advance(), 4 * MIB);
     }
 
     /// The same rate on a short path leaves it as it is, however full the socket's queue.

@@ -120,6 +120,20 @@ impl<H: Handshake> Session<'_, H> {
         }
     }
 
+    /// Lets the peer have at least so many bytes of the stream on their way, and of the connection: as where it was given a small
+    /// window because there were many others, and they have left. [`super::Config::max_window_bytes`] bounds it.
+    pub fn ensure_window(&mut self, id: StreamId, bytes: u64) {
+        if self.connection_window.ensure(bytes) {
+            self.controls |= Controls::CONNECTION_WINDOW;
+        }
+        let Some(index) = self.streams.find(id) else { return };
+        let Some(stream) = self.streams.get_mut(index) else { return };
+        if stream.receive.final_size.is_none() && stream.receive.window.ensure(bytes) {
+            self.controls |= Controls::STREAM_WINDOW;
+            self.window_streams |= 1 << index;
+        }
+    }
+
     /// Asks the peer to open no more streams (GOAWAY); those that are open go on, and so do those that it opens before it hears
     /// of this. `code` says why, as in CLOSE. Said once.
     pub fn go_away(&mut self, code: u16) {

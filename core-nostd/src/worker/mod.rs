@@ -189,6 +189,11 @@ impl<'a, A: Acceptor> Worker<'a, A> {
         &self.rejects
     }
 
+    /// The window that sessions begin with which peers start from now on, in bytes ([`Config::initial_window_bytes`]).
+    pub const fn set_initial_window(&mut self, bytes: u64) {
+        self.config.initial_window_bytes = bytes;
+    }
+
     /// Whether new peers are let in from now on.
     pub fn set_listening(&mut self, listening: bool) {
         self.listening = listening;

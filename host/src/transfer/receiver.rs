@@ -12,11 +12,12 @@ use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use wirehaul_core::session::{CloseReason, Event, Session, Source, Stats};
+use wirehaul_core::session::{CloseReason, Config, Event, Session, Source, Stats};
 use wirehaul_core::time::{Duration, Instant};
 use wirehaul_core::wire::StreamId;
 use wirehaul_core::worker::{Application, SessionId};
 
+use super::blocks::{CROWD, CROWD_WINDOW_BYTES};
 use super::failure::{CLOSE_GIVEN_UP, CLOSE_OVERTAKEN, CLOSE_RULE, Failure};
 use super::incoming::Incoming;
 use super::intake::IntakeError;
@@ -144,6 +145,7 @@ impl Receiver {
         };
         let name = self.teller.begin();
         let place = self.transfers.push(Transfer::new(id, session.remote(), peer, permit, (now, name)));
+        self.transfers.at(place).is_crowded = self.transfers.len() > CROWD;
         self.tell_session(now, place, session, SessionState::Connected);
         if let Some(denied) = denied {
             self.give_up(now, place, session, denied.into_failure());
@@ -547,9 +549,14 @@ impl Receiver {
         let mut worked = false;
         self.transfers.wake_due(now);
         let awake = self.transfers.take_awake();
+        let is_crowd = self.transfers.len() > CROWD;
+        worker.set_initial_window(if is_crowd { CROWD_WINDOW_BYTES } else { Config::default().initial_window_bytes });
         for id in &awake {
             let Some(place) = self.place_of(*id) else { continue };
             let Some(session) = worker.session(*id) else { continue };
+            if std::mem::replace(&mut self.transfers.at(place).is_crowded, is_crowd) && !is_crowd {
+                session.ensure_window(DATA, Config::default().initial_window_bytes);
+            }
             let has_worked = self.advance(now, place, session);
             worked |= has_worked;
             let transfer = self.transfers.at(place);

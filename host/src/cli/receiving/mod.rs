@@ -1,5 +1,6 @@
 //! What `recv` and `serve` have in common: listening, receiving, and a report of each transfer.
 
+mod descriptors;
 mod reporting;
 mod workers;
 
@@ -169,6 +170,7 @@ impl Receiving {
         }
         let mut acceptor = HostAcceptor::new(Arc::clone(&identity))?;
         acceptor.accept_known_peers(Arc::clone(&self.keys));
+        descriptors::make_room(self.max_transfers);
         self.policy.limit_transfers(self.max_transfers);
         let options = ReceiverOptions {
             policy: self.policy.clone(),

@@ -50,6 +50,8 @@ pub(super) struct Transfer {
     pub(super) list_bytes: u64,
     pub(super) data_finished: bool,
     pub(super) verified: bool,
+    /// Whether it began among very many, and has a small window.
+    pub(super) is_crowded: bool,
     /// Whether something came for it that was not looked at yet.
     pub(super) is_awake: bool,
     /// What watchers call it.
@@ -126,6 +128,7 @@ impl Transfer {
             list_bytes: 0,
             data_finished: false,
             verified: false,
+            is_crowded: false,
             is_awake: false,
             name,
             total_bytes: 0,
