@@ -251,6 +251,7 @@ fn views_of_transfers_are_as_they_were() {
     let mut model = receiver();
     assert_snapshot("overview", &model, 80, 24, COLOUR);
     assert_snapshot("overview-160x50", &model, 160, 50, COLOUR);
+    assert_snapshot("overview-60x16", &model, MIN_WIDTH, MIN_HEIGHT, COLOUR);
     for (key, name) in [('2', "transfers"), ('3', "no-scan"), ('4', "numa"), ('5', "no-cdn"), ('6', "log")] {
         press(&mut model, [Key::Char(key)]);
         assert_snapshot(name, &model, 80, 24, COLOUR);
@@ -259,7 +260,9 @@ fn views_of_transfers_are_as_they_were() {
         press(&mut model, [Key::Char(key)]);
         assert_snapshot(name, &model, 160, 50, COLOUR);
     }
-    press(&mut model, [Key::Char('2'), Key::End]);
+    press(&mut model, [Key::Char('2')]);
+    assert_snapshot("transfers-60x16", &model, MIN_WIDTH, MIN_HEIGHT, COLOUR);
+    press(&mut model, [Key::End]);
     assert_snapshot("transfers-over", &model, 80, 24, COLOUR);
     press(&mut model, [Key::Char('1'), Key::Char('q')]);
     assert_snapshot("question", &model, 80, 24, COLOUR);
@@ -270,6 +273,7 @@ fn views_of_transfers_are_as_they_were() {
 #[test]
 fn views_of_a_survey_are_as_they_were() {
     let mut model = surveyor();
+    assert_snapshot("overview-scan-60x16", &model, MIN_WIDTH, MIN_HEIGHT, COLOUR);
     assert_snapshot("overview-scan", &model, 80, 24, COLOUR);
     assert_snapshot("overview-scan-ascii", &model, 80, 24, ASCII);
     for (key, name) in [('3', "scan"), ('5', "cdn")] {
