@@ -178,7 +178,7 @@ const TICKET: &str = "on the sending host run:  wirehaul send PATH... wh1abcdefg
 
 /// A receiver after a minute: four transfers, of which one is complete and one failed.
 fn receiver() -> Model {
-    let mut model = Model::new("serve", at(0));
+    let mut model = Model::new("recv", at(0));
     tell(&mut model, note_of(Level::Info, "receiving on [::]:7420, into /srv/inbox"));
     tell(&mut model, note_of(Level::Info, TICKET));
     tell(&mut model, placement(2));
@@ -251,6 +251,7 @@ fn views_of_transfers_are_as_they_were() {
     let mut model = receiver();
     assert_snapshot("overview", &model, 80, 24, COLOUR);
     assert_snapshot("overview-160x50", &model, 160, 50, COLOUR);
+    assert_snapshot("overview-60x16", &model, MIN_WIDTH, MIN_HEIGHT, COLOUR);
     for (key, name) in [('2', "transfers"), ('3', "no-scan"), ('4', "numa"), ('5', "no-cdn"), ('6', "log")] {
         press(&mut model, [Key::Char(key)]);
         assert_snapshot(name, &model, 80, 24, COLOUR);
@@ -259,7 +260,9 @@ fn views_of_transfers_are_as_they_were() {
         press(&mut model, [Key::Char(key)]);
         assert_snapshot(name, &model, 160, 50, COLOUR);
     }
-    press(&mut model, [Key::Char('2'), Key::End]);
+    press(&mut model, [Key::Char('2')]);
+    assert_snapshot("transfers-60x16", &model, MIN_WIDTH, MIN_HEIGHT, COLOUR);
+    press(&mut model, [Key::End]);
     assert_snapshot("transfers-over", &model, 80, 24, COLOUR);
     press(&mut model, [Key::Char('1'), Key::Char('q')]);
     assert_snapshot("question", &model, 80, 24, COLOUR);
@@ -270,6 +273,7 @@ fn views_of_transfers_are_as_they_were() {
 #[test]
 fn views_of_a_survey_are_as_they_were() {
     let mut model = surveyor();
+    assert_snapshot("overview-scan-60x16", &model, MIN_WIDTH, MIN_HEIGHT, COLOUR);
     assert_snapshot("overview-scan", &model, 80, 24, COLOUR);
     assert_snapshot("overview-scan-ascii", &model, 80, 24, ASCII);
     for (key, name) in [('3', "scan"), ('5', "cdn")] {
@@ -311,7 +315,7 @@ fn without_colours_no_cell_has_one_and_without_unicode_none_has_more_than_ascii(
 #[test]
 fn every_kind_of_event_is_seen() {
     let seen = |event: Event, key: char, words: &str| {
-        let mut model = Model::new("serve", at(0));
+        let mut model = Model::new("recv", at(0));
         tell(&mut model, event);
         press(&mut model, [Key::Char(key)]);
         let text = text_of(&buffer_of(&model, 100, 40, COLOUR));
@@ -323,7 +327,9 @@ fn every_kind_of_event_is_seen() {
     seen(session(SessionState::Connected), '6', "recv from lab-7: connected");
     seen(session(SessionState::Moved), '6', "the peer moved, now at 192.0.2.1:7420");
     seen(session(SessionState::GoingAway), '1', "takes nothing new");
-    seen(session(SessionState::Closed("idle for 30 s".into())), '6', "closed: idle for 30 s");
+    let transfer_of = TransferState { stage: Stage::Connecting, ..transfer(1, 2000) };
+    let closed = Event::Session { transfer: transfer_of, state: SessionState::Closed("no answer".into()) };
+    seen(closed, '6', "warning: recv from lab-7: closed: no answer");
     seen(end(1, 2000, None), '1', "complete: 1204 files, 40.0 GiB in 41.7 s, verified");
     seen(end(1, 2000, Some("the disk is full")), '2', "the disk is full");
     seen(survey(2000), '1', "1,048,576 steps");
@@ -348,6 +354,17 @@ fn the_book_shows_the_overview_as_it_is() {
     for key in ["Tab", "Enter", "Esc", "PgUp", "Home", "Ctrl-L", "Ctrl-Z", "Ctrl-C", "`?`", "`q`"] {
         assert!(page.contains(key), "{key}");
     }
+}
+
+/// Its own log tells what transfers do.
+#[test]
+fn a_server_says_nothing_twice() {
+    let mut model = Model::new("serve", at(0));
+    tell(&mut model, Event::Session { transfer: transfer(1, 2000), state: SessionState::Connected });
+    tell(&mut model, end(1, 2000, None));
+    assert_eq!(model.log().lines().len(), 0);
+    tell(&mut model, note_of(Level::Info, "lab-7: a transfer begins"));
+    assert_eq!((model.log().lines().len(), model.transfers().len()), (1, 1));
 }
 
 // --- sizes ---
@@ -424,7 +441,7 @@ fn q_asks_and_then_the_work_stops_or_goes_on() {
 
 #[test]
 fn who_reads_older_lines_goes_on_reading_them() {
-    let mut model = Model::new("serve", at(0));
+    let mut model = Model::new("recv", at(0));
     (0..100).for_each(|number| tell(&mut model, note_of(Level::Info, &format!("note {number}."))));
     press(&mut model, [Key::Char('6'), Key::Up, Key::Up, Key::PageUp]);
     let before = text_of(&buffer_of(&model, 80, 24, COLOUR));
@@ -440,7 +457,7 @@ fn who_reads_older_lines_goes_on_reading_them() {
 
 #[test]
 fn a_transfer_whose_end_was_missed_is_gone_after_a_while() {
-    let mut model = Model::new("serve", at(0));
+    let mut model = Model::new("recv", at(0));
     tell(&mut model, Event::Transfer(transfer(2, 1000)));
     tell(&mut model, worker(0, 20_000));
     tell(&mut model, worker(1, 90_000));
@@ -451,7 +468,7 @@ fn a_transfer_whose_end_was_missed_is_gone_after_a_while() {
 
 #[test]
 fn what_is_said_behind_an_end_begins_nothing() {
-    let mut model = Model::new("serve", at(0));
+    let mut model = Model::new("recv", at(0));
     tell(&mut model, end(2, 2000, None));
     let over = TransferState { stage: Stage::Over, ..transfer(5, 2000) };
     tell(&mut model, Event::Session { transfer: over, state: SessionState::Closed("done".into()) });
@@ -461,7 +478,7 @@ fn what_is_said_behind_an_end_begins_nothing() {
 
 #[test]
 fn however_much_happens_no_more_is_kept() {
-    let mut model = Model::new("serve", at(0));
+    let mut model = Model::new("recv", at(0));
     for number in 0..20_000_u64 {
         let millis = number * 300;
         model.tick(at(millis));
@@ -570,7 +587,7 @@ proptest! {
         size in (0..200_u16, 0..70_u16),
         is_unicode in any::<bool>(),
     ) {
-        let mut model = Model::new("serve", at(0));
+        let mut model = Model::new("recv", at(0));
         for (number, (event, key)) in events.into_iter().zip(keys).enumerate() {
             model.tick(at(number as u64 * 700));
             tell(&mut model, event);

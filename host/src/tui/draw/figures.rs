@@ -120,11 +120,13 @@ pub(super) fn path(canvas: &mut Canvas<'_>, state: &TransferState) {
         false => "told by the sender".to_owned(),
     };
     canvas.figure(1, 2, ("sent again", label), &resent, if is_sender { style } else { paint.label() });
+    // A receiver paces nothing but its acknowledgements.
     let pacing = match state.figures.pacing_error_ppm {
+        _ if !is_sender => "told by the sender".to_owned(),
         Some(ppm) => percent(ppm),
         None => "none (not paced)".to_owned(),
     };
-    canvas.figure(1, 3, ("pacing error", label), &pacing, plain);
+    canvas.figure(1, 3, ("pacing error", label), &pacing, if is_sender { plain } else { paint.label() });
 }
 
 /// What workers sent, received, refused and lost, in four rows.

@@ -32,12 +32,16 @@ pub(super) fn draw(model: &Model, canvas: &mut Canvas<'_>) {
         y += 6;
     }
     let found = model.cdn().total() > 0;
-    if found {
+    // A title with nothing below it says nothing.
+    let has_room = |y: u16| y + 2 <= height;
+    if found && has_room(y) {
         let rows = if height >= 34 { 5 } else { 2 };
         cdn::brief(model, &mut canvas.rows(y, rows + 1));
         y += rows + 1;
     }
-    if let Some(placement) = model.placement() {
+    if let Some(placement) = model.placement()
+        && has_room(y)
+    {
         let most = if height >= 34 { 8 } else { 2 };
         let rows = u16::try_from(placement.nodes.len()).unwrap_or(u16::MAX).clamp(1, most);
         numa::brief(model, placement, &mut canvas.rows(y, rows + 1));

@@ -42,11 +42,12 @@ pub(super) fn brief(model: &Model, canvas: &mut Canvas<'_>) {
     rate_row(canvas, 2 + spark, "replies", &format!("{}/s", count(replies)), &survey.replies, spark);
     let y = 2 + 2 * spark;
     let half = width / 2;
-    canvas.figure(1, y, ("sent", LABEL), &format!("{} probes", count(state.sent)), Style::new());
+    let left = &mut canvas.part(0, y, half.saturating_sub(1), 3);
+    left.figure(1, 0, ("sent", LABEL), &format!("{} probes", count(state.sent)), Style::new());
+    left.figure(1, 1, ("hits", LABEL), &hits(state.hits, state.received), paint.strong());
+    drop_figure(left, 1, 2, ("dropped", LABEL), dropped(state));
     canvas.figure(half, y, ("received", LABEL), &count(state.received), Style::new());
-    canvas.figure(1, y + 1, ("hits", LABEL), &hits(state.hits, state.received), paint.strong());
     canvas.figure(half, y + 1, ("duplicates", LABEL), &count(state.duplicates), Style::new());
-    drop_figure(canvas, 1, y + 2, ("dropped", LABEL), dropped(state));
     canvas.figure(half, y + 2, ("no answer", LABEL), &count(state.rejects), Style::new());
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use wirehaul_core::time::{Duration, Instant};
 
-use crate::events::{Event, Heard, Level, Placement, SessionState, SurveyState, TransferEnd, TransferState};
+use crate::events::{Event, Heard, Level, Placement, SessionState, Stage, SurveyState, TransferEnd, TransferState};
 use crate::units::{format_duration, format_size};
 
 pub use cdn::{Cdn, MAX_LATEST, MAX_PROVIDERS, Provider};
@@ -79,9 +79,10 @@ impl Model {
         match event {
             Event::Transfer(state) => self.transfers.hear(&state),
             Event::Session { transfer, state } => {
-                let (level, words) = words_of_session(&transfer, &state);
                 self.transfers.hear(&transfer);
-                self.say(level, &words, false);
+                if let Some((level, words)) = words_of_session(&transfer, &state) {
+                    self.say(level, &words, false);
+                }
             }
             Event::Finished(end) => {
                 let (level, words) = words_of_end(&end);
@@ -104,7 +105,11 @@ impl Model {
         }
     }
 
+    /// Adds a line to the log. What transfers do is not added where the command itself has a log, whose lines are notes.
     fn say(&mut self, level: Level, words: &str, is_note: bool) {
+        if self.command == "serve" && !is_note {
+            return;
+        }
         if self.log.add(self.now, level, words, is_note) {
             self.look.stay_at_line(self.log.lines().len());
         }
@@ -222,17 +227,21 @@ pub fn words_of(state: &TransferState) -> String {
     }
 }
 
-fn words_of_session(transfer: &TransferState, state: &SessionState) -> (Level, String) {
+fn words_of_session(transfer: &TransferState, state: &SessionState) -> Option<(Level, String)> {
     let which = words_of(transfer);
-    match state {
+    Some(match state {
         SessionState::Connected => (Level::Info, format!("{which}: connected")),
         SessionState::Moved => {
             let remote = transfer.remote.map_or_else(String::new, |remote| format!(", now at {remote}"));
             (Level::Info, format!("{which}: the peer moved{remote}"))
         }
         SessionState::GoingAway => (Level::Warning, format!("{which}: the peer takes nothing new")),
-        SessionState::Closed(reason) => (Level::Info, format!("{which}: closed: {reason}")),
-    }
+        // A transfer that had begun has an end, which is told with its reason.
+        SessionState::Closed(reason) if matches!(transfer.stage, Stage::Waiting | Stage::Connecting) => {
+            (Level::Warning, format!("{which}: closed: {reason}"))
+        }
+        SessionState::Closed(_) => return None,
+    })
 }
 
 fn words_of_end(end: &TransferEnd) -> (Level, String) {
