@@ -367,7 +367,7 @@ fn parse_log(text: &str) -> Result<LogFormat, &'static str> {
     }
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn parse_user(text: &str) -> Result<String, String> {
     match nix::unistd::User::from_name(text) {
         Ok(Some(_)) => Ok(text.to_owned()),
@@ -376,7 +376,7 @@ fn parse_user(text: &str) -> Result<String, String> {
     }
 }
 
-#[cfg(not(unix))]
+#[cfg(not(target_os = "linux"))]
 fn parse_user(_: &str) -> Result<String, String> {
     Err("this system cannot change the user".to_owned())
 }

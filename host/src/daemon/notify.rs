@@ -14,6 +14,7 @@ const EXTENSION: Duration = Duration::from_secs(20);
 
 /// What is said to the service manager.
 #[derive(Debug)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "elsewhere there is no such manager to read it"))]
 enum Word {
     Ready,
     Reloading,
