@@ -231,4 +231,6 @@ fn say_again(model: &Model) {
 }
 
 #[cfg(test)]
+mod random_tests;
+#[cfg(test)]
 mod tests;

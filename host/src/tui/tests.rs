@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use proptest::prelude::*;
 use ratatui::Terminal as Drawing;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
@@ -13,7 +12,7 @@ use wirehaul_core::pool::PoolStats;
 use wirehaul_core::wire::Reject;
 
 use super::draw::{MIN_HEIGHT, MIN_WIDTH, draw};
-use super::model::{BUCKETS, Key, MAX_LATEST, MAX_LINES, MAX_LIVE, MAX_OVER, MAX_PROVIDERS, Shown, View};
+use super::model::{BUCKETS, Key, MAX_LATEST, MAX_LINES, MAX_LIVE, MAX_OVER, Shown, View};
 use super::*;
 use crate::events::{
     CardPlace, CdnDetection, Direction, Event, Heard, KernelCounters, Level, NodePlace, Placement, SessionFigures,
@@ -23,9 +22,9 @@ use crate::events::{
 
 const COLOUR: Paint = Paint { has_colour: true, is_unicode: true };
 const PLAIN: Paint = Paint { has_colour: false, is_unicode: true };
-const ASCII: Paint = Paint { has_colour: false, is_unicode: false };
+pub(super) const ASCII: Paint = Paint { has_colour: false, is_unicode: false };
 
-fn at(millis: u64) -> Instant {
+pub(super) fn at(millis: u64) -> Instant {
     Instant::ZERO + Duration::from_millis(millis)
 }
 
@@ -33,7 +32,7 @@ fn id(number: u64) -> TransferId {
     TransferId { worker: (number % 2) as u8, number }
 }
 
-fn transfer(number: u64, millis: u64) -> TransferState {
+pub(super) fn transfer(number: u64, millis: u64) -> TransferState {
     let total_bytes = (number + 6) << 32;
     TransferState {
         id: id(number),
@@ -81,7 +80,7 @@ fn end(number: u64, millis: u64, failure: Option<&str>) -> Event {
     }))
 }
 
-fn worker(number: u8, millis: u64) -> Event {
+pub(super) fn worker(number: u8, millis: u64) -> Event {
     let mut totals = Totals {
         transfers_begun: 3,
         transfers_done: 1,
@@ -105,7 +104,7 @@ fn worker(number: u8, millis: u64) -> Event {
     })
 }
 
-fn placement(nodes: u32) -> Event {
+pub(super) fn placement(nodes: u32) -> Event {
     let node = |id| NodePlace {
         id,
         cpus: format!("{}-{}", id * 8, id * 8 + 7),
@@ -130,7 +129,7 @@ fn placement(nodes: u32) -> Event {
     }))
 }
 
-fn detection(number: u64, millis: u64) -> Event {
+pub(super) fn detection(number: u64, millis: u64) -> Event {
     let providers = [Some("cloudflare"), Some("cloudfront"), Some("cloudflare"), None, Some("akamai"), Some("fastly")];
     let provider = providers[number as usize % providers.len()];
     Event::CdnDetection(CdnDetection {
@@ -142,7 +141,7 @@ fn detection(number: u64, millis: u64) -> Event {
     })
 }
 
-fn survey(millis: u64) -> Event {
+pub(super) fn survey(millis: u64) -> Event {
     let wave = (millis - millis.min(20_000)).pow(2) / 200_000;
     Event::Survey(SurveyState {
         at: at(millis),
@@ -165,11 +164,11 @@ fn survey(millis: u64) -> Event {
     })
 }
 
-fn note_of(level: Level, text: &str) -> Event {
+pub(super) fn note_of(level: Level, text: &str) -> Event {
     Event::Note { level, text: text.into() }
 }
 
-fn tell(model: &mut Model, event: Event) {
+pub(super) fn tell(model: &mut Model, event: Event) {
     model.hear(Heard::Event(event));
 }
 
@@ -215,7 +214,7 @@ fn surveyor() -> Model {
     model
 }
 
-fn buffer_of(model: &Model, width: u16, height: u16, paint: Paint) -> Buffer {
+pub(super) fn buffer_of(model: &Model, width: u16, height: u16, paint: Paint) -> Buffer {
     let mut drawing = Drawing::new(TestBackend::new(width, height)).unwrap();
     drawing.draw(|frame| draw(model, frame.area(), paint, frame.buffer_mut())).unwrap();
     drawing.backend().buffer().clone()
@@ -493,116 +492,4 @@ fn however_much_happens_no_more_is_kept() {
     assert_eq!((model.log().lines().len(), model.cdn().latest().len()), (MAX_LINES, MAX_LATEST));
     assert_eq!(model.transfers().history().len(), BUCKETS);
     buffer_of(&model, 80, 24, COLOUR);
-}
-
-fn any_event() -> impl Strategy<Value = Event> {
-    let moment = || 0..200_000_u64;
-    let level = prop_oneof![Just(Level::Info), Just(Level::Warning), Just(Level::Error)];
-    let state = prop_oneof![
-        Just(SessionState::Connected),
-        Just(SessionState::Moved),
-        Just(SessionState::GoingAway),
-        any::<String>().prop_map(|words| SessionState::Closed(words.into())),
-    ];
-    let stage = prop_oneof![
-        Just(Stage::Waiting),
-        Just(Stage::Listing),
-        Just(Stage::Comparing),
-        Just(Stage::Moving),
-        Just(Stage::Over)
-    ];
-    let strange = (0..9_u64, moment(), stage, any::<[u64; 4]>(), any::<Option<String>>()).prop_map(
-        |(number, millis, stage, [total, done, cwnd, ppm], peer)| {
-            let figures = SessionFigures {
-                srtt: Duration::from_nanos(cwnd),
-                cwnd_bytes: cwnd,
-                inflight_bytes: done,
-                resent_ppm: ppm,
-                pacing_error_ppm: Some(ppm),
-                sent_packets: total,
-                ..SessionFigures::default()
-            };
-            let state = transfer(number, millis);
-            TransferState { stage, total_bytes: total, done_bytes: done, peer: peer.map(Into::into), figures, ..state }
-        },
-    );
-    let survey_of = |(millis, [sent, packets, steps, done_steps, drops]): (u64, [u64; 5])| {
-        let Event::Survey(state) = survey(millis) else { unreachable!() };
-        let drops = SurveyDrops { xdp: drops, packet: drops, ..SurveyDrops::default() };
-        Event::Survey(SurveyState {
-            sent,
-            packets,
-            received: sent,
-            hits: packets,
-            steps,
-            done_steps,
-            drops,
-            left: None,
-            ..state
-        })
-    };
-    let worker_of = |(number, millis, [packets, bytes, drops]): (u8, u64, [u64; 3])| {
-        let Event::Worker(state) = worker(number, millis) else { unreachable!() };
-        let totals = Totals { sent_packets: packets, received_bytes: bytes, transfers_done: drops, ..state.totals };
-        let kernel = KernelCounters { xdp_rx_ring_full: drops, socket_overflows: drops, ..KernelCounters::default() };
-        Event::Worker(WorkerState { totals, kernel, ..state })
-    };
-    prop_oneof![
-        strange.clone().prop_map(Event::Transfer),
-        (strange.clone(), state).prop_map(|(transfer, state)| Event::Session { transfer, state }),
-        (strange, any::<Option<String>>(), any::<[u64; 3]>()).prop_map(
-            |(state, failure, [files, stored_bytes, took])| {
-                let exit_code = u8::from(failure.is_some());
-                let (failure, took) = (failure.map(Into::into), Duration::from_nanos(took));
-                Event::Finished(Arc::new(TransferEnd {
-                    state,
-                    took,
-                    files,
-                    stored_bytes,
-                    resumed_bytes: files,
-                    verified: true,
-                    failure,
-                    exit_code,
-                }))
-            }
-        ),
-        (any::<u8>(), moment(), any::<[u64; 3]>()).prop_map(worker_of),
-        (moment(), any::<[u64; 5]>()).prop_map(survey_of),
-        (0..70_u32).prop_map(placement),
-        (any::<u64>(), moment()).prop_map(|(number, millis)| detection(number, millis)),
-        (level, any::<String>()).prop_map(|(level, text)| note_of(level, &text)),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_happens_it_is_drawn_and_stays_bounded(
-        events in prop::collection::vec(any_event(), 1..80),
-        keys in prop::collection::vec(prop::sample::select(vec![
-            Key::Char('1'), Key::Char('2'), Key::Char('4'), Key::Char('5'), Key::Char('6'), Key::Char('q'), Key::Char('?'), Key::Down, Key::Up,
-            Key::End, Key::PageDown, Key::Home, Key::Tab, Key::Escape,
-        ]), 80),
-        size in (0..200_u16, 0..70_u16),
-        is_unicode in any::<bool>(),
-    ) {
-        let mut model = Model::new("recv", at(0));
-        for (number, (event, key)) in events.into_iter().zip(keys).enumerate() {
-            model.tick(at(number as u64 * 700));
-            tell(&mut model, event);
-            model.hear(Heard::Missed(u64::MAX / 2));
-            model.press(key);
-            if number % 8 == 0 {
-                buffer_of(&model, size.0, size.1, Paint { has_colour: true, is_unicode });
-            }
-        }
-        for view in "123456".chars() {
-            model.press(Key::Escape);
-            model.press(Key::Char(view));
-            buffer_of(&model, size.0, size.1, Paint { has_colour: true, is_unicode });
-            buffer_of(&model, 80, 24, ASCII);
-        }
-        prop_assert!(model.transfers().len() <= MAX_LIVE + MAX_OVER && model.cdn().provider_count() <= MAX_PROVIDERS);
-    }
 }
