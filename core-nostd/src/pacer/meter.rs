@@ -7,8 +7,10 @@ use crate::{
 
 /// A part is what the rate gives in this time,
 const PART_TIME: Duration = Duration::from_millis(20);
-/// between these bytes, so that bookings are few and none holds up a window.
-const PART_BYTES: core::ops::RangeInclusive<u64> = 16 * 1024..=256 * 1024;
+/// but no less than this, so that bookings are few,
+const MIN_PART_BYTES: u64 = 16 * 1024;
+/// and no more than this: what is less than a part waits for more, and where a window is smaller than a part, nothing more comes.
+pub const MAX_PART_BYTES: u64 = 128 * 1024;
 
 /// Books what was used, a part at a time: the next one when the one before is given, so that all who share an allowance have
 /// their turn.
@@ -24,7 +26,7 @@ impl Meter {
     /// What is booked at once at this rate by one of `among` who are to get together what another one gets alone.
     #[must_use]
     pub fn part_bytes(rate: Rate, among: u32) -> u64 {
-        let whole = rate.bytes_in(PART_TIME).clamp(*PART_BYTES.start(), *PART_BYTES.end());
+        let whole = rate.bytes_in(PART_TIME).clamp(MIN_PART_BYTES, MAX_PART_BYTES);
         (whole / u64::from(among.max(1))).max(1)
     }
 
@@ -68,6 +70,12 @@ impl Meter {
         self.used > 0 || self.booked.is_some()
     }
 
+    /// Whether [`Meter::take`] has something to do: to give, or to book.
+    #[must_use]
+    pub fn is_ready(&self, now: Instant, part: u64) -> bool {
+        self.booked.map_or(self.used >= part.max(1), |(due, _)| due <= now)
+    }
+
     /// When [`Meter::take`] has something to give, if nothing more is used.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
@@ -85,7 +93,7 @@ mod tests {
     #[test]
     fn parts_are_booked_one_by_one() {
         let (mut meter, part) = (Meter::default(), Meter::part_bytes(RATE, 1));
-        assert_eq!(part, 200_000);
+        assert_eq!(part, MAX_PART_BYTES);
         let due = Instant::ZERO + Duration::from_secs(1);
         let mut bookings = 0;
         let mut book = |bytes| {

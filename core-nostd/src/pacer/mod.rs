@@ -15,7 +15,7 @@ mod quantum;
 mod tests;
 
 pub use allowance::Allowance;
-pub use meter::Meter;
+pub use meter::{MAX_PART_BYTES, Meter};
 pub use quantum::{Held, MAX_QUANTUM_BYTES, Punctuality, Quantum};
 
 use crate::{

@@ -74,6 +74,11 @@ impl Scene {
         self.temp.path()
     }
 
+    /// A third host, for tests that need one.
+    pub fn another(&self, name: &str) -> Home {
+        Home::at(self.temp.path().join(name))
+    }
+
     /// A path in the directory to send from.
     pub fn from(&self, name: &str) -> PathBuf {
         self.temp.path().join("from").join(name)

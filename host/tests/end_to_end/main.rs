@@ -25,6 +25,7 @@ mod migration;
 mod namespaces;
 mod numa;
 mod output;
+mod policy;
 mod queues;
 mod rate;
 mod resume;

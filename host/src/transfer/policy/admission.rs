@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use thiserror::Error;
-use wirehaul_core::pacer::Meter;
+use wirehaul_core::pacer::{MAX_PART_BYTES, Meter};
 use wirehaul_core::time::Instant;
 
 use super::super::failure::Failure;
@@ -13,6 +13,10 @@ use super::super::message::RefusalClass;
 use super::limiter::Limiter;
 use super::{Grant, InForce, Policy};
 use crate::crypto::PublicKey;
+use crate::transfer::blocks::CROWD_WINDOW_BYTES;
+
+// Where a window is used up, several parts are: they are booked, and it opens again.
+const _: () = assert!(MAX_PART_BYTES * 4 <= CROWD_WINDOW_BYTES);
 
 /// Why a transfer is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -24,10 +28,10 @@ pub enum Denied {
     #[error("it is about to stop and takes no new transfers")]
     Stopping,
     /// The peer has as many transfers as it may have.
-    #[error("this host has {0} transfers there already, and may have no more at once: try again later")]
+    #[error("it takes no more than {0} of this host's transfers at once: try again later")]
     OfPeer(u32),
     /// The receiver has as many transfers as it may have.
-    #[error("it has {0} transfers already, and takes no more at once: try again later")]
+    #[error("it takes no more than {0} transfers at once: try again later")]
     OfAll(usize),
 }
 
@@ -157,12 +161,12 @@ impl Permit {
         }
     }
 
-    /// Whether [`Permit::due`] has something to give.
+    /// Whether [`Permit::due`] has something to do, without anything coming before.
     #[must_use]
     pub fn is_owed(&self, now: Instant) -> bool {
         match self.part() {
             None => self.meter.holds_any(),
-            Some(_) => self.meter.deadline().is_some_and(|due| due <= now),
+            Some(part) => self.meter.is_ready(now, part),
         }
     }
 

@@ -226,6 +226,7 @@ impl Transfer {
 pub(super) fn failure_of(error: &StoreError) -> Failure {
     let class = match error {
         StoreError::DiskFull | StoreError::Quota => RefusalClass::Resumable,
+        StoreError::Allotment(_) => RefusalClass::Policy,
         _ => RefusalClass::Device,
     };
     Failure::Refused { class, reason: error.to_string() }
