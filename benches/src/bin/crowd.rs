@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use serde_json::json;
 use wirehaul::crypto::StaticKey;
-use wirehaul_benches::crowd::{Crowd, CrowdError, Outcome, Server, crowd, jain};
+use wirehaul_benches::crowd::{Crowd, CrowdError, Outcome, Server, crowd, jain, memory_of};
 use wirehaul_benches::data::write_random_file;
 use wirehaul_benches::scratch::Scratch;
 use wirehaul_benches::stats::range;
@@ -71,12 +71,13 @@ fn measure(arguments: &Arguments) -> Result<Figures, CrowdError> {
     let identity = Arc::new(StaticKey::generate().map_err(|error| CrowdError::Sender(error.to_string()))?);
     let wirehaul = arguments.wirehaul.canonicalize()?;
     let server = Server::start(&bed, &wirehaul, (&home, &target), identity.public(), arguments.transfers)?;
-    let (idle, _) = server.memory();
+    let id = server.id();
+    let (idle, _) = memory_of(id);
     let mut busy = 0;
     let crowd_of =
         Crowd { identity, server: server.address, key: server.key, files: &names, look_after: Duration::from_secs(3) };
-    let outcomes = crowd(&crowd_of, || busy = server.memory().0)?;
-    let (_, most) = server.memory();
+    let outcomes = crowd(&crowd_of, || busy = memory_of(id).0)?;
+    let (_, most) = memory_of(id);
     server.stop()?;
     Ok(Figures { outcomes, memory: [idle, busy, most] })
 }

@@ -8,7 +8,7 @@ use std::io;
 use thiserror::Error;
 
 pub use sender::{Crowd, Outcome, crowd};
-pub use server::Server;
+pub use server::{Server, memory_of};
 
 use crate::process::ProcessError;
 

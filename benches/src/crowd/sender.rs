@@ -1,28 +1,30 @@
-//! The senders: the program's own, each with a socket, a session and threads for its file, all in this process and let go at one moment.
+//! The senders: the program's own, all on one thread with one socket, as the sessions of one worker, and let go at one moment. A thread for
+//! each would measure how a machine of few processors shares them, and not what the server does.
 
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Barrier};
-use std::thread;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration as StdDuration;
 
 use wirehaul::clock::Clock;
 use wirehaul::crypto::{HostAcceptor, NoiseHandshake, Psk, PublicKey, StaticKey, local_suites};
-use wirehaul::drive::drive;
+use wirehaul::drive::{HostWorker, Role, drive};
 use wirehaul::events::Bus;
 use wirehaul::io::engine::FileEngine;
 use wirehaul::memory::{SessionSize, WorkerMemory};
-use wirehaul::pools::{LastingPool, lasting};
+use wirehaul::pools::lasting;
 use wirehaul::transfer::blocks::SLOT_BYTES;
-use wirehaul::transfer::sender::{Cargo, Sender};
+use wirehaul::transfer::sender::{Cargo, Feed, Sender};
 use wirehaul::transfer::source::FileSource;
 use wirehaul::transfer::walk::walk;
 use wirehaul::transfer::watch::Watch;
 use wirehaul::udp::{Options, UdpDevice};
 use wirehaul_core::pool::{PoolStats, Sizing};
-use wirehaul_core::session::Config;
-use wirehaul_core::worker::Worker;
+use wirehaul_core::session::{Config, Event, Session};
+use wirehaul_core::time::{Duration, Instant};
+use wirehaul_core::worker::{Application, MAX_SESSIONS, SessionId, Worker};
 
 use super::CrowdError;
 
@@ -31,9 +33,11 @@ const IDLE_SECS: u64 = 15;
 /// Blocks of each sender: what it reads ahead, and what is on its way.
 const BLOCKS: u32 = 24;
 /// A sender gives a crowded receiver this long to answer.
-const HANDSHAKE: wirehaul_core::time::Duration = wirehaul_core::time::Duration::from_secs(30);
-/// Enough for the loop of a worker, many times over.
-const STACK_BYTES: usize = 512 << 10;
+const HANDSHAKE: Duration = Duration::from_secs(30);
+/// How often blocks that were read are looked for, where nothing else happens.
+const LOOK: Duration = Duration::from_millis(2);
+/// What a sender may have outstanding.
+const SIZE: SessionSize = SessionSize { packets: 4096, gaps: 1024, streams: 4 };
 
 /// What they are to do.
 pub struct Crowd<'a> {
@@ -45,8 +49,8 @@ pub struct Crowd<'a> {
     pub key: PublicKey,
     /// A file for each.
     pub files: &'a [std::path::PathBuf],
-    /// Called once while all are under way, so long after the start.
-    pub look_after: Duration,
+    /// When `look` is called, after the start.
+    pub look_after: StdDuration,
 }
 
 /// What became of one.
@@ -63,101 +67,115 @@ pub struct Outcome {
 /// Sends all files at once; `look` is called while they are under way. The outcomes are in the order of the files.
 ///
 /// # Errors
-/// [`CrowdError`]: not all could be set up. None was started then.
-pub fn crowd(crowd: &Crowd<'_>, look: impl FnOnce()) -> Result<Vec<Outcome>, CrowdError> {
-    let (gate, stop) = (Barrier::new(crowd.files.len() + 1), AtomicBool::new(false));
-    let ready: Vec<_> = crowd.files.iter().map(|file| Ready::new(crowd, file)).collect::<Result<_, _>>()?;
-    let clock = Clock::start();
-    thread::scope(|scope| {
-        let mut senders = Vec::with_capacity(ready.len());
-        for one in ready {
-            let (gate, stop) = (&gate, &stop);
-            let builder = thread::Builder::new().name("sender".to_owned()).stack_size(STACK_BYTES);
-            let sender = builder.spawn_scoped(scope, move || {
-                gate.wait();
-                one.send(clock, stop)
-            });
-            match sender {
-                Ok(sender) => senders.push(sender),
-                Err(error) => {
-                    // Those that wait at the gate would wait for ever.
-                    eprintln!("crowd: cannot start sender {}: {error}", senders.len());
-                    std::process::exit(1);
-                }
-            }
-        }
-        gate.wait();
-        thread::sleep(crowd.look_after);
-        look();
-        let broken = || Outcome { seconds: 0.0, bytes: 0, failure: Some("its thread panicked".to_owned()) };
-        let outcomes = senders.into_iter().map(|sender| sender.join().unwrap_or_else(|_| broken())).collect();
-        stop.store(true, Ordering::Relaxed);
-        Ok(outcomes)
-    })
-}
-
-/// A sender that is set up.
-struct Ready {
-    identity: Arc<StaticKey>,
-    server: SocketAddr,
-    key: PublicKey,
-    device: UdpDevice,
-    cargo: Cargo,
-    engine: FileEngine<wirehaul::transfer::job::TransferJob>,
-}
-
-impl Ready {
-    fn new(crowd: &Crowd<'_>, file: &Path) -> Result<Self, CrowdError> {
-        let failed = |error: &dyn std::fmt::Display| CrowdError::Sender(error.to_string());
-        let walked = walk(&[file.to_path_buf()]).map_err(|error| failed(&error))?;
-        let manifest = Arc::new(walked.manifest);
-        let source = Arc::new(FileSource::new(Arc::clone(&manifest), walked.roots));
-        let blocks = pool()?;
-        let any = SocketAddr::new(crowd.server.ip(), 0);
-        Ok(Self {
-            identity: Arc::clone(&crowd.identity),
-            server: crowd.server,
-            key: crowd.key,
-            device: UdpDevice::bind(any, &Options::default()).map_err(|error| failed(&error))?,
-            cargo: Cargo::Files { manifest, source, unread: 0, blocks },
-            engine: FileEngine::plain(1, 16).map_err(|error| failed(&error))?,
-        })
+/// [`CrowdError`]: not all could be set up.
+pub fn crowd(crowd: &Crowd<'_>, look: impl FnOnce() + Send) -> Result<Vec<Outcome>, CrowdError> {
+    let failed = |error: &dyn std::fmt::Display| CrowdError::Sender(error.to_string());
+    let any = SocketAddr::new(crowd.server.ip(), 0);
+    let mut device = UdpDevice::bind(any, &Options::default()).map_err(|error| failed(&error))?;
+    let acceptor = HostAcceptor::new(Arc::clone(&crowd.identity)).map_err(|error| failed(&error))?;
+    let config = Config { suites: local_suites(), handshake_timeout: HANDSHAKE, ..Config::default() };
+    let mut memory = WorkerMemory::new(crowd.files.len(), SIZE).map_err(|error| failed(&error))?;
+    let mut streams = Vec::new();
+    let mut slots = memory.slots::<NoiseHandshake>(&mut streams);
+    let mut worker = Worker::new(config.clone(), acceptor, false, &mut slots);
+    let cargoes: Vec<_> = crowd.files.iter().map(|file| cargo(file)).collect::<Result<_, _>>()?;
+    let (clock, psk) = (Clock::start(), Psk::of_responder(&crowd.key));
+    let began = clock.now();
+    let mut many = Many { now: began, senders: Vec::new(), of_session: vec![None; MAX_SESSIONS] };
+    for cargo in cargoes {
+        let handshake = NoiseHandshake::initiator(Arc::clone(&crowd.identity), psk.clone(), crowd.key)
+            .map_err(|error| CrowdError::Sender(format!("{error:?}")))?;
+        let id = worker
+            .connect(clock.now(), handshake, psk.id(), crowd.server, config.clone())
+            .map_err(|error| CrowdError::Sender(format!("{error:?}")))?;
+        let watch = Watch::new(Bus::new(1), Box::new(PoolStats::default), None, began);
+        let engine = FileEngine::plain(1, 16).map_err(|error| failed(&error))?;
+        many.of_session[id.place()] = Some(many.senders.len());
+        many.senders.push((Sender::new(cargo, engine, vec![crowd.server], IDLE_SECS, watch), None));
     }
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(crowd.look_after);
+            look();
+        });
+        drive(clock, &mut device, &mut worker, &mut many, &AtomicBool::new(false))
+    })?;
+    let end = clock.now();
+    let outcome = |(sender, ended): (Sender, Option<Instant>)| {
+        let seconds = ended.unwrap_or(end).saturating_since(began).as_nanos() as f64 / 1e9;
+        let sent = sender.finish();
+        let bytes = sent.outcome.map_or(0, |outcome| outcome.stored_bytes);
+        Outcome { seconds, bytes, failure: sent.failure.map(|failure| failure.to_string()) }
+    };
+    Ok(many.senders.into_iter().map(outcome).collect())
+}
 
-    fn send(self, clock: Clock, stop: &AtomicBool) -> Outcome {
-        let Self { identity, server, key, mut device, cargo, engine } = self;
-        let began = clock.now();
-        let run = || -> Result<_, String> {
-            let acceptor = HostAcceptor::new(Arc::clone(&identity)).map_err(|error| error.to_string())?;
-            let config = Config { suites: local_suites(), handshake_timeout: HANDSHAKE, ..Config::default() };
-            let mut memory = WorkerMemory::new(1, SessionSize { packets: 4096, gaps: 1024, streams: 4 })
-                .map_err(|error| error.to_string())?;
-            let mut streams = Vec::new();
-            let mut slots = memory.slots::<NoiseHandshake>(&mut streams);
-            let mut worker = Worker::new(config.clone(), acceptor, false, &mut slots);
-            let psk = Psk::of_responder(&key);
-            let handshake =
-                NoiseHandshake::initiator(identity, psk.clone(), key).map_err(|error| format!("{error:?}"))?;
-            worker.connect(clock.now(), handshake, psk.id(), server, config).map_err(|error| format!("{error:?}"))?;
-            let watch = Watch::new(Bus::new(1), Box::new(PoolStats::default), None, clock.now());
-            let mut sender = Sender::new(cargo, engine, vec![server], IDLE_SECS, watch);
-            drive(clock, &mut device, &mut worker, &mut sender, stop).map_err(|error| error.to_string())?;
-            Ok(sender.finish())
-        };
-        let outcome = run();
-        let seconds = clock.now().saturating_since(began).as_nanos() as f64 / 1e9;
-        match outcome {
-            Ok(sent) => Outcome {
-                seconds,
-                bytes: sent.outcome.map_or(0, |outcome| outcome.stored_bytes),
-                failure: sent.failure.map(|failure| failure.to_string()),
-            },
-            Err(error) => Outcome { seconds, bytes: 0, failure: Some(error) },
-        }
+fn cargo(file: &Path) -> Result<Cargo, CrowdError> {
+    let failed = |error: &dyn std::fmt::Display| CrowdError::Sender(error.to_string());
+    let walked = walk(&[file.to_path_buf()]).map_err(|error| failed(&error))?;
+    let manifest = Arc::new(walked.manifest);
+    let source = Arc::new(FileSource::new(Arc::clone(&manifest), walked.roots));
+    let sizing = Sizing { slots_per_session: BLOCKS, slot_bytes: SLOT_BYTES, ..Sizing::new(1, 1) };
+    Ok(Cargo::Files { manifest, source, unread: 0, blocks: lasting(&sizing).map_err(|error| failed(&error))? })
+}
+
+/// Senders that share a worker.
+struct Many {
+    now: Instant,
+    /// Each, and when it was over.
+    senders: Vec<(Sender, Option<Instant>)>,
+    /// Whose session is in each place of the worker.
+    of_session: Vec<Option<usize>>,
+}
+
+impl Many {
+    fn of(&mut self, id: SessionId) -> &mut Sender {
+        // Sessions are made by `crowd` and by nobody else.
+        let at = self.of_session.get(id.place()).copied().flatten().unwrap_or(0);
+        &mut self.senders[at].0
     }
 }
 
-fn pool() -> Result<LastingPool, CrowdError> {
-    lasting(&Sizing { slots_per_session: BLOCKS, slot_bytes: SLOT_BYTES, ..Sizing::new(1, 1) })
-        .map_err(|error| CrowdError::Sender(error.to_string()))
+impl Application<NoiseHandshake> for Many {
+    type Source = Feed;
+
+    fn on_event(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        session: &mut Session<'_, NoiseHandshake>,
+        event: Event,
+        datagram: &[u8],
+    ) {
+        self.of(id).on_event(now, id, session, event, datagram);
+    }
+
+    fn source(&mut self, id: SessionId) -> &mut Feed {
+        self.of(id).source(id)
+    }
+}
+
+impl Role for Many {
+    fn pump(&mut self, now: Instant, worker: &mut HostWorker<'_>) -> bool {
+        self.now = now;
+        let mut worked = false;
+        for (sender, ended) in self.senders.iter_mut().filter(|(_, ended)| ended.is_none()) {
+            worked |= sender.pump(now, worker);
+            *ended = sender.is_over().then_some(now);
+        }
+        worked
+    }
+
+    fn prepare_wait(&mut self) -> (bool, BorrowedFd<'_>) {
+        // One descriptor stands for all: the others are looked at every few milliseconds.
+        self.senders[0].0.prepare_wait()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        Some(self.now + LOOK)
+    }
+
+    fn is_over(&self) -> bool {
+        self.senders.iter().all(|(_, ended)| ended.is_some())
+    }
 }

@@ -76,15 +76,10 @@ impl Server {
         Err(CrowdError::Silent("its port"))
     }
 
-    /// Its resident memory, and the most that it ever was, in bytes.
+    /// Its process.
     #[must_use]
-    pub fn memory(&self) -> (u64, u64) {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap_or_default();
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.split_whitespace().next()?.parse::<u64>().ok()
-        };
-        (field("VmRSS:").unwrap_or(0) * 1024, field("VmHWM:").unwrap_or(0) * 1024)
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Ends it.
@@ -94,4 +89,15 @@ impl Server {
     pub fn stop(mut self) -> Result<Finished, CrowdError> {
         Ok(self.process.stop(PATIENCE)?)
     }
+}
+
+/// The resident memory of a process, and the most that it ever was, in bytes.
+#[must_use]
+pub fn memory_of(id: u32) -> (u64, u64) {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    (field("VmRSS:").unwrap_or(0) * 1024, field("VmHWM:").unwrap_or(0) * 1024)
 }
