@@ -9,6 +9,7 @@ use std::{
 };
 
 use wirehaul_core::{
+    pacer::{Allowance, Meter},
     rate::Rate,
     session::{CloseCode, CloseReason, Event, Session, Source, Stats},
     time::{Duration, Instant},
@@ -44,6 +45,8 @@ pub struct Appetite {
     pub delay: Duration,
     /// How fast they are taken; `None` is at once.
     pub rate: Option<Rate>,
+    /// How fast the peers of all its sessions together may send again what was taken, each in its turn; `None` is at once.
+    pub cap: Option<Rate>,
 }
 
 /// Something that a session did and must not.
@@ -128,6 +131,9 @@ pub struct Bulk {
     breaches: Vec<Breach>,
     disk: Disk,
     milestones: u64,
+    /// What keeps the appetite's cap, and what each stream has used of it.
+    allowance: Allowance,
+    meters: BTreeMap<(SessionId, StreamId), Meter>,
 }
 
 /// Received bytes on their way to the disk.
@@ -172,6 +178,8 @@ impl Bulk {
     pub fn new(plan: Plan, content: Content) -> Self {
         let source = WatchedSource { content, session: None, announced: BTreeMap::new(), out_of_range: Vec::new() };
         Self {
+            allowance: Allowance::new(plan.appetite.cap),
+            meters: BTreeMap::new(),
             plan,
             flows: BTreeMap::new(),
             source,
@@ -229,7 +237,8 @@ impl Bulk {
     /// When it wants to take bytes next.
     #[must_use]
     pub fn next_meal(&self) -> Option<Instant> {
-        self.meals.front().map(|meal| meal.at)
+        let granting = self.meters.values().filter_map(Meter::deadline);
+        granting.chain(self.meals.front().map(|meal| meal.at)).min()
     }
 
     /// Takes what is due at `now`; `tell` passes it on to the session.
@@ -243,12 +252,28 @@ impl Bulk {
             let written = usize::try_from(done).unwrap_or(0).min(meal.data.len());
             let rest = meal.data.split_off(written);
             self.disk.keep(meal.session, meal.stream, meal.key, meal.offset, &meal.data);
-            tell(meal.session, meal.stream, done);
+            if self.plan.appetite.cap.is_some() {
+                self.meters.entry((meal.session, meal.stream)).or_default().add(done);
+            } else {
+                tell(meal.session, meal.stream, done);
+            }
             if done < meal.bytes {
                 let (write, slower) = self.disk.submit();
                 let (bytes, offset) = (meal.bytes - done, meal.offset + done);
                 let at = now + RETRY_AFTER + slower;
                 self.meals.push_back(Meal { at, bytes, write, offset, data: rest, ..meal });
+            }
+        }
+        self.grant(now, tell);
+    }
+
+    /// Lets the peers send again what the cap gives.
+    fn grant(&mut self, now: Instant, mut tell: impl FnMut(SessionId, StreamId, u64)) {
+        let (Some(rate), allowance) = (self.plan.appetite.cap, &mut self.allowance) else { return };
+        for ((session, stream), meter) in &mut self.meters {
+            let bytes = meter.take(now, Meter::part_bytes(rate, 1), |bytes| allowance.book(now, bytes));
+            if bytes > 0 {
+                tell(*session, *stream, bytes);
             }
         }
     }
@@ -319,7 +344,7 @@ impl Bulk {
         }
         flow.held_bytes += len;
         flow.peak_held_bytes = flow.peak_held_bytes.max(flow.held_bytes);
-        let Appetite { delay, rate } = self.plan.appetite;
+        let Appetite { delay, rate, .. } = self.plan.appetite;
         let (write, slower) = self.disk.submit();
         let mut at = now + delay + slower;
         if let Some(rate) = rate {

@@ -11,6 +11,7 @@ use wirehaul_sim::{
     bulk::{Appetite, Flow},
     host::{Arena, Room},
     link::LinkConfig,
+    run::Run,
 };
 
 fn receiver_flow<'r>(pair: &'r mut Pair<'_>) -> &'r Flow {
@@ -24,7 +25,7 @@ fn a_slow_consumer_never_holds_more_than_its_window() {
         let arena = Arena::new();
         let mut b = listener(2);
         (b.session.initial_window_bytes, b.session.max_window_bytes) = (64 << 10, max_window_bytes);
-        b.plan.appetite = Appetite { delay: ms(1), rate: Some(mbit(rate)) };
+        b.plan.appetite = Appetite { delay: ms(1), rate: Some(mbit(rate)), ..Appetite::default() };
         let mut pair = Pair::new(&arena, 1, sender(1, &[4 * MIB]), b, link(100, ms(20)), link(100, ms(20)));
         let took = pair.complete(secs(30));
         let peak = receiver_flow(&mut pair).peak_held_bytes;
@@ -56,12 +57,38 @@ fn the_window_stays_small_on_a_short_path() {
     let mut b = listener(2);
     b.session.initial_window_bytes = 256 << 10;
     // The consumer lags by a millisecond, so that the window is what the peer has to wait for.
-    b.plan.appetite = Appetite { delay: ms(1), rate: Some(mbit(800)) };
+    b.plan.appetite = Appetite { delay: ms(1), rate: Some(mbit(800)), ..Appetite::default() };
     let path = link(1000, Duration::from_micros(50));
     let mut pair = Pair::new(&arena, 1, sender(1, &[64 * MIB]), b, path.clone(), path);
     pair.complete(secs(5));
     let peak = receiver_flow(&mut pair).peak_held_bytes;
     assert!(peak <= 256 << 10, "{peak} held");
+}
+
+/// A cap that is kept by credit alone: two peers on paths of their own, which know nothing of it, get the whole of it together,
+/// and half of it each, though one of them is ten times as far away.
+#[test]
+fn two_peers_share_a_receiver_s_cap_and_use_it_up() {
+    let arena = Arena::new();
+    let mut run = Run::new(&arena, 1);
+    let mut b = listener(9);
+    b.plan.appetite.cap = Some(mbit(40));
+    let b = run.add_host(b);
+    for (number, delay) in [(1, 3), (2, 30)] {
+        let a = run.add_host(sender(number, &[400 * MIB]));
+        run.join(a, b, link(200, ms(delay)), link(200, ms(delay)));
+        run.connect(a, b);
+    }
+    let received =
+        |run: &mut Run<'_>| -> Vec<u64> { run.host(b).app().flows().map(|(_, flow)| flow.received_bytes()).collect() };
+    // The first windows came without a grant.
+    run.for_span(secs(3));
+    let before = received(&mut run);
+    run.for_span(secs(40));
+    let after = received(&mut run);
+    let [near, far] = [0, 1].map(|flow| bits_per_sec(after[flow] - before[flow], secs(40)));
+    assert!((near + far).abs_diff(40_000_000) < 400_000, "{near} and {far} bit/s");
+    assert!(near.abs_diff(far) < 400_000, "{near} and {far} bit/s");
 }
 
 /// A window update that is lost is told again: nobody waits for ever.
@@ -102,7 +129,7 @@ fn an_outage_that_takes_all_records_is_survived() {
     let arena = Arena::new();
     let mut a = sender(1, &[4 * MIB]);
     a.room.sent = 64;
-    let start = wirehaul_sim::run::Run::new(&arena, 0).now();
+    let start = Run::new(&arena, 0).now();
     let path = LinkConfig { outages: vec![(start + ms(500), start + ms(2_500))], ..link(50, ms(10)) };
     let mut pair = Pair::new(&arena, 1, a, listener(2), path.clone(), path);
     let took = pair.complete(secs(30));

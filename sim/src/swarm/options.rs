@@ -188,7 +188,7 @@ impl HostOptions {
         let rate = self.eat_rate_bps.map(Rate::from_bits_per_sec);
         Plan {
             send: ids.zip(self.send.iter().copied()).collect(),
-            appetite: Appetite { delay: Duration::from_millis(self.eat_delay_ms), rate },
+            appetite: Appetite { delay: Duration::from_millis(self.eat_delay_ms), rate, ..Appetite::default() },
             ..Plan::default()
         }
     }

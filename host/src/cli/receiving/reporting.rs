@@ -201,6 +201,6 @@ impl Role for Reporting<'_> {
 
     /// All workers end together: as long as one has a transfer, the others may receive datagrams of it.
     fn is_over(&self) -> bool {
-        self.shared.is_over() || self.policy.is_deserted()
+        self.shared.is_over() || (self.control.drain.load(Ordering::Relaxed) && self.policy.is_deserted())
     }
 }
