@@ -353,7 +353,8 @@ impl Process {
         ProcessError::TooSlow { program, what, seconds: timeout.as_secs(), stderr }
     }
 
-    fn stderr_tail(&self) -> String {
+    /// The end of what it wrote to its standard error.
+    pub fn stderr_tail(&self) -> String {
         let text = fs::read_to_string(&self.stderr_path).unwrap_or_default();
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         match lines.get(lines.len().saturating_sub(QUOTED_LINES)..) {

@@ -14,7 +14,7 @@ use crate::clock::Stopwatch;
 use crate::contestants::{ContestantError, Lab, with_home};
 use crate::interrupt;
 use crate::netns::{NamespacePair, Side};
-use crate::process::{Process, ProcessError, Program};
+use crate::process::{Finished, Process, ProcessError, Program};
 use crate::scratch::Scratch;
 use crate::testbed::Testbed;
 
@@ -133,7 +133,7 @@ impl Rig {
         let lines = self.server.new_lines();
         match self.server.poll()? {
             None => Ok(lines),
-            Some(finished) => Err(SoakError::ServerEnded(finished.status.to_string())),
+            Some(finished) => Err(ended(&self.server, &finished)),
         }
     }
 
@@ -162,8 +162,12 @@ impl Rig {
     /// When it does not end, or not with success.
     pub fn stop(&mut self) -> Result<(), SoakError> {
         let finished = self.server.stop(PATIENCE)?;
-        if finished.status.success() { Ok(()) } else { Err(SoakError::ServerEnded(finished.status.to_string())) }
+        if finished.status.success() { Ok(()) } else { Err(ended(&self.server, &finished)) }
     }
+}
+
+fn ended(server: &Process, finished: &Finished) -> SoakError {
+    SoakError::ServerEnded(format!("{}: {}", finished.status, server.stderr_tail()))
 }
 
 fn receiving_host(lab: &Lab) -> IpAddr {
@@ -238,7 +242,7 @@ fn start_server(lab: &Lab, inbox: &Path) -> Result<Process, SoakError> {
     let port = format!(":{SERVER_PORT:04X} ");
     while !fs::read_to_string(&table).is_ok_and(|table| table.contains(&port)) {
         if let Some(finished) = server.poll()? {
-            return Err(SoakError::ServerEnded(finished.status.to_string()));
+            return Err(ended(&server, &finished));
         }
         if interrupt::raised() {
             return Err(ProcessError::Interrupted.into());
