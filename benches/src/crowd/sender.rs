@@ -1,11 +1,11 @@
-//! The senders: the program's own, all on one thread with one socket, as the sessions of one worker, and let go at one moment. A thread for
-//! each would measure how a machine of few processors shares them, and not what the server does.
+//! The senders: the program's own, some dozens on each thread with one socket, as the sessions of one worker, and let go at one moment. A
+//! thread for each would measure how a machine of few processors shares them, and not what the server does.
 
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Barrier};
 use std::time::Duration as StdDuration;
 
 use wirehaul::clock::Clock;
@@ -36,6 +36,8 @@ const BLOCKS: u32 = 24;
 const HANDSHAKE: Duration = Duration::from_secs(30);
 /// How often blocks that were read are looked for, where nothing else happens.
 const LOOK: Duration = Duration::from_millis(2);
+/// Senders on one thread.
+const ON_A_THREAD: usize = 40;
 /// What a sender may have outstanding.
 const SIZE: SessionSize = SessionSize { packets: 4096, gaps: 1024, streams: 4 };
 
@@ -48,7 +50,7 @@ pub struct Crowd<'a> {
     /// Its key.
     pub key: PublicKey,
     /// A file for each.
-    pub files: &'a [std::path::PathBuf],
+    pub files: &'a [PathBuf],
     /// When `look` is called, after the start.
     pub look_after: StdDuration,
 }
@@ -69,16 +71,36 @@ pub struct Outcome {
 /// # Errors
 /// [`CrowdError`]: not all could be set up.
 pub fn crowd(crowd: &Crowd<'_>, look: impl FnOnce() + Send) -> Result<Vec<Outcome>, CrowdError> {
+    let groups: Vec<_> = crowd.files.chunks(ON_A_THREAD).collect();
+    let gate = Barrier::new(groups.len());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(crowd.look_after);
+            look();
+        });
+        let gate = &gate;
+        let start = |files| scope.spawn(move || group(crowd, files, gate));
+        let threads: Vec<_> = groups.into_iter().map(start).collect();
+        let broken = || Err(CrowdError::Sender("a thread panicked".to_owned()));
+        let joined = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| broken()));
+        Ok(joined.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    })
+}
+
+/// Those of one thread, who begin when all are at the gate.
+fn group(crowd: &Crowd<'_>, files: &[PathBuf], gate: &Barrier) -> Result<Vec<Outcome>, CrowdError> {
+    // Before anything that may fail: nobody is to wait for one who will not come.
+    gate.wait();
     let failed = |error: &dyn std::fmt::Display| CrowdError::Sender(error.to_string());
     let any = SocketAddr::new(crowd.server.ip(), 0);
     let mut device = UdpDevice::bind(any, &Options::default()).map_err(|error| failed(&error))?;
     let acceptor = HostAcceptor::new(Arc::clone(&crowd.identity)).map_err(|error| failed(&error))?;
     let config = Config { suites: local_suites(), handshake_timeout: HANDSHAKE, ..Config::default() };
-    let mut memory = WorkerMemory::new(crowd.files.len(), SIZE).map_err(|error| failed(&error))?;
+    let mut memory = WorkerMemory::new(files.len(), SIZE).map_err(|error| failed(&error))?;
     let mut streams = Vec::new();
     let mut slots = memory.slots::<NoiseHandshake>(&mut streams);
     let mut worker = Worker::new(config.clone(), acceptor, false, &mut slots);
-    let cargoes: Vec<_> = crowd.files.iter().map(|file| cargo(file)).collect::<Result<_, _>>()?;
+    let cargoes: Vec<_> = files.iter().map(|file| cargo(file)).collect::<Result<_, _>>()?;
     let (clock, psk) = (Clock::start(), Psk::of_responder(&crowd.key));
     let began = clock.now();
     let mut many = Many { now: began, senders: Vec::new(), of_session: vec![None; MAX_SESSIONS] };
@@ -93,13 +115,7 @@ pub fn crowd(crowd: &Crowd<'_>, look: impl FnOnce() + Send) -> Result<Vec<Outcom
         many.of_session[id.place()] = Some(many.senders.len());
         many.senders.push((Sender::new(cargo, engine, vec![crowd.server], IDLE_SECS, watch), None));
     }
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            std::thread::sleep(crowd.look_after);
-            look();
-        });
-        drive(clock, &mut device, &mut worker, &mut many, &AtomicBool::new(false))
-    })?;
+    drive(clock, &mut device, &mut worker, &mut many, &AtomicBool::new(false))?;
     let end = clock.now();
     let outcome = |(sender, ended): (Sender, Option<Instant>)| {
         let seconds = ended.unwrap_or(end).saturating_since(began).as_nanos() as f64 / 1e9;
