@@ -128,7 +128,8 @@ impl Table {
 
     /// The next peer that had its last word `wait` ago.
     pub(super) fn next_silent(&mut self, now: Instant, wait: Duration) -> Option<SessionId> {
-        let (_, id) = self.last_words.pop_front_if(|(at, _)| *at + wait <= now)?;
+        let (_, id) = *self.last_words.front().filter(|(at, _)| *at + wait <= now)?;
+        self.last_words.pop_front();
         Some(id)
     }
 
