@@ -481,7 +481,6 @@ impl Receiver {
         let stats = session.stats();
         self.teller.count(&mut transfer.counted, stats.clone());
         let state = transfer.state(now, &stats);
-        self.say_closed(&state, &reason);
         let (ended_at, outcome) = match transfer.ended {
             Some((at, outcome)) => {
                 self.over |= self.options.once;
@@ -492,6 +491,7 @@ impl Receiver {
                 (now, Err(failure.of_peer(transfer.peer)))
             }
         };
+        self.say_closed(&state, &outcome);
         self.finished.push(Received {
             peer: transfer.peer,
             remote: transfer.remote,
@@ -603,10 +603,10 @@ impl Receiver {
         }
     }
 
-    fn say_closed(&self, state: &TransferState, reason: &CloseReason) {
+    fn say_closed(&self, state: &TransferState, outcome: &Result<Outcome, Failure>) {
         if self.teller.is_heard() {
-            let reason = format!("{reason:?}");
-            self.teller.tell_session(state.clone(), SessionState::Closed(reason.into()));
+            let words = outcome.as_ref().map_or_else(|failure| failure.to_string().into(), |_| "done".into());
+            self.teller.tell_session(state.clone(), SessionState::Closed(words));
         }
     }
 }

@@ -421,9 +421,14 @@ impl Application<NoiseHandshake> for Sender {
             Event::PathChanged { .. } => self.watch.tell_session(now, session, SessionState::Moved),
             Event::StreamFinished { .. } | Event::StreamReset { .. } | Event::Pong { .. } => {}
             Event::Closed(reason) => {
-                self.watch.tell_session(now, session, SessionState::Closed(format!("{reason:?}").into()));
                 let failure = Failure::of_close(reason, &self.addresses, self.idle_secs);
                 let failure = failure.of_peer(session.handshake().remote_static());
+                let words = match &self.outcome {
+                    Some(Ok(_)) => "done".into(),
+                    Some(Err(first)) => first.to_string().into(),
+                    None => failure.to_string().into(),
+                };
+                self.watch.tell_session(now, session, SessionState::Closed(words));
                 self.on_closed(now, id, failure, session.stats());
             }
         }
