@@ -24,7 +24,10 @@ pub const DEFAULT_CAPACITY: usize = 1024;
 
 /// Something that happened. Those that a worker sends while packets move own nothing on the heap that was made for them.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a box would be an allocation on a worker's thread, a few times a second")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would be an allocation on a worker's thread, a few times a second"
+)]
 pub enum Event {
     /// How a transfer stands: a few times a second while it goes on.
     Transfer(TransferState),
