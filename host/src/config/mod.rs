@@ -27,7 +27,7 @@ use words::{DEFAULT_PORT, parse_address, parse_file_io, parse_iface, parse_liste
 /// Transfers at once where the file does not say.
 pub const DEFAULT_MAX_TRANSFERS: u32 = 1024;
 /// The most that can be asked for.
-const MOST_TRANSFERS: u32 = 16_384;
+const MOST_TRANSFERS: u32 = 2000;
 /// How long transfers go on after SIGTERM where the file does not say.
 pub const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 /// The TCP port of the metrics where the file does not say.
