@@ -97,6 +97,7 @@ impl fmt::Display for Policy {
         match self.everyone.as_ref().map(|grant| &grant.target) {
             Some(None) => f.write_str("throwing away what comes"),
             Some(Some(target)) => write!(f, "into {}", target.path().display()),
+            None if directories == 1 => f.write_str("for 1 peer"),
             None => write!(f, "for {directories} peers"),
         }
     }
