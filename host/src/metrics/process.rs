@@ -44,8 +44,9 @@ impl Process {
 
 #[cfg(unix)]
 fn look() -> Look {
-    use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
+    use nix::sys::resource::{UsageWho, getrusage};
     use nix::sys::time::TimeValLike as _;
+    use rustix::process::{Resource, getrlimit};
     // proc_pid_status(5), on Linux.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let number = |name: &str| -> u64 {
@@ -59,7 +60,8 @@ fn look() -> Look {
         resident_bytes: number("VmRSS") * 1024,
         // The one that reads the directory is among them.
         open_fds: std::fs::read_dir("/proc/self/fd").map(|entries| entries.count().saturating_sub(1) as u64).ok(),
-        max_fds: getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft),
+        // Of nix the type differs from system to system. None is as many as one likes.
+        max_fds: getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX),
         threads: number("Threads"),
     }
 }

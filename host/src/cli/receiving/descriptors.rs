@@ -1,6 +1,6 @@
 //! How many files may be open: each transfer has a few.
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cli::output::remark;
 
@@ -13,16 +13,18 @@ const OF_THE_PROCESS: u64 = 128;
 /// The soft limit of 1024 is there for programs that use select(2), which nothing here does.
 pub(super) fn make_room(transfers: usize) {
     let wanted = OF_THE_PROCESS + OF_A_TRANSFER * transfers as u64;
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
-    if soft >= wanted {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    // None is as many as one likes.
+    if current.is_none_or(|current| current >= wanted) {
         return;
     }
-    let raised = wanted.min(hard);
+    let raised = maximum.map_or(wanted, |maximum| wanted.min(maximum));
     // Where even that is refused, the old limit stays.
-    if setrlimit(Resource::RLIMIT_NOFILE, raised, hard).is_err() || raised < wanted {
+    let limit = Rlimit { current: Some(raised), maximum };
+    if setrlimit(Resource::Nofile, limit).is_err() || raised < wanted {
         remark(&format!(
             "{transfers} transfers at once may need {wanted} open files, and {} are allowed: raise the limit (ulimit -n, LimitNOFILE=) or lower max_transfers",
-            raised.min(hard)
+            getrlimit(Resource::Nofile).current.unwrap_or(wanted)
         ));
     }
 }
