@@ -43,6 +43,7 @@ use wirehaul_core::time::Instant;
 use crate::clock::Clock;
 #[cfg(unix)]
 use crate::device::HostDevice;
+#[cfg(unix)]
 use crate::events::KernelCounters;
 use crate::pools::LastingPool;
 use address::canonical;
