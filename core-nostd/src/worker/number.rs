@@ -82,7 +82,8 @@ mod tests {
     #[test]
     fn a_place_is_found_again_whatever_stands_above_it() {
         for number in (0..MAX_WORKERS).map_while(WorkerNumber::new) {
-            for slot in (0..).map_while(Slot::new) {
+            // Miri takes a minute and more for all of them.
+            for slot in (0..).map_while(Slot::new).step_by(if cfg!(miri) { 97 } else { 1 }) {
                 let place = number.place(slot);
                 assert_eq!(place & !INDEX_PLACE_MASK, 0);
                 for index in [place, place | !INDEX_PLACE_MASK, place | 0x8000_0000] {
