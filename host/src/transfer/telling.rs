@@ -30,6 +30,8 @@ pub struct Teller {
     worker: u8,
     packets: Gauge,
     due: Instant,
+    /// Whether anybody listened when it was last time to tell.
+    is_watched: bool,
     counters_due: Instant,
     begun: u64,
     totals: Totals,
@@ -41,22 +43,34 @@ impl Teller {
     #[must_use]
     pub fn new(bus: Bus, worker: u8, packets: Gauge) -> Self {
         let (totals, kernel) = (Totals::default(), KernelCounters::default());
-        Self { bus, worker, packets, due: Instant::ZERO, counters_due: Instant::ZERO, begun: 0, totals, kernel }
+        Self {
+            bus,
+            worker,
+            packets,
+            due: Instant::ZERO,
+            is_watched: false,
+            counters_due: Instant::ZERO,
+            begun: 0,
+            totals,
+            kernel,
+        }
     }
 
     /// Whether it is time to tell; if so, it is not for a while.
     pub fn is_due(&mut self, now: Instant) -> bool {
-        let is_due = now >= self.due && self.bus.is_heard();
-        if is_due {
-            self.due = now + TELL_EVERY;
+        if now < self.due {
+            return false;
         }
-        is_due
+        self.due = now + TELL_EVERY;
+        // Asked now and then only: it takes a lock, and this is called in every turn.
+        self.is_watched = self.bus.is_heard();
+        self.is_watched
     }
 
     /// Whether it is time to ask the kernel what it counts.
     #[must_use]
     pub fn wants_counters(&self, now: Instant) -> bool {
-        now >= self.counters_due && self.bus.is_heard()
+        self.is_watched && now >= self.counters_due
     }
 
     /// What the kernel counts.
@@ -187,11 +201,16 @@ mod tests {
     fn nothing_is_due_where_nobody_listens_and_then_a_few_times_a_second() {
         let bus = Bus::default();
         let mut teller = Teller::new(bus.clone(), 0, Box::new(PoolStats::default));
-        assert!(!teller.is_due(Instant::from_nanos(1)));
+        let first = Instant::from_nanos(1);
+        assert!(!teller.is_due(first) && !teller.wants_counters(first));
         let mut listener = bus.listen();
-        assert!(teller.is_due(Instant::from_nanos(1)));
-        assert!(!teller.is_due(Instant::from_nanos(2)));
-        assert!(teller.is_due(Instant::from_nanos(1) + TELL_EVERY));
+        assert!(!teller.is_due(first), "a lock in every turn");
+        let second = first + TELL_EVERY;
+        assert!(teller.is_due(second) && teller.wants_counters(second));
+        teller.take_counters(second, KernelCounters::default());
+        assert!(!teller.wants_counters(second) && teller.wants_counters(second + COUNT_EVERY));
+        assert!(!teller.is_due(second + Duration::from_nanos(1)));
+        assert!(teller.is_due(second + TELL_EVERY));
         let mut stray = RejectCounters::default();
         stray.count(Reject::NotForUs);
         teller.tell_worker(Instant::ZERO, (2, 1), &stray, PoolStats::default());

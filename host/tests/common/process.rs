@@ -230,3 +230,13 @@ impl Finished {
         line.strip_prefix("wirehaul: ").unwrap_or_else(|| panic!("no name in front: {}", self.output()))
     }
 }
+
+/// Waits until it is so; fails with `complaint` where it never is.
+#[track_caller]
+pub fn until(complaint: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "{complaint}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

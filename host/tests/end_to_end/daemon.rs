@@ -5,14 +5,13 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::common::host::{Scene, own_loopback_address};
 use crate::common::machine::is_privileged;
-use crate::common::process::{Finished, PATIENCE, Process};
+use crate::common::process::{Finished, PATIENCE, Process, until};
 use crate::common::{data, shared, tree};
 
 /// A scene with a server that has an address, metrics and a configuration of its own.
@@ -94,15 +93,6 @@ impl Service {
             *sums.entry(name).or_insert(0.0) += value.parse::<f64>().unwrap();
         }
         sums
-    }
-}
-
-#[track_caller]
-fn until(complaint: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "{complaint}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -1,12 +1,12 @@
 //! What a server grants to whom: directories, quotas, rates, numbers of transfers, and an end that waits for those under way.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
 use crate::common::host::{Home, Scene, own_loopback_address};
-use crate::common::process::{Finished, PATIENCE, Process};
+use crate::common::process::{Finished, Process, until};
 use crate::common::{alone, data, shared, tree};
 
 /// A server with two peers: `first` is the sender of the scene, `second` another host.
@@ -75,15 +75,6 @@ impl Service {
 
     fn until_some_came(&self, dir: &str) {
         until("nothing arrives", || self.allocated(dir) > 0);
-    }
-}
-
-#[track_caller]
-fn until(complaint: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "{complaint}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
