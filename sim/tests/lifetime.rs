@@ -64,6 +64,23 @@ fn a_keepalive_follows_the_peers_idle_time_out() {
     assert!(pair.run.only_session(pair.a).is_established() && pair.run.only_session(pair.b).is_established());
 }
 
+/// RFC 9000 section 10.1: three probes have time to be lost, also where a probe takes as long as the idle time-out.
+#[test]
+fn a_slow_path_that_is_silent_for_a_while_is_not_given_up() {
+    let arena = Arena::new();
+    let (mut a, mut b) = (sender(1, &[100 * MIB]), listener(2));
+    (a.session.idle_timeout, b.session.idle_timeout) = (ms(1_500), ms(1_500));
+    let mut pair = Pair::new(&arena, 1, a, b, link(50, ms(400)), link(50, ms(400)));
+    pair.run.for_span(secs(5));
+    for (loss_ppm, span) in [(1_000_000, ms(1_700)), (0, secs(5))] {
+        for link in [pair.there, pair.back] {
+            pair.run.network().link(link).config_mut().loss_ppm = loss_ppm;
+        }
+        pair.run.for_span(span);
+    }
+    assert!(pair.run.only_session(pair.a).is_established() && pair.run.only_session(pair.b).is_established());
+}
+
 #[test]
 fn a_close_is_seen_by_the_peer_even_with_loss() {
     for seed in 0..60 {

@@ -84,7 +84,7 @@ fn measure(arguments: &Arguments) -> Result<Figures, CrowdError> {
 
 fn report(arguments: &Arguments, figures: &Figures) -> ExitCode {
     let outcomes = &figures.outcomes;
-    let failed: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.failure.as_deref()).collect();
+    let failed = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
     let rates: Vec<_> = outcomes.iter().map(|outcome| outcome.bytes as f64 / outcome.seconds.max(1e-9)).collect();
     let fairness = jain(&rates);
     let (slowest, fastest) = range(&rates).unwrap_or((0.0, 0.0));
@@ -94,7 +94,7 @@ fn report(arguments: &Arguments, figures: &Figures) -> ExitCode {
     let each = (most.saturating_sub(idle)) as f64 / outcomes.len().max(1) as f64;
     if arguments.json {
         let value = json!({
-            "transfers": outcomes.len(), "failed": failed.len(), "bytes_each": arguments.mib << 20, "seconds": seconds,
+            "transfers": outcomes.len(), "failed": failed, "bytes_each": arguments.mib << 20, "seconds": seconds,
             "gbit_per_s": all as f64 * 8.0 / seconds / 1e9, "jain": fairness,
             "slowest_bytes_per_s": slowest, "fastest_bytes_per_s": fastest,
             "idle_bytes": idle, "busy_bytes": busy, "peak_bytes": most, "bytes_per_transfer": each,
@@ -103,7 +103,7 @@ fn report(arguments: &Arguments, figures: &Figures) -> ExitCode {
     } else {
         println!("{} transfers of {} MiB at once into one server, over loopback", outcomes.len(), arguments.mib);
         println!("  took            {seconds:.1} s, {:.2} Gbit/s together", all as f64 * 8.0 / seconds / 1e9);
-        println!("  failed          {}", failed.len());
+        println!("  failed          {}", failed);
         println!("  Jain's index    {fairness:.3} (wanted: {TARGET_JAIN})");
         println!("  each            {:.2} to {:.2} MiB/s", slowest / 1048576.0, fastest / 1048576.0);
         println!(
@@ -113,9 +113,10 @@ fn report(arguments: &Arguments, figures: &Figures) -> ExitCode {
             most as f64 / 1048576.0,
             each / 1024.0
         );
-        for reason in failed.iter().take(3) {
-            println!("  one failed: {reason}");
+        for failed in outcomes.iter().filter(|outcome| outcome.failure.is_some()).take(5) {
+            let reason = failed.failure.as_deref().unwrap_or_default();
+            println!("  one failed after {:.1} s and {} KiB: {reason}", failed.seconds, failed.bytes >> 10);
         }
     }
-    if failed.is_empty() && fairness >= TARGET_JAIN { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed == 0 && fairness >= TARGET_JAIN { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

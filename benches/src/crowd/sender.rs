@@ -1,11 +1,11 @@
-//! The senders: the program's own, some dozens on each thread with one socket, as the sessions of one worker, and let go at one moment. A
-//! thread for each would measure how a machine of few processors shares them, and not what the server does.
+//! The senders: the program's own, all on one thread with one socket, as the sessions of one worker, and let go at one moment. Several
+//! threads would measure how a machine of few processors shares them, and not what the server does.
 
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Barrier};
 use std::time::Duration as StdDuration;
 
 use wirehaul::clock::Clock;
@@ -35,9 +35,7 @@ const BLOCKS: u32 = 24;
 /// A sender gives a crowded receiver this long to answer.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 /// How often blocks that were read are looked for, where nothing else happens.
-const LOOK: Duration = Duration::from_millis(2);
-/// Senders on one thread.
-const ON_A_THREAD: usize = 40;
+const LOOK: Duration = Duration::from_millis(5);
 /// What a sender may have outstanding.
 const SIZE: SessionSize = SessionSize { packets: 4096, gaps: 1024, streams: 4 };
 
@@ -71,26 +69,17 @@ pub struct Outcome {
 /// # Errors
 /// [`CrowdError`]: not all could be set up.
 pub fn crowd(crowd: &Crowd<'_>, look: impl FnOnce() + Send) -> Result<Vec<Outcome>, CrowdError> {
-    let groups: Vec<_> = crowd.files.chunks(ON_A_THREAD).collect();
-    let gate = Barrier::new(groups.len());
     std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(crowd.look_after);
             look();
         });
-        let gate = &gate;
-        let start = |files| scope.spawn(move || group(crowd, files, gate));
-        let threads: Vec<_> = groups.into_iter().map(start).collect();
-        let broken = || Err(CrowdError::Sender("a thread panicked".to_owned()));
-        let joined = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| broken()));
-        Ok(joined.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+        send_all(crowd)
     })
 }
 
-/// Those of one thread, who begin when all are at the gate.
-fn group(crowd: &Crowd<'_>, files: &[PathBuf], gate: &Barrier) -> Result<Vec<Outcome>, CrowdError> {
-    // Before anything that may fail: nobody is to wait for one who will not come.
-    gate.wait();
+fn send_all(crowd: &Crowd<'_>) -> Result<Vec<Outcome>, CrowdError> {
+    let files = crowd.files;
     let failed = |error: &dyn std::fmt::Display| CrowdError::Sender(error.to_string());
     let any = SocketAddr::new(crowd.server.ip(), 0);
     let mut device = UdpDevice::bind(any, &Options::default()).map_err(|error| failed(&error))?;
@@ -103,7 +92,12 @@ fn group(crowd: &Crowd<'_>, files: &[PathBuf], gate: &Barrier) -> Result<Vec<Out
     let cargoes: Vec<_> = files.iter().map(|file| cargo(file)).collect::<Result<_, _>>()?;
     let (clock, psk) = (Clock::start(), Psk::of_responder(&crowd.key));
     let began = clock.now();
-    let mut many = Many { now: began, senders: Vec::new(), of_session: vec![None; MAX_SESSIONS] };
+    let mut many = Many {
+        senders: Vec::new(),
+        of_session: vec![None; MAX_SESSIONS],
+        stirred: Vec::with_capacity(files.len()),
+        look_at: began,
+    };
     for cargo in cargoes {
         let handshake = NoiseHandshake::initiator(Arc::clone(&crowd.identity), psk.clone(), crowd.key)
             .map_err(|error| CrowdError::Sender(format!("{error:?}")))?;
@@ -137,18 +131,29 @@ fn cargo(file: &Path) -> Result<Cargo, CrowdError> {
 
 /// Senders that share a worker.
 struct Many {
-    now: Instant,
     /// Each, and when it was over.
     senders: Vec<(Sender, Option<Instant>)>,
     /// Whose session is in each place of the worker.
     of_session: Vec<Option<usize>>,
+    /// Those that something came for since they were pumped: to look at a thousand in every turn would be most of the work.
+    stirred: Vec<usize>,
+    /// When all are looked at, for what was read.
+    look_at: Instant,
 }
 
 impl Many {
-    fn of(&mut self, id: SessionId) -> &mut Sender {
-        // Sessions are made by `crowd` and by nobody else.
-        let at = self.of_session.get(id.place()).copied().flatten().unwrap_or(0);
-        &mut self.senders[at].0
+    fn place_of(&self, id: SessionId) -> usize {
+        // Sessions are made by `send_all` and by nobody else.
+        self.of_session.get(id.place()).copied().flatten().unwrap_or(0)
+    }
+
+    fn pump_one(&mut self, place: usize, now: Instant, worker: &mut HostWorker<'_>) -> bool {
+        let Some((sender, ended)) = self.senders.get_mut(place).filter(|(_, ended)| ended.is_none()) else {
+            return false;
+        };
+        let worked = sender.pump(now, worker);
+        *ended = sender.is_over().then_some(now);
+        worked
     }
 }
 
@@ -163,21 +168,31 @@ impl Application<NoiseHandshake> for Many {
         event: Event,
         datagram: &[u8],
     ) {
-        self.of(id).on_event(now, id, session, event, datagram);
+        let place = self.place_of(id);
+        // Events of one session come together.
+        if self.stirred.last() != Some(&place) {
+            self.stirred.push(place);
+        }
+        self.senders[place].0.on_event(now, id, session, event, datagram);
     }
 
     fn source(&mut self, id: SessionId) -> &mut Feed {
-        self.of(id).source(id)
+        let place = self.place_of(id);
+        self.senders[place].0.source(id)
     }
 }
 
 impl Role for Many {
     fn pump(&mut self, now: Instant, worker: &mut HostWorker<'_>) -> bool {
-        self.now = now;
         let mut worked = false;
-        for (sender, ended) in self.senders.iter_mut().filter(|(_, ended)| ended.is_none()) {
-            worked |= sender.pump(now, worker);
-            *ended = sender.is_over().then_some(now);
+        while let Some(place) = self.stirred.pop() {
+            worked |= self.pump_one(place, now, worker);
+        }
+        if self.look_at <= now {
+            self.look_at = now + LOOK;
+            for place in 0..self.senders.len() {
+                worked |= self.pump_one(place, now, worker);
+            }
         }
         worked
     }
@@ -188,7 +203,7 @@ impl Role for Many {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        Some(self.now + LOOK)
+        Some(self.look_at)
     }
 
     fn is_over(&self) -> bool {

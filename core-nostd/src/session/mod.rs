@@ -89,6 +89,8 @@ const MAX_DATA_FRAMES: usize = 8;
 const MAX_DATA_PIECES: usize = 32;
 /// A closed session answers stray packets with CLOSE again for this many probe time-outs (RFC 9000 section 10.2).
 const DRAIN_PROBE_TIMEOUTS: u64 = 3;
+/// A path that is slower than the idle time-out makes it so many times as long at most.
+const SLOWEST_IDLE: u64 = 4;
 
 /// One end of a connection. See the module.
 pub struct Session<'a, H: Handshake> {
@@ -478,8 +480,12 @@ impl<'a, H: Handshake> Session<'a, H> {
         epochs.rekey_at(self.config.rekey_interval)
     }
 
+    /// On a slow path three probes have time to be lost (RFC 9000 section 10.1); but a peer that makes itself look slow cannot have
+    /// its session kept for ever.
     fn idle_at(&self) -> Instant {
-        self.heard_at + self.idle_timeout()
+        let idle = self.idle_timeout();
+        let probes = self.probe_timeout().saturating_mul(3);
+        self.heard_at + idle.max(probes.min(idle.saturating_mul(SLOWEST_IDLE)))
     }
 
     fn idle_timeout(&self) -> Duration {

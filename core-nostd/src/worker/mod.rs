@@ -170,11 +170,7 @@ impl<'a, A: Acceptor> Worker<'a, A> {
     /// Says that the owner has nothing else to do now and will wait; returns when the first packet may leave that a pacer alone
     /// holds back ([`Session::await_departure`]).
     pub fn await_departure(&mut self) -> Option<Instant> {
-        let mut first: Option<Instant> = None;
-        self.slots.for_each_paced(|session| {
-            first = [first, session.await_departure()].into_iter().flatten().min();
-        });
-        first
+        self.slots.await_departures()
     }
 
     /// How many sessions live.

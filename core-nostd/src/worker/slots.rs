@@ -61,9 +61,10 @@ pub(super) struct SlotTable<'a, H: Handshake> {
     open: usize,
     /// Sessions that were changed since they were last asked what they have to send.
     touched: Marks,
-    /// Sessions of which the pacer holds a packet back. They are asked in every turn: between two of them the owner is not waiting,
-    /// and a session is to know that ([`Session::await_departure`]).
-    paced: Marks,
+    /// Sessions of which the pacer holds a packet back that nobody has begun to wait for ([`Session::await_departure`]).
+    unawaited: Marks,
+    /// When the pacer lets a packet of each session leave that it holds back. Until then there is nothing to ask the session for.
+    departures: Timers,
     timers: Timers,
     /// Sessions whose handshake is under way, and how many.
     half_open: Marks,
@@ -79,7 +80,8 @@ impl<'a, H: Handshake> SlotTable<'a, H> {
             slots,
             open,
             touched: Marks::NONE,
-            paced: Marks::NONE,
+            unawaited: Marks::NONE,
+            departures: Timers::NONE,
             timers: Timers::NONE,
             half_open: Marks::NONE,
             half_open_count: 0,
@@ -154,20 +156,22 @@ impl<'a, H: Handshake> SlotTable<'a, H> {
         })
     }
 
-    /// The sessions of which the pacer holds a packet back.
-    pub(super) fn for_each_paced(&mut self, mut each: impl FnMut(&mut Session<'a, H>)) {
+    /// Tells the sessions of which the pacer holds a packet back that it is waited for, and returns when the first of these may leave.
+    pub(super) fn await_departures(&mut self) -> Option<Instant> {
         let mut from = 0;
-        while let Some(slot) = self.paced.next_of_either(&Marks::NONE, from) {
+        while let Some(slot) = self.unawaited.next(from) {
             from = slot.get() + 1;
+            self.unawaited.set(slot, false);
             if let Some(SessionSlot::Open(session)) = self.slots.get_mut(slot.get()) {
-                each(session);
+                session.await_departure();
             }
         }
+        self.departures.earliest(self.capacity())
     }
 
     /// The first slot, not before `from`, whose session may have something to send or may be over.
     pub(super) fn next_to_ask(&self, from: usize) -> Option<Slot> {
-        self.touched.next_of_either(&self.paced, from)
+        self.touched.next(from)
     }
 
     /// The first slot, not before `from`, whose timer may be due: what was changed since its timer was noted may have another.
@@ -195,7 +199,9 @@ impl<'a, H: Handshake> SlotTable<'a, H> {
             _ => None,
         };
         self.touched.set(slot, ask_again && open.is_some());
-        self.paced.set(slot, open.as_ref().is_some_and(|session| session.next_departure().is_some()));
+        let departure = open.as_ref().and_then(|session| session.next_departure());
+        self.unawaited.set(slot, departure.is_some());
+        self.departures.set(slot, departure);
         self.timers.set(slot, open.and_then(|session| session.poll_timeout()));
         self.note(slot);
     }
