@@ -230,10 +230,12 @@ mod tests {
         let host = ip("192.0.2.1");
         assert_eq!(subnets.admit(at(0), host), Ok(()));
         let mut waiting: vec::Vec<_> = (0..200).filter_map(|_| subnets.admit(at(0), host).err()).collect();
-        // One packet each time, as long as somebody's time has come.
-        for turn in 1..=220 {
-            let now = at(turn * 3 * 800);
+        let mut now = at(0);
+        // Ten times somebody comes late, by twenty intervals, and from then on in time.
+        for turn in 0..410 {
             waiting.sort();
+            let Some(first) = waiting.first() else { break };
+            now = if turn < 10 { now + Duration::from_nanos(20 * 800) } else { now.max(*first) };
             for _ in 0..waiting.iter().filter(|due| **due <= now).count() {
                 waiting.remove(0);
                 subnets.returned(host);
@@ -241,6 +243,7 @@ mod tests {
             }
         }
         assert_eq!(waiting, []);
+        assert!(now < at(410 * 800), "{now:?}");
     }
 
     /// The cap holds where the table is too small: packets wait for room.
