@@ -55,16 +55,23 @@ inside() {
     in_debian useradd --user-group --create-home --base-dir /srv guest
     list_files >"$ROOT/tmp/before"
 
-    step "install the package" in_debian dpkg -i /tmp/wirehaul.deb
+    step "install the package" install_it
     step "it is installed" is_installed
     step "files are where they belong" has_its_files
     step "the program starts for an ordinary user" as_guest wirehaul --version
     step "a transfer over the loopback device" transfer
+    step "the two commands of the README" first_screen
     step "the configuration that comes with it is right" check_configuration
     step "a changed configuration outlives another installation" reinstall
     step "a removed package leaves its state" remove
     step "a purged package leaves nothing" purge
     echo "check: the package is in order"
+}
+
+install_it() {
+    local began=$EPOCHREALTIME
+    in_debian dpkg -i /tmp/wirehaul.deb
+    echo "check: installed in $(seconds_since "$began") s"
 }
 
 is_installed() {
@@ -108,6 +115,36 @@ transfer() {
         wait "$!"
         diff -r from to/from
     '
+}
+
+# As they are written there: the receiver goes on until it is told to stop.
+# shellcheck disable=SC2016 # For the shell in there.
+first_screen() {
+    local began since
+    as_guest bash -euc '
+        mkdir -p /srv/guest/first/inbox /srv/guest/first/photos
+        cd /srv/guest/first
+        head -c 3000000 /dev/urandom >report.pdf
+        for number in {1..20}; do head -c 2000000 /dev/urandom >"photos/$number.jpg"; done
+    '
+    began=$EPOCHREALTIME
+    as_guest bash -euc '
+        cd /srv/guest/first
+        wirehaul recv --dir inbox >ticket &
+        until [[ -s ticket ]]; do sleep 0.01; done
+        wirehaul send report.pdf photos/ "$(head -n 1 ticket)"
+        kill "$!"
+        wait "$!" || true
+    '
+    since=$(seconds_since "$began")
+    as_guest bash -euc 'cd /srv/guest/first && cmp report.pdf inbox/report.pdf && diff -r photos inbox/photos'
+    echo "check: from \`wirehaul recv\` to 43 MB received, verified and on the disk: $since s"
+}
+
+# seconds_since EPOCHREALTIME: to the hundredth.
+seconds_since() {
+    local micros=$((${EPOCHREALTIME/[.,]/} - ${1/[.,]/}))
+    printf '%d.%02d' $((micros / 1000000)) $((micros / 10000 % 100))
 }
 
 # As the user whose directory it names.

@@ -11,7 +11,7 @@ use wirehaul::units::{parse_duration, parse_rate};
 use wirehaul_benches::interrupt;
 use wirehaul_benches::soak::path::{self, Weather};
 use wirehaul_benches::soak::verdict::Limits;
-use wirehaul_benches::soak::{Options, run, sample};
+use wirehaul_benches::soak::{Options, Transport, run, sample};
 
 /// Half of the cores of a small machine can do this beside other work.
 const DEFAULT_RATE: &str = "100mbit";
@@ -52,6 +52,9 @@ struct Soak {
     /// How many of a hundred datagrams are lost, each way
     #[arg(long, default_value_t = 0.5)]
     loss: f64,
+    /// How the server takes its packets
+    #[arg(long, value_enum, default_value_t = Transport::Udp)]
+    transport: Transport,
     /// Where randomness starts from
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -89,6 +92,7 @@ impl Soak {
             delay: Duration::from_micros(delay.as_micros()),
             loss_ppm: (self.loss * 1e4) as u32,
             seed: self.seed,
+            transport: self.transport,
             limits: Limits { slope_bytes_per_hour: f64::from(self.slope) * 1024.0, ..Limits::default() },
         })
     }

@@ -59,8 +59,28 @@ pub struct Options {
     pub loss_ppm: u32,
     /// Where randomness starts from.
     pub seed: u64,
+    /// How the server takes its packets.
+    pub transport: Transport,
     /// What counts as constant.
     pub limits: Limits,
+}
+
+/// How the server takes its packets, and sends its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Transport {
+    /// Through sockets.
+    Udp,
+    /// With AF_XDP on its end of the virtual cable, which copies.
+    Xdp,
+}
+
+impl Transport {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Xdp => "xdp",
+        }
+    }
 }
 
 /// Why the soak cannot go on, or what went wrong in a round.
@@ -119,14 +139,21 @@ fn pause(span: Duration) -> Result<(), SoakError> {
 pub fn run(options: &Options, mut tell: impl FnMut(&str, &Value)) -> Result<bool, SoakError> {
     let rig = Rig::set_up(options)?;
     let what = format!(
-        "for {:.2} h at {} kbit/s, {} ms and {} % of loss each way, by {}",
+        "for {:.2} h at {} kbit/s into a server over {}, {} ms and {} % of loss each way, by {}",
         options.duration.as_secs_f64() / 3600.0,
         options.rate_bps / 1000,
+        options.transport.name(),
         options.delay.as_millis(),
         f64::from(options.loss_ppm) / 1e4,
-        rig.path
+        rig.path()
     );
-    tell(&what, &json!({ "type": "start", "seconds": options.duration.as_secs(), "path": rig.path }));
+    let start = json!({
+        "type": "start",
+        "seconds": options.duration.as_secs(),
+        "transport": options.transport.name(),
+        "path": rig.path(),
+    });
+    tell(&what, &start);
     let mut soak = Soak {
         rig,
         options,
@@ -249,6 +276,7 @@ impl Soak<'_> {
     /// Says how it went; true where all was as it should be.
     fn conclude(&mut self, ended: Result<(), SoakError>, tell: Tell<'_>) -> bool {
         let mut checks = verdict::compare(&self.samples, &self.options.limits);
+        checks.insert(0, verdict::all_happened(&self.tally, self.clock.elapsed()));
         let failures = &mut self.tally.failures;
         failures.extend(ended.err().map(|error| error.to_string()));
         let figures = format!("{} transfers, {} MiB", self.tally.transfers, self.tally.bytes >> 20);

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, IoSliceMut};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -138,8 +138,13 @@ impl Path {
         for _ in 0..BATCH {
             let Some(meta) = self.front.receive(&mut buffer)? else { break };
             if !self.callers.contains_key(&meta.addr) {
-                let any = SocketAddr::new(self.forward.ip(), 0);
-                self.callers.insert(meta.addr, Caller { port: Port::open(any)?, heard: now });
+                // The address is left open: what is forwarded comes from the one that the host has by then.
+                let any = match self.forward {
+                    SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                    SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+                };
+                let port = Port::open(SocketAddr::new(any, 0))?;
+                self.callers.insert(meta.addr, Caller { port, heard: now });
             }
             if let Some(caller) = self.callers.get_mut(&meta.addr) {
                 caller.heard = now;

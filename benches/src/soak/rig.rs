@@ -1,7 +1,7 @@
 //! Two hosts, the path between them, and the server that has to last.
 
 use std::fs;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use super::path::Weather;
 use super::sample::{self, Sample};
-use super::{Options, SoakError};
+use super::{Options, SoakError, Transport};
 use crate::clock::Stopwatch;
 use crate::contestants::{ContestantError, Lab, with_home};
 use crate::interrupt;
@@ -26,9 +26,11 @@ const SENDER: &str = "workstation";
 const METRICS: &str = "127.0.0.1:7421";
 /// What its metrics call slots that are lent, of all its pools.
 const SLOTS: &[&str] = &["wirehaul_pool_slots_in_use"];
-/// What they call frames that it holds.
-const FRAMES: &[&str] = &["wirehaul_frames_held"];
-/// Ports of the receivers, and of the paths to them: behind netem they are the same.
+/// What they call frames of AF_XDP, and those of them that neither are free nor wait for packets to come: the program's own, and those
+/// that the kernel has not sent yet.
+const FRAMES: &str = "wirehaul_xdp_frames";
+const FRAMES_HELD: [&str; 2] = ["held", "transmit"];
+/// Ports of the receivers, and of the paths to them: where nothing is in between they are the same.
 const SERVER_PORT: u16 = 7420;
 const RECEIVER_PORT: u16 = 7440;
 const PATH_PORTS: u16 = 100;
@@ -38,9 +40,9 @@ const ADDRESSES: [&str; 2] = ["10.77.0.1/24", "10.77.0.11/24"];
 /// All that goes with the soak. In the order in which it has to go.
 pub struct Rig {
     server: Process,
-    paths: Vec<Process>,
-    /// How the path is made, for the report.
-    pub path: &'static str,
+    /// Processes that are the path, where there are any.
+    _paths: Vec<Process>,
+    layout: Layout,
     moved: bool,
     /// Files to send, what the server received, what other receivers received.
     pub outbox: PathBuf,
@@ -69,11 +71,21 @@ impl Rig {
             wirehaul: wirehaul.canonicalize().map_err(ContestantError::files("find the binary", wirehaul))?,
         };
         let weather = Weather { delay: options.delay, loss_ppm: options.loss_ppm };
-        let paths = if lay_netem(&lab, weather)? { Vec::new() } else { start_paths(&lab, weather, options.seed)? };
-        let path = if paths.is_empty() { "netem" } else { "a process in between, for want of netem" };
-        trust_each_other(&lab)?;
-        let server = start_server(&lab, &inbox)?;
-        Ok(Self { server, paths, path, moved: false, outbox, inbox, other_inbox, lab, _scratch: scratch })
+        let layout = match options.transport {
+            // What AF_XDP sends passes no queueing discipline, and so no netem.
+            Transport::Xdp => Layout::BesideSender,
+            Transport::Udp if lay_netem(&lab, weather)? => Layout::Netem,
+            Transport::Udp => Layout::BesideServer,
+        };
+        let paths = layout.start_paths(&lab, weather, options.seed)?;
+        trust_each_other(&lab, layout)?;
+        let server = start_server(&lab, &inbox, options.transport)?;
+        Ok(Self { server, _paths: paths, layout, moved: false, outbox, inbox, other_inbox, lab, _scratch: scratch })
+    }
+
+    /// How the path is made, for the report.
+    pub fn path(&self) -> &'static str {
+        self.layout.describe()
     }
 
     /// Where senders send to.
@@ -87,8 +99,7 @@ impl Rig {
     }
 
     fn on_the_way(&self, port: u16) -> SocketAddr {
-        let port = if self.paths.is_empty() { port } else { port + PATH_PORTS };
-        SocketAddr::new(receiving_host(&self.lab), port)
+        self.layout.on_the_way(&self.lab, port)
     }
 
     /// Starts the program on one side, with keys of that side's own.
@@ -146,13 +157,15 @@ impl Rig {
         let (resident_bytes, descriptors, threads) =
             process.map_err(|error| SoakError::ServerEnded(error.to_string()))?;
         let metrics = if idle { self.metrics() } else { String::new() };
-        let (slots_in_use, frames_held) = (sample::sum_of(&metrics, SLOTS), sample::sum_of(&metrics, FRAMES));
+        let slots_in_use = sample::sum_of(&metrics, SLOTS);
+        let frames_held = sample::sum_by_label(&metrics, FRAMES, "place", &FRAMES_HELD);
         Ok(Sample { at_s, idle, resident_bytes, descriptors, threads, slots_in_use, frames_held })
     }
 
     /// The server's metrics; nothing where it has none.
     fn metrics(&self) -> String {
-        let asked = helper(&self.lab, ["metrics", METRICS]).and_then(|mut process| process.wait(PATIENCE));
+        let asked =
+            helper(&self.lab, Side::Destination, ["metrics", METRICS]).and_then(|mut process| process.wait(PATIENCE));
         asked.map(|finished| finished.stdout.join("\n")).unwrap_or_default()
     }
 
@@ -182,10 +195,60 @@ fn wirehaul<A: AsRef<std::ffi::OsStr>>(
     with_home(lab, side, Program::new(&lab.wirehaul)).args(arguments).start(&lab.bed, side, None, &lab.config_dir)
 }
 
-/// This program itself, beside the server.
-fn helper<const N: usize>(lab: &Lab, arguments: [&str; N]) -> Result<Process, ProcessError> {
+/// This program itself, on one side.
+fn helper<const N: usize>(lab: &Lab, side: Side, arguments: [&str; N]) -> Result<Process, ProcessError> {
     let own = std::env::current_exe().unwrap_or_else(|_| Path::new("soak").to_owned());
-    Program::new(own).args(arguments).start(&lab.bed, Side::Destination, None, &lab.config_dir)
+    Program::new(own).args(arguments).start(&lab.bed, side, None, &lab.config_dir)
+}
+
+/// What loses and delays packets, and where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// The kernel.
+    Netem,
+    /// Processes at the server's address: a sender that moves is seen by them, and has another port of theirs.
+    BesideServer,
+    /// Processes on the sender's host, at an address that stays: what they forward comes from whichever address the host has, through
+    /// its interface, and so through the server's.
+    BesideSender,
+}
+
+impl Layout {
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Netem => "netem",
+            Self::BesideServer => "a process in between, for want of netem",
+            Self::BesideSender => "a process beside the sender",
+        }
+    }
+
+    /// Where senders send to, for it to arrive at this port of the receiving host.
+    fn on_the_way(self, lab: &Lab, port: u16) -> SocketAddr {
+        match self {
+            Self::Netem => SocketAddr::new(receiving_host(lab), port),
+            Self::BesideServer => SocketAddr::new(receiving_host(lab), port + PATH_PORTS),
+            Self::BesideSender => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port + PATH_PORTS),
+        }
+    }
+
+    fn start_paths(self, lab: &Lab, weather: Weather, seed: u64) -> Result<Vec<Process>, SoakError> {
+        let side = match self {
+            Self::Netem => return Ok(Vec::new()),
+            Self::BesideServer => Side::Destination,
+            Self::BesideSender => Side::Source,
+        };
+        let start = |port: u16| {
+            let (listen, forward) = (self.on_the_way(lab, port), SocketAddr::new(receiving_host(lab), port));
+            let numbers =
+                [weather.delay.as_micros() as u64, u64::from(weather.loss_ppm), seed].map(|number| number.to_string());
+            let [delay_us, loss_ppm, seed] = &numbers;
+            let mut path =
+                helper(lab, side, ["path", &listen.to_string(), &forward.to_string(), delay_us, loss_ppm, seed])?;
+            path.next_line(PATIENCE)?;
+            Ok(path)
+        };
+        [SERVER_PORT, RECEIVER_PORT].into_iter().map(start).collect()
+    }
 }
 
 /// Has the kernel lose and delay what leaves either end. False where it cannot.
@@ -203,25 +266,12 @@ fn lay_netem(lab: &Lab, weather: Weather) -> Result<bool, SoakError> {
     Ok(true)
 }
 
-fn start_paths(lab: &Lab, weather: Weather, seed: u64) -> Result<Vec<Process>, SoakError> {
-    let start = |port: u16| {
-        let address = |port| SocketAddr::new(receiving_host(lab), port).to_string();
-        let numbers =
-            [weather.delay.as_micros() as u64, u64::from(weather.loss_ppm), seed].map(|number| number.to_string());
-        let [delay_us, loss_ppm, seed] = &numbers;
-        let mut path = helper(lab, ["path", &address(port + PATH_PORTS), &address(port), delay_us, loss_ppm, seed])?;
-        path.next_line(PATIENCE)?;
-        Ok(path)
-    };
-    [SERVER_PORT, RECEIVER_PORT].into_iter().map(start).collect()
-}
-
-fn trust_each_other(lab: &Lab) -> Result<(), SoakError> {
+fn trust_each_other(lab: &Lab, layout: Layout) -> Result<(), SoakError> {
     let key = |side| {
         let shown = wirehaul(lab, side, ["key", "show"])?.wait_for_success(PATIENCE)?;
         Ok::<_, ProcessError>(shown.stdout.first().cloned().unwrap_or_default())
     };
-    let server = receiving_host(lab).to_string();
+    let server = layout.on_the_way(lab, SERVER_PORT).ip().to_string();
     for (side, name, key) in
         [(Side::Source, server.as_str(), key(Side::Destination)?), (Side::Destination, SENDER, key(Side::Source)?)]
     {
@@ -230,10 +280,16 @@ fn trust_each_other(lab: &Lab) -> Result<(), SoakError> {
     Ok(())
 }
 
-fn start_server(lab: &Lab, inbox: &Path) -> Result<Process, SoakError> {
+fn start_server(lab: &Lab, inbox: &Path, transport: Transport) -> Result<Process, SoakError> {
     let config = lab.config_dir.join("serve.toml");
     let listen = SocketAddr::new(receiving_host(lab), SERVER_PORT).to_string();
-    let text = format!("dir = {inbox:?}\nlisten = {listen:?}\n");
+    let interface = NamespacePair::INTERFACE;
+    let text = match transport {
+        Transport::Udp => format!("dir = {inbox:?}\nlisten = {listen:?}\n"),
+        Transport::Xdp => {
+            format!("dir = {inbox:?}\nlisten = {listen:?}\ntransport = \"xdp-copy\"\niface = {interface:?}\n")
+        }
+    };
     fs::write(&config, text).map_err(ContestantError::files("write", &config))?;
     let mut server =
         wirehaul(lab, Side::Destination, ["serve".as_ref(), "--json".as_ref(), "--config".as_ref(), config.as_path()])?;

@@ -86,6 +86,16 @@ pub fn sum_of(metrics: &str, names: &[&str]) -> Option<u64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() as u64)
 }
 
+/// The sum of all series of this name whose label has one of these values; `None` where there is none.
+pub fn sum_by_label(metrics: &str, name: &str, label: &str, values: &[&str]) -> Option<u64> {
+    let is_asked_for = |line: &&str| {
+        let labels = line.strip_prefix(name).and_then(|rest| rest.strip_prefix('{')).unwrap_or_default();
+        values.iter().any(|value| labels.contains(&format!("{label}=\"{value}\"")))
+    };
+    let lines: Vec<_> = metrics.lines().filter(is_asked_for).collect();
+    sum_of(&lines.join("\n"), &[name])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +107,15 @@ mod tests {
         assert_eq!(sum_of(metrics, &["a_b"]), Some(7));
         assert_eq!(sum_of(metrics, &["a_b", "c"]), Some(22));
         assert_eq!(sum_of(metrics, &["a"]), None);
+    }
+
+    #[test]
+    fn series_are_added_up_by_a_label() {
+        let of = |place, count| format!("a_b{{worker=\"0\",place=\"{place}\"}} {count}\n");
+        let metrics = ["# TYPE a_b gauge\n".to_owned(), of("free", 9), of("held", 3), of("sent", 4)].concat();
+        assert_eq!(sum_by_label(&metrics, "a_b", "place", &["held", "sent"]), Some(7));
+        assert_eq!(sum_by_label(&metrics, "a_b", "place", &["lost"]), None);
+        assert_eq!(sum_by_label(&metrics, "a", "place", &["held"]), None);
     }
 
     #[test]

@@ -1,9 +1,16 @@
 //! Whether hours of work left anything behind: the end compared with the beginning.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
+use super::round::Tally;
 use super::sample::Sample;
 use crate::stats::median;
+
+/// After so long every kind of incident has come several times. The changes of keys are the last: they want a transfer of minutes, and
+/// the server tells of them at its end.
+const ALL_HAPPEN: Duration = Duration::from_secs(600);
 
 /// What counts as constant.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +93,26 @@ pub fn compare(samples: &[Sample], limits: &Limits) -> Vec<Check> {
     ]
 }
 
+/// Whether each kind of incident happened at all. A transfer that nobody disturbed says nothing.
+pub fn all_happened(tally: &Tally, lasted: Duration) -> Check {
+    let kinds = [
+        ("senders killed", tally.senders_killed),
+        ("receivers killed", tally.receivers_killed),
+        ("moves", tally.moves),
+        ("moves that the server saw", tally.migrations),
+        ("changes of keys", tally.rekeys),
+        ("surveys", tally.scans),
+        ("reloads", tally.reloads),
+    ];
+    let figures = kinds.map(|(kind, count)| format!("{kind} {count}")).join(", ");
+    let passed = match kinds.iter().all(|(_, count)| *count > 0) {
+        false if lasted < ALL_HAPPEN => None,
+        all => Some(all),
+    };
+    let figures = if passed.is_none() { format!("{figures}: too short for all") } else { figures };
+    Check { name: "every kind of incident happened", passed, figures }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +149,19 @@ mod tests {
         // 64 KiB a minute are 4 MiB an hour.
         assert_eq!(passed(&samples(120, |minute| (50 << 20 | minute << 16, 20)))[0], Some(false));
         assert_eq!(passed(&samples(120, |minute| (50 << 20, 20 + minute / 50)))[1], Some(false));
+    }
+
+    #[test]
+    fn incidents_that_never_came_are_missed() {
+        let mut tally = Tally { senders_killed: 1, receivers_killed: 1, moves: 2, migrations: 2, ..Tally::default() };
+        (tally.rekeys, tally.scans) = (1, 1);
+        let after = |tally: &Tally, seconds| all_happened(tally, Duration::from_secs(seconds)).passed;
+        assert_eq!((after(&tally, 60), after(&tally, 3600)), (None, Some(false)));
+        tally.reloads = 1;
+        assert_eq!((after(&tally, 60), after(&tally, 3600)), (Some(true), Some(true)));
+        // Moved, and the server noticed nothing.
+        tally.migrations = 0;
+        assert_eq!(after(&tally, 3600), Some(false));
     }
 
     #[test]

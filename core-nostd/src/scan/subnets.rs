@@ -28,6 +28,8 @@ pub struct SubnetSlot {
     arrival: Instant,
     /// How many were refused and have not come back.
     waiting: u32,
+    /// A time that nobody of those was told, and that is later than theirs.
+    untold: Instant,
 }
 
 /// When packets may leave for which subnet. See the module.
@@ -82,9 +84,10 @@ impl<'a> Subnets<'a> {
                 let earliest = slot.arrival - tolerance;
                 // At the end of time nothing can be counted any more.
                 if slot.arrival > now && (earliest > now || slot.arrival == Instant::FAR_FUTURE) {
-                    let after_others = interval.saturating_mul(u64::from(slot.waiting));
+                    let again = earliest.max(slot.untold).max(now + Duration::from_nanos(1));
                     slot.waiting = slot.waiting.saturating_add(1);
-                    return Err((earliest + after_others).max(now + Duration::from_nanos(1)));
+                    slot.untold = again + interval;
+                    return Err(again);
                 }
                 slot.arrival = slot.arrival.max(now) + interval;
                 return Ok(());
@@ -97,7 +100,7 @@ impl<'a> Subnets<'a> {
         }
         // Where another subnet's slot is taken, those who wait for that one are told times as if nobody waited: no more than that.
         let slot = free.ok_or(free_at)?;
-        *slot = SubnetSlot { subnet, arrival: now + interval, waiting: 0 };
+        *slot = SubnetSlot { subnet, arrival: now + interval, ..SubnetSlot::default() };
         Ok(())
     }
 
@@ -110,6 +113,9 @@ impl<'a> Subnets<'a> {
         }
         if let Some(slot) = self.set_of(subnet).iter_mut().find(|slot| slot.subnet == subnet) {
             slot.waiting = slot.waiting.saturating_sub(1);
+            if slot.waiting == 0 {
+                slot.untold = Instant::ZERO;
+            }
         }
     }
 
@@ -213,6 +219,31 @@ mod tests {
         subnets.returned(host);
         subnets.returned(host);
         assert_eq!(subnets.admit(at(2_302), host), Err(at(3_100)));
+    }
+
+    /// Several who come late come together, and all but one in vain. They are told different times again: were it one, they would
+    /// come together for good, and the subnet get a packet where it could have many.
+    #[test]
+    fn those_who_come_late_do_not_stay_together() {
+        let mut slots = vec![SubnetSlot::default(); 8];
+        let mut subnets = Subnets::new(&mut slots, INTERVAL, 1);
+        let host = ip("192.0.2.1");
+        assert_eq!(subnets.admit(at(0), host), Ok(()));
+        let mut waiting: vec::Vec<_> = (0..200).filter_map(|_| subnets.admit(at(0), host).err()).collect();
+        let mut now = at(0);
+        // Ten times somebody comes late, by twenty intervals, and from then on in time.
+        for turn in 0..410 {
+            waiting.sort();
+            let Some(first) = waiting.first() else { break };
+            now = if turn < 10 { now + Duration::from_nanos(20 * 800) } else { now.max(*first) };
+            for _ in 0..waiting.iter().filter(|due| **due <= now).count() {
+                waiting.remove(0);
+                subnets.returned(host);
+                waiting.extend(subnets.admit(now, host).err());
+            }
+        }
+        assert_eq!(waiting, []);
+        assert!(now < at(410 * 800), "{now:?}");
     }
 
     /// The cap holds where the table is too small: packets wait for room.

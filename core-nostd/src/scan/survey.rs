@@ -282,6 +282,18 @@ impl<'a> Survey<'a> {
         self.walk.done_before().min(waiting.unwrap_or(u64::MAX))
     }
 
+    /// Every step of this worker with a lower number was begun: [`u64::MAX`] where all were. Of these [`Survey::waiting`] are not done.
+    #[must_use]
+    pub fn begun_before(&self) -> u64 {
+        self.walk.done_before()
+    }
+
+    /// Steps that were begun and wait.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.lot.len() as u64 + u64::from(self.held.is_some())
+    }
+
     /// What became of the probes so far.
     #[must_use]
     pub const fn counters(&self) -> &SentCounters {

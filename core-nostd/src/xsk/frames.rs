@@ -101,6 +101,17 @@ impl Whereabouts {
     pub const fn held(&self) -> u32 {
         self.frames.saturating_sub(self.free).saturating_sub(self.filled).saturating_sub(self.sent)
     }
+
+    /// These and the frames of another UMEM together.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            frames: self.frames.saturating_add(other.frames),
+            free: self.free.saturating_add(other.free),
+            filled: self.filled.saturating_add(other.filled),
+            sent: self.sent.saturating_add(other.sent),
+        }
+    }
 }
 
 impl<'m, 'p> Frames<'m, 'p> {
@@ -186,10 +197,11 @@ impl<'m, 'p> Frames<'m, 'p> {
         }
     }
 
-    /// How the frames to send from stand.
+    /// How the frames to send from stand. Those that are kept at hand are free, but count for the fewest that ever were.
     #[must_use]
     pub fn transmit_stats(&self) -> PoolStats {
-        self.transmit_pool.stats()
+        let stats = self.transmit_pool.stats();
+        PoolStats { free: stats.free + self.transmit_free.len() as u32, ..stats }
     }
 
     /// Whether a frame to send from is free.

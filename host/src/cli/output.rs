@@ -105,7 +105,7 @@ pub fn say_file_io(refused: Option<&str>, output: OutputArgs) {
 
 /// Says why a command did not start; with `--json` its last line is a summary all the same.
 pub fn not_started(command: &'static str, message: &str, exit: Exit, output: OutputArgs) -> Exit {
-    remark(message);
+    note(Level::Error, message);
     if output.json {
         let failure = Failure::NotStarted { message: message.to_owned(), exit_code: exit.code() };
         let summary = Summary {

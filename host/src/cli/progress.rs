@@ -164,17 +164,16 @@ fn show_json(stop: &AtomicBool, mut under_way: UnderWay) {
 
 fn show_bar(stop: &AtomicBool, mut under_way: UnderWay) {
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-    let template = "{msg:>10} [{bar:24}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("=> "));
-    }
     let mut shown = None;
     while !stop.load(Ordering::Relaxed) {
         under_way.hear();
         let sum = under_way.sum();
         bar.set_length(sum.total_bytes);
         bar.set_position(sum.done_bytes);
-        if shown != Some((sum.stage, sum.transfers)) {
+        if shown != Some((sum.stage, sum.transfers, template(&sum))) {
+            if let Ok(style) = ProgressStyle::with_template(template(&sum)) {
+                bar.set_style(style.progress_chars("=> "));
+            }
             let message = match sum.transfers {
                 0 | 1 => sum.stage.name().to_owned(),
                 transfers => format!("{transfers} at once"),
@@ -182,11 +181,19 @@ fn show_bar(stop: &AtomicBool, mut under_way: UnderWay) {
             bar.set_message(message);
             // What was there before this stage, or came in its first instant, says nothing about its speed.
             bar.reset_eta();
-            shown = Some((sum.stage, sum.transfers));
+            shown = Some((sum.stage, sum.transfers, template(&sum)));
         }
         std::thread::park_timeout(REDRAW);
     }
     bar.finish_and_clear();
+}
+
+/// What is shown. A bar without anything to do would be a full one, with nothing left.
+const fn template(sum: &Sum) -> &'static str {
+    match sum.total_bytes {
+        0 => "{msg:>10}",
+        _ => "{msg:>10} [{bar:24}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left",
+    }
 }
 
 #[cfg(test)]
@@ -223,6 +230,13 @@ mod tests {
         bus.send(Event::Transfer(state(1, Stage::Over, 100)));
         under_way.hear();
         assert_eq!(under_way.sum(), Sum { transfers: 1, stage: Stage::Comparing, done_bytes: 0, total_bytes: 100 });
+    }
+
+    #[test]
+    fn a_bar_is_drawn_only_where_there_is_something_to_do() {
+        let waiting = Sum::default();
+        let moving = Sum { transfers: 1, stage: Stage::Moving, done_bytes: 0, total_bytes: 1 };
+        assert!(!template(&waiting).contains("bar") && template(&moving).contains("{bar:"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use wirehaul_core::pool::PoolStats;
 use wirehaul_core::time::Instant;
 use wirehaul_core::wire::RejectCounters;
+use wirehaul_core::xsk::Whereabouts;
 
 /// How a worker stands. All counts are since it began and never fall.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +57,7 @@ pub struct Totals {
     pub rejects: RejectCounters,
 }
 
-/// What the kernel counts of a worker's packets. Zero where a transport has no such thing.
+/// What the kernel counts of a worker's packets, and what it has of its memory. Zero where a transport has no such thing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KernelCounters {
     /// Sockets: datagrams that found no room in the receive buffer.
@@ -73,4 +74,6 @@ pub struct KernelCounters {
     pub xdp_tx_ring_empty: u64,
     /// AF_XDP: calls that woke the kernel to send.
     pub xdp_kicks: u64,
+    /// AF_XDP: where the frames were when the kernel was asked last. No count: it rises and falls.
+    pub xdp_frames: Option<Whereabouts>,
 }

@@ -198,7 +198,19 @@ impl Page<'_> {
         let kind = Counter("wirehaul_xdp_tx_ring_empty", "Times that the kernel found the transmit ring empty.");
         self.of_workers(sums, kind, |worker| worker.kernel.xdp_tx_ring_empty)?;
         let kind = Counter("wirehaul_xdp_wakeups", "Calls that woke the kernel to send.");
-        self.of_workers(sums, kind, |worker| worker.kernel.xdp_kicks)
+        self.of_workers(sums, kind, |worker| worker.kernel.xdp_kicks)?;
+        self.frames(sums)
+    }
+
+    /// Together they are all frames that a worker has: one that has none, since it has sockets, is left out.
+    fn frames(&mut self, sums: &Sums) -> fmt::Result {
+        let workers = sums.workers.values();
+        let all: Vec<_> = workers.filter_map(|w| Some((w.number.to_string(), w.kernel.xdp_frames?))).collect();
+        let values = all.iter().flat_map(|(number, at)| {
+            let places = [("free", at.free), ("receive", at.filled), ("transmit", at.sent), ("held", at.held())];
+            places.map(|(place, count)| ([("worker", number.as_str()), ("place", place)], count.into()))
+        });
+        self.gauge("wirehaul_xdp_frames", "Frames of AF_XDP, by where they are.", values)
     }
 
     fn refused(&mut self, sums: &Sums) -> fmt::Result {

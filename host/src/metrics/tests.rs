@@ -6,6 +6,7 @@ use wirehaul_core::cdn::Probability;
 use wirehaul_core::pool::PoolStats;
 use wirehaul_core::time::{Duration, Instant};
 use wirehaul_core::wire::{Reject, RejectCounters};
+use wirehaul_core::xsk::Whereabouts;
 
 use super::process::Look;
 use super::*;
@@ -48,6 +49,7 @@ fn worker(number: u8) -> WorkerState {
             xdp_invalid: 5,
             xdp_tx_ring_empty: 6,
             xdp_kicks: 7,
+            xdp_frames: Some(Whereabouts { frames: 4096, free: 2040, filled: 2048, sent: 5 }),
         },
     }
 }
@@ -152,6 +154,17 @@ fn the_newest_state_of_a_worker_counts() {
     later.totals.files = 70;
     let page = page(vec![Event::Worker(worker(0)), Event::Worker(later)]);
     assert!(page.contains("wirehaul_files_total{worker=\"0\"} 70\n"), "{page}");
+}
+
+/// Sockets have no frames, and their workers do not say that they hold none.
+#[test]
+fn only_workers_with_frames_tell_where_they_are() {
+    let mut without = worker(1);
+    without.kernel.xdp_frames = None;
+    let page = page(vec![Event::Worker(worker(0)), Event::Worker(without)]);
+    let told: Vec<_> = page.lines().filter(|line| line.starts_with("wirehaul_xdp_frames{")).collect();
+    let of = |place, count| format!("wirehaul_xdp_frames{{worker=\"0\",place=\"{place}\"}} {count}");
+    assert_eq!(told, [of("free", 2040), of("receive", 2048), of("transmit", 5), of("held", 3)]);
 }
 
 #[test]

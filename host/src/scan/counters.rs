@@ -94,6 +94,10 @@ pub struct Progress {
     /// Every step with a lower number is done with, by whichever worker: where a resumed survey may go on. Replies to it may still
     /// be on their way. [`u64::MAX`] where all are done.
     pub done_before: u64,
+    /// Every step with a lower number was begun; [`u64::MAX`] where all were.
+    pub begun_before: u64,
+    /// Of those, the ones that wait for their subnet, or a neighbour. One of them holds up `done_before`, and nothing else.
+    pub waiting: u64,
     /// Whether all probes are sent, or none will be any more. Replies are received until [`super::engine::Running::end`].
     pub is_done: bool,
     /// Whether the survey ended because its link did; see [`super::engine::Running::failure`].

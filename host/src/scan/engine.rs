@@ -161,6 +161,8 @@ pub(super) struct Part {
     pub(super) heard: HeardCounters,
     pub(super) drops: Drops,
     pub(super) done_before: u64,
+    pub(super) begun_before: u64,
+    pub(super) waiting: u64,
     pub(super) is_done: bool,
 }
 
@@ -194,13 +196,16 @@ impl Shared {
     }
 
     fn progress(&self) -> Progress {
-        let mut progress = Progress { done_before: u64::MAX, is_done: true, ..Progress::default() };
+        let none = u64::MAX;
+        let mut progress = Progress { done_before: none, begun_before: none, is_done: true, ..Progress::default() };
         for part in &self.parts {
             let part = *part.lock().unwrap_or_else(PoisonError::into_inner);
             progress.sent = progress.sent.plus(&part.sent);
             progress.heard = progress.heard.plus(&part.heard);
             progress.drops = progress.drops.plus(&part.drops);
             progress.done_before = progress.done_before.min(part.done_before);
+            progress.begun_before = progress.begun_before.min(part.begun_before);
+            progress.waiting += part.waiting;
             progress.is_done &= part.is_done;
         }
         progress.has_failed = self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some();

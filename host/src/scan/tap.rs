@@ -91,7 +91,9 @@ impl Tap {
             replies: self.results.dropped(),
             ..Drops::NONE
         };
-        let part = Part { heard: *ears.counters(), drops, done_before: u64::MAX, is_done: true, ..Part::default() };
+        let (done_before, begun_before) = (u64::MAX, u64::MAX);
+        let heard = *ears.counters();
+        let part = Part { heard, drops, done_before, begun_before, is_done: true, ..Part::default() };
         shared.report_of_tap(part);
     }
 }

@@ -159,6 +159,8 @@ impl Worker {
                 heard: *survey.heard(),
                 drops,
                 done_before: survey.done_before(),
+                begun_before: survey.begun_before(),
+                waiting: survey.waiting(),
                 is_done: survey.is_done(),
             },
         );

@@ -406,7 +406,7 @@ impl Device for XdpDevice {
 
 impl HostDevice for XdpDevice {
     fn kernel_counters(&mut self) -> KernelCounters {
-        let Statistics { device, sockets, faults, .. } = self.statistics();
+        let Statistics { device, sockets, faults, frames, .. } = self.statistics();
         KernelCounters {
             socket_overflows: self.kernel_socket().receive_overflows().unwrap_or(0),
             xdp_rx_ring_full: sockets.rx_ring_full,
@@ -415,6 +415,7 @@ impl HostDevice for XdpDevice {
             xdp_invalid: sockets.rx_invalid + sockets.tx_invalid + faults.0 + faults.1,
             xdp_tx_ring_empty: sockets.tx_ring_empty,
             xdp_kicks: device.kicks,
+            xdp_frames: Some(frames),
         }
     }
 

@@ -292,6 +292,20 @@ fn a_log_in_json_says_who_sent_what() {
     assert!(!served.stderr.contains("whs1"), "a secret is in the log");
 }
 
+/// Whoever reads the log for errors finds out why a server did not start.
+#[test]
+fn a_server_that_does_not_start_logs_an_error() {
+    let _guard = shared();
+    let service = Service::new(true);
+    let first = service.start("dir = \"DIR\"\n");
+    service.write("dir = \"DIR\"\nlog = \"json\"\n");
+    let second = service.run(&[]).wait().expect(4);
+    let last: Value = serde_json::from_str(second.stderr.lines().last().unwrap()).unwrap();
+    assert_eq!(last["level"], "error", "{}", second.output());
+    assert!(last["message"].as_str().unwrap().contains("cannot listen"), "{}", second.output());
+    stop(first);
+}
+
 #[test]
 fn the_service_manager_hears_of_readiness_reloads_and_the_end() {
     let _guard = shared();

@@ -182,10 +182,16 @@ impl Plan {
             Some(_) => format!(", from step {} of {} on", self.from(), self.course.steps()),
             None => String::new(),
         };
+        let addresses = match self.asked.targets.addresses {
+            1 => "1 address".to_owned(),
+            addresses => format!("{addresses} addresses"),
+        };
+        let probes = match self.asked.probes {
+            1 => "1 probe".to_owned(),
+            probes => format!("{probes} probes"),
+        };
         format!(
-            "{} addresses, {} probes each, shard {}, seed {}{from}; at most {}, {} to a /24 or /48",
-            self.asked.targets.addresses,
-            self.asked.probes,
+            "{addresses}, {probes} each, shard {}, seed {}{from}; at most {}, {} to a /24 or /48",
             self.asked.shard,
             self.asked.seed,
             per_second(args.rate),

@@ -53,7 +53,10 @@ impl Teller {
         let packets = progress.sent.packets();
         let pps = per_second(packets.saturating_sub(self.last.1), now.saturating_since(self.last.0));
         self.last = (now, packets);
-        let done = progress.done_before.clamp(self.from, self.steps.max(self.from));
+        let steps = self.steps.max(self.from);
+        // Those that wait are anywhere among those that were begun: below the first of them there may be few.
+        let done = progress.begun_before.min(steps).saturating_sub(progress.waiting);
+        let done = done.max(progress.done_before).clamp(self.from, steps);
         let left = eta(done - self.from, self.steps.saturating_sub(done), now.saturating_since(self.began));
         SurveyState {
             at: now,
@@ -194,6 +197,22 @@ fn eta(done: u64, left: u64, took: Duration) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A step that waits holds up where a resumed survey would begin, and not what people see.
+    #[test]
+    fn what_is_done_is_more_than_what_is_below_the_first_that_waits() {
+        let cap = Cap::Unlimited;
+        let done = |(from, steps), done_before, begun_before, waiting| {
+            let mut teller = Teller::new(Bus::default(), cap, (from, steps), Instant::ZERO);
+            let progress = Progress { done_before, begun_before, waiting, ..Progress::default() };
+            teller.state(Instant::ZERO, &progress, &Tally::default()).done_steps
+        };
+        assert_eq!(done((0, 4_000), 26, 3_000, 1_500), 1_500);
+        assert_eq!(done((0, 4_000), 26, u64::MAX, 500), 3_500);
+        assert_eq!(done((0, 4_000), 26, 100, 500), 26);
+        assert_eq!(done((1_000, 4_000), 1_000, 1_000, 0), 1_000);
+        assert_eq!(done((1_000, 4_000), u64::MAX, u64::MAX, 0), 4_000);
+    }
 
     #[test]
     fn rates_and_what_is_left_need_no_time_to_have_passed() {

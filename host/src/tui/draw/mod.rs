@@ -128,7 +128,7 @@ fn draw_box(canvas: &mut Canvas<'_>, title: &str, lines: &[(&str, &str)]) {
 
 fn draw_question(model: &Model, canvas: &mut Canvas<'_>) {
     let (stop, goes_on) = match model.command() {
-        "scan" => ("stop the survey; a checkpoint remembers where it was", "leave the screen; the survey goes on"),
+        "scan" => ("stop the survey; a checkpoint knows where it was", "leave the screen; the survey goes on"),
         "send" => ("stop the transfer; the same command goes on with it", "leave the screen; the transfer goes on"),
         "serve" => ("stop serving; senders can go on later", "leave the screen; serving goes on"),
         _ => ("stop receiving; senders can go on later", "leave the screen; receiving goes on"),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use wirehaul_core::pool::PoolStats;
 use wirehaul_core::wire::RejectCounters;
+use wirehaul_core::xsk::Whereabouts;
 
 use super::history::Flow;
 use crate::events::{KernelCounters, Totals, WorkerState};
@@ -125,6 +126,7 @@ impl Workers {
             xdp_invalid: sum.xdp_invalid.saturating_add(kernel.xdp_invalid),
             xdp_tx_ring_empty: sum.xdp_tx_ring_empty.saturating_add(kernel.xdp_tx_ring_empty),
             xdp_kicks: sum.xdp_kicks.saturating_add(kernel.xdp_kicks),
+            xdp_frames: sum.xdp_frames.into_iter().chain(kernel.xdp_frames).reduce(Whereabouts::and),
         })
     }
 

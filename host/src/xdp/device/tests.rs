@@ -94,6 +94,9 @@ fn assert_conserved(device: &mut XdpDevice) {
     let at = found.frames;
     assert_eq!(at.free + at.filled + at.sent + at.held(), at.frames, "{at:?}");
     assert!(at.held() <= 1 && at.sent == 0, "{at:?}");
+    // What metrics are told is the same, and frames that are kept at hand are in nobody's use.
+    assert_eq!(device.kernel_counters().xdp_frames, Some(at));
+    assert_eq!(device.core.transmit_stats().in_use(), at.held());
     assert_eq!((found.faults, found.sockets.rx_invalid, found.sockets.tx_invalid), ((0, 0), 0, 0), "{found:?}");
 }
 
