@@ -145,7 +145,6 @@ impl Receiver {
         };
         let name = self.teller.begin();
         let place = self.transfers.push(Transfer::new(id, session.remote(), peer, permit, (now, name)));
-        self.transfers.at(place).is_crowded = self.transfers.len() > CROWD;
         self.tell_session(now, place, session, SessionState::Connected);
         if let Some(denied) = denied {
             self.give_up(now, place, session, denied.into_failure());

@@ -107,6 +107,11 @@ impl Process {
         self.stdout.find(PATIENCE, |_| true)
     }
 
+    /// As the system knows it.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What the kernel says of each of its threads: `/proc/PID/task/*/status`.
     pub fn thread_statuses(&self) -> Vec<String> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();

@@ -13,6 +13,7 @@ mod conduct;
 mod conflicts;
 mod daemon;
 mod damage;
+mod descriptors;
 mod disk;
 mod doctor;
 mod file_io;

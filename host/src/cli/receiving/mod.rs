@@ -21,9 +21,10 @@ use super::screen::{self, Shown};
 use super::transport::announce;
 use crate::clock::Clock;
 use crate::crypto::{HostAcceptor, KnownKeys, NoRandomness};
-use crate::events::Bus;
+use crate::events::{Bus, Level};
 use crate::file_io::{self, NoFileIo};
 use crate::handover::ExchangeError;
+use crate::notes::note;
 #[cfg(target_os = "linux")]
 use crate::privileges::{self, Need, StillPrivileged, StillThisUser};
 use crate::transfer::failure::Failure;
@@ -36,6 +37,7 @@ use crate::transfer::ticket::{NewTicketError, Ticket};
 use crate::transport::Transport;
 use crate::transport::{self, Choice, NoTransport, Wish};
 use crate::udp::{BindError, Options, UdpDevice};
+use descriptors::Chosen;
 use reporting::Shared;
 use workers::Crew;
 
@@ -170,7 +172,7 @@ impl Receiving {
         }
         let mut acceptor = HostAcceptor::new(Arc::clone(&identity))?;
         acceptor.accept_known_peers(Arc::clone(&self.keys));
-        descriptors::make_room(self.max_transfers);
+        self.make_room_for_files(output);
         self.policy.limit_transfers(self.max_transfers);
         let options = ReceiverOptions {
             policy: self.policy.clone(),
@@ -215,6 +217,14 @@ impl Receiving {
         driven?;
         let idle = || not_started("recv", "stopped before anything was sent here", Exit::Interrupted, output);
         Ok(shared.exit().unwrap_or_else(idle))
+    }
+
+    fn make_room_for_files(&self, output: OutputArgs) {
+        let chosen = if self.is_daemon { Chosen::InConfiguration } else { Chosen::ByDefault };
+        let shortage = descriptors::make_room(self.max_transfers, chosen);
+        if let Some(shortage) = shortage.filter(|_| !output.quiet) {
+            note(Level::Warning, &shortage);
+        }
     }
 
     /// The ticket is the first line of stdout, so that a script can read it; what to do with it goes to stderr.

@@ -50,7 +50,8 @@ pub(super) struct Transfer {
     pub(super) list_bytes: u64,
     pub(super) data_finished: bool,
     pub(super) verified: bool,
-    /// Whether it began among very many, and has a small window.
+    /// Whether it was last looked at among very many, and may have a small window; so may each that was not looked at yet, since it
+    /// called before it came in.
     pub(super) is_crowded: bool,
     /// Whether something came for it that was not looked at yet.
     pub(super) is_awake: bool,
@@ -128,7 +129,7 @@ impl Transfer {
             list_bytes: 0,
             data_finished: false,
             verified: false,
-            is_crowded: false,
+            is_crowded: true,
             is_awake: false,
             name,
             total_bytes: 0,
