@@ -6,10 +6,10 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, Command, CommandFactory};
 use serde_json::json;
 
-use super::args::scan::Way;
 use super::args::{Cli, CompletionsArgs, OutputArgs, Shell};
 use super::exit::Exit;
 use crate::file_io;
+use crate::scan;
 use crate::scan::format::Format;
 use crate::transport;
 
@@ -63,7 +63,7 @@ fn with_values(command: Command) -> Command {
 
 fn values(command: &str, option: &Arg) -> Option<Vec<&'static str>> {
     Some(match (command, option.get_id().as_str()) {
-        ("scan", "transport") => Way::ALL.iter().map(|(name, _)| *name).collect(),
+        ("scan", "transport") => scan::Choice::ALL.iter().map(|(name, _)| *name).collect(),
         ("scan", "format") => Format::ALL.iter().map(|(name, _)| *name).collect(),
         ("scan", "show") => vec!["open", "all"],
         (_, "transport") => transport::Choice::ALL.iter().map(|(name, _)| *name).collect(),

@@ -8,7 +8,8 @@ use wirehaul_core::scan::{Cap, MAX_CONTACT_BYTES, Probe, Shard, ports};
 use wirehaul_core::time::Duration;
 
 use super::help;
-use crate::config::words::parse_iface;
+use crate::config::words::{parse_iface, parse_name};
+use crate::scan::Choice;
 use crate::scan::collect::Show;
 use crate::scan::format::Format;
 use crate::scan::parquet;
@@ -101,8 +102,8 @@ pub struct ScanArgs {
     #[arg(long, value_name = "IF", value_parser = parse_iface, help_heading = NETWORK)]
     pub iface: Option<String>,
     /// How packets travel: auto takes the fastest way that works here; xdp (AF_XDP), xdp-copy, xdp-skb or packet (AF_PACKET) only that one
-    #[arg(long, value_name = "WAY", default_value = "auto", value_parser = parse_way, help_heading = NETWORK)]
-    pub transport: Way,
+    #[arg(long, value_name = "WAY", default_value = "auto", value_parser = parse_transport, help_heading = NETWORK)]
+    pub transport: Choice,
     /// Threads that send and receive [default: one for each queue that there is a CPU for]
     #[arg(long, value_name = "N", help_heading = NETWORK)]
     #[arg(value_parser = clap::value_parser!(u8).range(1..=MOST_WORKERS))]
@@ -157,32 +158,6 @@ pub struct PortList {
     pub text: String,
     /// What that means.
     pub probes: std::sync::Arc<[Probe]>,
-}
-
-/// How packets travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// The fastest that works.
-    Auto,
-    /// AF_XDP without a copy.
-    Xdp,
-    /// AF_XDP with a copy in the driver.
-    XdpCopy,
-    /// AF_XDP in the kernel's stack.
-    XdpSkb,
-    /// AF_PACKET.
-    Packet,
-}
-
-impl Way {
-    /// Their names.
-    pub const ALL: [(&'static str, Self); 5] = [
-        ("auto", Self::Auto),
-        ("xdp", Self::Xdp),
-        ("xdp-copy", Self::XdpCopy),
-        ("xdp-skb", Self::XdpSkb),
-        ("packet", Self::Packet),
-    ];
 }
 
 /// A part of a hundred, in millionths of the whole.
@@ -316,22 +291,16 @@ fn parse_percent(text: &str) -> Result<Percent, String> {
     ppm.map(|ppm| Percent { ppm }).ok_or_else(expected)
 }
 
-fn parse_way(text: &str) -> Result<Way, String> {
-    let found = Way::ALL.iter().find(|(name, _)| *name == text);
-    found.map(|(_, way)| *way).ok_or_else(|| "expected auto, xdp, xdp-copy, xdp-skb or packet".to_owned())
+fn parse_transport(text: &str) -> Result<Choice, String> {
+    parse_name(&Choice::ALL, text)
 }
 
 fn parse_format(text: &str) -> Result<Format, String> {
-    let found = Format::ALL.iter().find(|(name, _)| *name == text);
-    found.map(|(_, format)| *format).ok_or_else(|| "expected text, csv, json, parquet or zgrab".to_owned())
+    parse_name(&Format::ALL, text)
 }
 
 fn parse_show(text: &str) -> Result<Show, String> {
-    match text {
-        "open" => Ok(Show::Open),
-        "all" => Ok(Show::All),
-        _ => Err("expected open or all".to_owned()),
-    }
+    parse_name(&[("open", Show::Open), ("all", Show::All)], text)
 }
 
 fn parse_rotation(text: &str) -> Result<Limit, String> {

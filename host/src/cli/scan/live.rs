@@ -15,7 +15,6 @@ use super::plan::Plan;
 use super::progress::{Teller, View};
 use super::summary::{Figures, Mark, Summary};
 use super::{remark, stop_flag, summary, tell};
-use crate::cli::args::scan::Way;
 use crate::cli::args::{OutputArgs, ScanArgs};
 use crate::cli::exit::Exit;
 use crate::cli::screen::{self, Shown};
@@ -27,7 +26,6 @@ use crate::scan::cdn::Edges;
 use crate::scan::checkpoint::{Checkpoint, CheckpointError};
 use crate::scan::collect::Collector;
 use crate::scan::counters::Progress;
-use crate::scan::devices::Choice;
 use crate::scan::engine::{self, About, Place, Running, Setup, StartError, Work};
 use crate::scan::format::{Format, Writer};
 use crate::scan::metadata::{self, Came};
@@ -201,7 +199,7 @@ impl<'a> Survey<'a> {
     fn setup(&self, excluded: &Excluded) -> Setup {
         Setup {
             interface: self.args.iface.clone(),
-            transport: choice_of(self.args.transport),
+            transport: self.args.transport,
             workers: self.args.workers.map(usize::from),
             numa: self.args.numa_choice(),
             clock: self.clock,
@@ -302,16 +300,6 @@ impl Watched {
             shown.place((0..).zip(&about.workers).map(worker).collect(), about.remarks.clone());
         }
         Self { events, stop, shown }
-    }
-}
-
-const fn choice_of(way: Way) -> Choice {
-    match way {
-        Way::Auto => Choice::Auto,
-        Way::Xdp => Choice::Xdp,
-        Way::XdpCopy => Choice::XdpCopy,
-        Way::XdpSkb => Choice::XdpSkb,
-        Way::Packet => Choice::Packet,
     }
 }
 
