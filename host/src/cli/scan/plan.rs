@@ -1,6 +1,8 @@
 //! From the command line to what will be done: whom to ask, in which order, and whether that may be.
 
+#[cfg(target_os = "linux")]
 use std::collections::HashMap;
+#[cfg(target_os = "linux")]
 use std::net::IpAddr;
 
 use wirehaul_core::cdn::Date;
@@ -62,27 +64,34 @@ impl PlanError {
 /// What will be done.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// Whom to ask, what is excluded left out.
-    pub addresses: Addresses,
     runs: TargetRuns,
-    /// What is excluded, and the files that say so, to be read again.
-    pub excluded: ExcludeFiles,
     /// The way through all of it.
     pub course: Course,
+    /// Where it goes on from, if it does.
+    pub resumed: Option<Checkpoint>,
+    /// Names that are not asked, since another one is the same edge.
+    pub collapsed: Vec<Collapsed>,
+    /// For metadata and audit.
+    pub asked: Asked,
+    /// What a dry run does without.
+    #[cfg(target_os = "linux")]
+    pub sending: Sending,
+}
+
+/// What only a survey that is sent has to know: nothing is sent but on Linux.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+pub(super) struct Sending {
+    /// Whom to ask, what is excluded left out.
+    pub addresses: Addresses,
+    /// What is excluded, and the files that say so, to be read again.
+    pub excluded: ExcludeFiles,
     /// What makes it this scan and no other.
     pub identity: Identity,
     /// Which part of it.
     pub shard: Shard,
-    /// Where it goes on from, if it does.
-    pub resumed: Option<Checkpoint>,
     /// Which address is from which name.
     pub names: HashMap<IpAddr, String>,
-    /// Names that are not asked, since another one is the same edge.
-    pub collapsed: Vec<Collapsed>,
-    /// Whether there are public addresses among the targets.
-    pub has_public: bool,
-    /// For metadata and audit.
-    pub asked: Asked,
 }
 
 impl Plan {
@@ -97,7 +106,7 @@ impl Plan {
         let allow_files = args.allow_file.iter().map(|path| AllowFile::read(path)).collect::<Result<Vec<_>, _>>()?;
         let resolved = names::resolve(&listed.names, args.detects_edges() && !args.ignore_cdn_detection)?;
         let mut spans = listed.spans;
-        resolved.addresses.iter().for_each(|ip| spans.push_ip(*ip));
+        resolved.names.keys().for_each(|ip| spans.push_ip(*ip));
         let left = spans.joined().minus(excluded.addresses());
         let runs = TargetRuns::of(&left);
         let targets = runs.targets();
@@ -135,6 +144,7 @@ impl Plan {
             command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             targets: digest,
             exclusions: digest_of(excluded.addresses()),
+            has_public,
             allowed: allow_files.iter().map(allowed).collect(),
             ports: args.ports.text.clone(),
             ports_blake3: identity.ports.clone(),
@@ -150,19 +160,14 @@ impl Plan {
             format: args.format().name(),
             started_unix,
         };
-        let (names, collapsed) = (resolved.names, resolved.collapsed);
         Ok(Self {
-            addresses: left,
             runs,
-            excluded,
             course,
-            identity,
-            shard,
             resumed,
-            names,
-            collapsed,
-            has_public,
+            collapsed: resolved.collapsed,
             asked,
+            #[cfg(target_os = "linux")]
+            sending: Sending { addresses: left, excluded, identity, shard, names: resolved.names },
         })
     }
 
