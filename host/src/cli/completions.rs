@@ -1,6 +1,6 @@
 //! `wirehaul completions`: a script for a shell, made of the same definitions that command lines are parsed by (OPS-3).
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, Command, CommandFactory};
@@ -25,16 +25,7 @@ pub fn run(args: &CompletionsArgs, output: OutputArgs, out: &mut impl Write, rem
     } else {
         out.write_all(&script)
     };
-    match printed.and_then(|()| out.flush()) {
-        Ok(()) => Exit::Done,
-        // Whoever reads our output left; that is theirs to do.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
-        Err(error) => {
-            // There is nowhere left to say it if this fails too.
-            let _ = writeln!(remarks, "wirehaul: cannot write the script: {error}");
-            Exit::Failed
-        }
-    }
+    Exit::Done.once_printed(printed.and_then(|()| out.flush()), "the script", remarks)
 }
 
 /// The script that completes command lines in `shell`.
