@@ -101,11 +101,12 @@ pub struct ScreenArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Transfer")]
 pub struct TransferArgs {
-    /// How packets travel: auto takes the fastest way that works here; xdp (AF_XDP, nothing is copied), xdp-copy, xdp-skb or udp only
-    /// that one
+    /// How packets travel: auto takes xdp (AF_XDP, nothing is copied) where the card's driver has that, and udp otherwise; xdp, xdp-copy,
+    /// xdp-skb or udp only that one
     #[arg(long, value_name = "WAY", default_value = "auto", value_parser = parse_transport)]
     pub transport: Choice,
-    /// The network interface for xdp [default: the one that packets to the peer leave through]
+    /// The network interface for xdp [default: the one that packets to the peer leave through; of `recv`, the one that has
+    /// the address of --listen, or that of the default route]
     #[arg(long, value_name = "IF", value_parser = parse_iface)]
     pub iface: Option<String>,
     /// How files are read and written: auto takes the fastest way that works here; uring (io_uring) or sync (ordinary calls) only

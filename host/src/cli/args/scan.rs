@@ -71,7 +71,7 @@ pub struct ScanArgs {
     /// Call the scan so in rows and metadata: the same for all shards [default: a random name]
     #[arg(long, value_name = "NAME", value_parser = parse_id, help_heading = ORDER)]
     pub scan_id: Option<String>,
-    /// Go on from this checkpoint; the rest of the command line as it was
+    /// Go on from this checkpoint; the rest of the command line, and files of targets and exclusions, as they were
     #[arg(long, value_name = "FILE", help_heading = ORDER)]
     pub resume: Option<PathBuf>,
     /// Keep the checkpoint here [default: the file of results with .checkpoint behind its name]
@@ -101,7 +101,7 @@ pub struct ScanArgs {
     /// The interface to send through [default: the one that packets to the first target leave through]
     #[arg(long, value_name = "IF", value_parser = parse_iface, help_heading = NETWORK)]
     pub iface: Option<String>,
-    /// How packets travel: auto takes the fastest way that works here; xdp (AF_XDP), xdp-copy, xdp-skb or packet (AF_PACKET) only that one
+    /// How packets travel: auto takes the first that works of xdp (AF_XDP), xdp-copy, xdp-skb and packet (AF_PACKET); a name only that one
     #[arg(long, value_name = "WAY", default_value = "auto", value_parser = parse_transport, help_heading = NETWORK)]
     pub transport: Choice,
     /// Threads that send and receive [default: one for each queue that there is a CPU for]
