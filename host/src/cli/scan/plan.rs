@@ -9,7 +9,7 @@ use wirehaul_core::cdn::Date;
 use wirehaul_core::scan::policy::{self, Circumstances};
 use wirehaul_core::scan::{AllowList, Cap, Course, CourseError, Refusal, Refused, Shard, Targets};
 
-use super::names::{self, Collapsed, NameError};
+use super::names::{self, Collapsed, NameError, Resolved};
 use crate::cdn::day::day_of_unix;
 use crate::cli::args::scan::ScanArgs;
 use crate::cli::exit::Exit;
@@ -97,17 +97,10 @@ pub(super) struct Sending {
 impl Plan {
     /// Reads all that is named, looks names up, and asks the policy. `is_loopback`: packets will leave through `lo`.
     pub(super) fn make(args: &ScanArgs, is_loopback: bool) -> Result<Self, PlanError> {
-        let mut listed = TargetList::default();
-        for text in &args.targets {
-            listed.add(text).map_err(|reason| PlanError::Target { text: text.clone(), reason })?;
-        }
-        args.targets_file.iter().try_for_each(|path| listed.read(path))?;
         let excluded = ExcludeFiles::read(args.exclude_file.iter().cloned())?;
         let allow_files = args.allow_file.iter().map(|path| AllowFile::read(path)).collect::<Result<Vec<_>, _>>()?;
-        let resolved = names::resolve(&listed.names, args.detects_edges() && !args.ignore_cdn_detection)?;
-        let mut spans = listed.spans;
-        resolved.names.keys().for_each(|ip| spans.push_ip(*ip));
-        let left = spans.joined().minus(excluded.addresses());
+        let (named, resolved) = targets_of(args)?;
+        let left = named.minus(excluded.addresses());
         let runs = TargetRuns::of(&left);
         let targets = runs.targets();
         let has_public = decide(&targets, &allow_files, is_loopback)?;
@@ -202,6 +195,19 @@ impl Plan {
     pub(super) fn from(&self) -> u64 {
         self.resumed.as_ref().map_or(0, |checkpoint| checkpoint.done_before)
     }
+}
+
+/// All that is named, on the command line and in files, with the names among it looked up.
+fn targets_of(args: &ScanArgs) -> Result<(Addresses, Resolved), PlanError> {
+    let mut listed = TargetList::default();
+    for text in &args.targets {
+        listed.add(text).map_err(|reason| PlanError::Target { text: text.clone(), reason })?;
+    }
+    args.targets_file.iter().try_for_each(|path| listed.read(path))?;
+    let resolved = names::resolve(&listed.names, args.detects_edges() && !args.ignore_cdn_detection)?;
+    let mut spans = listed.spans;
+    resolved.names.keys().for_each(|ip| spans.push_ip(*ip));
+    Ok((spans.joined(), resolved))
 }
 
 /// Asks the policy. Returns whether public addresses are among the targets.
