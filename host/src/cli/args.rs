@@ -225,7 +225,7 @@ impl SendArgs {
     /// What is to be sent, and where to.
     ///
     /// # Errors
-    /// [`SendError`]; [`Cli::parse_from`] has seen to it that there is none.
+    /// [`SendError`]; [`Cli::parse_arguments`] has seen to it that there is none.
     pub fn sending(&self) -> Result<Sending, SendError> {
         let (last, paths) = self.operands.split_last().ok_or(SendError::NothingToSend)?;
         let source = match (self.generate, paths) {
@@ -328,14 +328,6 @@ impl RecvArgs {
     pub fn listen(&self) -> Listen {
         let default = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), DEFAULT_PORT);
         Listen { address: self.listen.unwrap_or(default), or_any_port: self.listen.is_none() }
-    }
-}
-
-impl Listen {
-    /// Every address of this host, at the default port and no other: what peers without a ticket expect.
-    #[must_use]
-    pub fn default_port() -> Self {
-        Self { address: SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), DEFAULT_PORT), or_any_port: false }
     }
 }
 

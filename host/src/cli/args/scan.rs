@@ -1,6 +1,6 @@
 //! Arguments of `wirehaul scan`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use wirehaul_core::numa;
@@ -228,12 +228,6 @@ impl ScanArgs {
             Self { numa_node: Some(node), .. } => numa::Choice::Node(*node),
             Self { numa_node: None, .. } => numa::Choice::Auto,
         }
-    }
-
-    /// Whether targets are read from standard input.
-    #[must_use]
-    pub fn reads_standard_input(&self) -> bool {
-        self.targets_file.iter().any(|path| path == Path::new("-"))
     }
 }
 

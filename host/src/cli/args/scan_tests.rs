@@ -46,7 +46,7 @@ fn somebody_to_ask_is_needed() {
     let message = refusal(&["-p", "80"]);
     assert!(message.contains("whom to ask is missing") && message.contains("wirehaul scan [OPTIONS]"), "{message}");
     assert!(refusal(&["10.0.0.1"]).contains("--ports"));
-    assert!(parse(&["-f", "-", "-p", "80"]).unwrap().reads_standard_input());
+    assert_eq!(parse(&["-f", "-", "-p", "80"]).unwrap().targets_file, [PathBuf::from("-")]);
 }
 
 /// What bad input gets: rate 0, shard 3/2.
