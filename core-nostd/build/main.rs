@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 #[path = "../src/cdn/mod.rs"]
 mod core_cdn;
 #[allow(dead_code, reason = "the build needs a part of it")]
-#[path = "folder.rs"]
+#[path = "folder/mod.rs"]
 mod folder;
 
 use core_cdn::facts::{Holds, NameKind, Provenance, ProviderId, SuffixFact};

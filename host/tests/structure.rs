@@ -374,6 +374,21 @@ fn the_book_has_every_page_and_no_link_leads_nowhere() {
     assert_eq!(found, [""; 0]);
 }
 
+#[test]
+fn the_map_has_every_room() {
+    let page = read("docs/architecture.md");
+    for folder in ["core-nostd/src", "host/src", "sim/src"] {
+        let head = format!("| Rooms of `{folder}` |");
+        let rows =
+            page.lines().skip_while(|line| !line.starts_with(&head)).skip(2).take_while(|line| line.starts_with('|'));
+        let told: BTreeSet<_> =
+            rows.flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2)).collect();
+        let modules = modules(folder);
+        let rooms: BTreeSet<_> = modules.iter().map(|module| module.module[0].as_str()).collect();
+        assert_eq!(told, rooms, "{folder}");
+    }
+}
+
 fn is_place_in_source(word: &str) -> bool {
     let begins = ["core-nostd/src/", "host/src/", "sim/src/"].iter().any(|folder| word.starts_with(folder));
     begins && !UNSAFE_PLACES.contains(&word.trim_end_matches('/')) && !word.contains(['*', '{', ' '])

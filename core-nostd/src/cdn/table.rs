@@ -125,27 +125,6 @@ impl<'a, A: Address, V: Copy + Default + PartialEq> Table<'a, A, V> {
     }
 }
 
-/// Two spans of one layer have addresses in common: their places in the layer as it was sorted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overlap {
-    /// The one that begins first.
-    pub first: usize,
-    /// The one behind it.
-    pub second: usize,
-}
-
-/// Sorts a layer, and finds out whether its spans have addresses in common.
-///
-/// # Errors
-/// The first two that do.
-pub fn sort_disjoint<A: Address, V>(layer: &mut [(Span<A>, V)]) -> Result<(), Overlap> {
-    layer.sort_unstable_by_key(|(span, _)| *span);
-    match layer.windows(2).position(|pair| pair[1].0.first <= pair[0].0.last) {
-        Some(first) => Err(Overlap { first, second: first + 1 }),
-        None => Ok(()),
-    }
-}
-
 /// Cuts all addresses into segments by two layers, each sorted and disjoint, and tells them to `emit` in order: the start of
 /// each, and the value that `join` makes of what the layers say of it. Neighbours of the same value are one segment.
 pub fn segments<A: Address, U: Copy, V: Copy + PartialEq>(

@@ -19,8 +19,8 @@ pub(super) struct Memory<'m> {
 
 // SAFETY: `Memory` is an exclusive borrow of plain bytes, which may move to another thread as `&mut [u8]` may.
 unsafe impl Send for Memory<'_> {}
-// SAFETY: `&Memory` gives access to bytes only through `slot` and `slot_mut`, whose callers own the slot and so are the
-// only ones who touch its bytes. How ownership passes between threads is the stack's part (release on put, acquire on take).
+// SAFETY: `&Memory` gives access to bytes only through `start_of`, which only a [`Slot`] calls, for the place that it owns: it is the
+// only one that touches these bytes. How ownership passes between threads is the stack's part (release on put, acquire on take).
 unsafe impl Sync for Memory<'_> {}
 
 impl<'m> Memory<'m> {

@@ -17,6 +17,7 @@ use crate::wire::net::ndp::{self, NdpReject};
 use crate::wire::net::tcp::{ACK, FIN, RST, SYN, TcpHeader, echoed_timestamp};
 use crate::wire::net::udp::{UDP_BYTES, UdpHeader};
 use crate::wire::net::{MacAddress, NetReject};
+use crate::wire::reasons::reasons;
 
 /// An answer that took longer says nothing of the path: its time is another probe's, or was made up.
 const MAX_RTT: Duration = Duration::from_secs(60);
@@ -112,67 +113,39 @@ pub enum Heard {
     },
 }
 
-/// Defines [`NoReply`] with its list, names and rules from one table, so that they cannot drift apart.
-macro_rules! no_replies {
-    ($($variant:ident, $name:literal, $rule:literal;)+) => {
-        /// The rule that a packet broke, which is thus no answer. It carries nothing of the packet itself.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(u8)]
-        pub enum NoReply {
-            $(#[doc = concat!("Broken rule: ", $rule, ".")] $variant,)+
-        }
+reasons! {
+    /// The rule that a packet broke, which is thus no answer. It carries nothing of the packet itself.
+    NoReply {
+        Truncated, "truncated", "a packet is whole, with all headers that it begins";
+        OtherProtocol, "other_protocol", "a packet is TCP, UDP, ICMP or ICMPv6 directly behind IP, or ARP";
+        IpHeader, "ip_header", "an IP header has its version, a sensible length, and addresses that a host can have";
+        IpChecksum, "ip_checksum", "the checksum of an IPv4 header matches";
+        Fragment, "fragment", "a packet is whole, and not a fragment";
 
-        impl NoReply {
-            /// Every reason, in the order of their numbers.
-            pub const ALL: [Self; [$(Self::$variant),+].len()] = [$(Self::$variant),+];
-            /// How many reasons there are.
-            pub const COUNT: usize = Self::ALL.len();
+        NotOurPort, "not_our_port", "a segment or datagram is for a port that probes come from";
+        TcpFlags, "tcp_flags", "a segment is a SYN-ACK or a reset";
+        ResetWithoutAck, "reset_without_ack", "a reset acknowledges what it is about";
+        Cookie, "cookie", "a segment or datagram is for the port that a probe of its sender came from";
+        Ack, "ack", "a segment acknowledges the sequence number of the probe of its sender";
+        UdpLength, "udp_length", "a datagram is no shorter than its header and ends within its packet";
+        UdpEcho, "udp_echo", "a datagram repeats what its protocol has to repeat of the probe";
 
-            /// The reason's stable name in results and metrics, in snake case.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name,)+ }
-            }
+        IcmpType, "icmp_type", "a message of ICMP is an echo reply, unreachable, time exceeded, or a neighbour advertisement";
+        EchoId, "echo_id", "an echo reply has id and sequence number of the request to its sender";
+        EchoPayload, "echo_payload", "an echo reply has the payload of the request to its sender";
 
-            /// The rule that was broken, as a phrase for people.
-            #[must_use]
-            pub const fn rule(self) -> &'static str {
-                match self { $(Self::$variant => $rule,)+ }
-            }
-        }
-    };
-}
+        QuoteTruncated, "quote_truncated", "an error of ICMP quotes an IP header and eight bytes behind it";
+        QuoteForeign, "quote_foreign", "an error of ICMP quotes a packet of a form that is sent here";
+        QuoteSource, "quote_source", "an error of ICMP quotes a packet from the address that it is sent to";
+        QuotePort, "quote_port", "an error of ICMP quotes a packet from a port that probes come from";
+        QuoteCookie, "quote_cookie", "an error of ICMP quotes a probe of the address that it says";
 
-no_replies! {
-    Truncated, "truncated", "a packet is whole, with all headers that it begins";
-    OtherProtocol, "other_protocol", "a packet is TCP, UDP, ICMP or ICMPv6 directly behind IP, or ARP";
-    IpHeader, "ip_header", "an IP header has its version, a sensible length, and addresses that a host can have";
-    IpChecksum, "ip_checksum", "the checksum of an IPv4 header matches";
-    Fragment, "fragment", "a packet is whole, and not a fragment";
-
-    NotOurPort, "not_our_port", "a segment or datagram is for a port that probes come from";
-    TcpFlags, "tcp_flags", "a segment is a SYN-ACK or a reset";
-    ResetWithoutAck, "reset_without_ack", "a reset acknowledges what it is about";
-    Cookie, "cookie", "a segment or datagram is for the port that a probe of its sender came from";
-    Ack, "ack", "a segment acknowledges the sequence number of the probe of its sender";
-    UdpLength, "udp_length", "a datagram is no shorter than its header and ends within its packet";
-    UdpEcho, "udp_echo", "a datagram repeats what its protocol has to repeat of the probe";
-
-    IcmpType, "icmp_type", "a message of ICMP is an echo reply, unreachable, time exceeded, or a neighbour advertisement";
-    EchoId, "echo_id", "an echo reply has id and sequence number of the request to its sender";
-    EchoPayload, "echo_payload", "an echo reply has the payload of the request to its sender";
-
-    QuoteTruncated, "quote_truncated", "an error of ICMP quotes an IP header and eight bytes behind it";
-    QuoteForeign, "quote_foreign", "an error of ICMP quotes a packet of a form that is sent here";
-    QuoteSource, "quote_source", "an error of ICMP quotes a packet from the address that it is sent to";
-    QuotePort, "quote_port", "an error of ICMP quotes a packet from a port that probes come from";
-    QuoteCookie, "quote_cookie", "an error of ICMP quotes a probe of the address that it says";
-
-    NeighbourMalformed, "neighbour_malformed", "ARP and neighbour discovery are whole and about single hosts";
-    ArpRequest, "arp_request", "an ARP packet is a reply";
-    NdpHopLimit, "ndp_hop_limit", "a neighbour advertisement was passed on by no router";
-    NdpChecksum, "ndp_checksum", "the checksum of a neighbour advertisement matches";
-    NdpNoAddress, "ndp_no_address", "a neighbour advertisement says a link-layer address";
+        NeighbourMalformed, "neighbour_malformed", "ARP and neighbour discovery are whole and about single hosts";
+        ArpRequest, "arp_request", "an ARP packet is a reply";
+        NdpHopLimit, "ndp_hop_limit", "a neighbour advertisement was passed on by no router";
+        NdpChecksum, "ndp_checksum", "the checksum of a neighbour advertisement matches";
+        NdpNoAddress, "ndp_no_address", "a neighbour advertisement says a link-layer address";
+    }
 }
 
 impl From<NetReject> for NoReply {

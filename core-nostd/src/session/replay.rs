@@ -37,12 +37,6 @@ impl ReplayWindow {
         self.next.saturating_sub(1)
     }
 
-    /// One above the newest number seen.
-    #[must_use]
-    pub const fn next_expected(&self) -> u64 {
-        self.next
-    }
-
     /// Looks a number up without recording it: its packet may still prove forged.
     #[must_use]
     pub fn check(&self, number: u64) -> Freshness {

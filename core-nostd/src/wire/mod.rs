@@ -16,6 +16,7 @@ pub mod handshake;
 pub mod net;
 pub mod packet;
 pub mod parameters;
+pub(crate) mod reasons;
 pub mod reject;
 pub mod stream;
 pub mod versions;

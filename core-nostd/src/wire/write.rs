@@ -296,24 +296,6 @@ impl<'a> FrameWriter<'a> {
     }
 }
 
-/// The header of a DATA frame as bytes, to be put in front of a payload that already lies in its place.
-///
-/// `None` where a rule is broken: more than 2^48 for `offset + payload_len`, a payload beyond the largest datagram,
-/// or an empty one without [`DataFlags::FIN`].
-#[inline]
-#[must_use]
-pub fn encode_data_header(
-    stream: StreamId,
-    offset: u64,
-    flags: DataFlags,
-    payload_len: usize,
-) -> Option<[u8; FRAME_HEADER_BYTES]> {
-    let header = data_frame_header(stream, offset, flags, payload_len)?;
-    let mut bytes = [0; FRAME_HEADER_BYTES];
-    header.write_to(&mut bytes).ok()?;
-    Some(bytes)
-}
-
 #[inline]
 fn data_frame_header(stream: StreamId, offset: u64, flags: DataFlags, payload_len: usize) -> Option<RawFrameHeader> {
     if payload_len == 0 && !flags.contains(DataFlags::FIN) {

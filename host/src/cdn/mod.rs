@@ -12,7 +12,7 @@ pub mod day;
 pub mod detection;
 pub mod detector;
 pub mod dns;
-#[path = "../../../core-nostd/build/folder.rs"]
+#[path = "../../../core-nostd/build/folder/mod.rs"]
 pub mod folder;
 pub mod http;
 pub mod input;

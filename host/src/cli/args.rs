@@ -101,11 +101,12 @@ pub struct ScreenArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Transfer")]
 pub struct TransferArgs {
-    /// How packets travel: auto takes the fastest way that works here; xdp (AF_XDP, nothing is copied), xdp-copy, xdp-skb or udp only
-    /// that one
+    /// How packets travel: auto takes xdp (AF_XDP, nothing is copied) where the card's driver has that, and udp otherwise; xdp, xdp-copy,
+    /// xdp-skb or udp only that one
     #[arg(long, value_name = "WAY", default_value = "auto", value_parser = parse_transport)]
     pub transport: Choice,
-    /// The network interface for xdp [default: the one that packets to the peer leave through]
+    /// The network interface for xdp [default: the one that packets to the peer leave through; of `recv`, the one that has
+    /// the address of --listen, or that of the default route]
     #[arg(long, value_name = "IF", value_parser = parse_iface)]
     pub iface: Option<String>,
     /// How files are read and written: auto takes the fastest way that works here; uring (io_uring) or sync (ordinary calls) only
@@ -224,7 +225,7 @@ impl SendArgs {
     /// What is to be sent, and where to.
     ///
     /// # Errors
-    /// [`SendError`]; [`Cli::parse_from`] has seen to it that there is none.
+    /// [`SendError`]; [`Cli::parse_arguments`] has seen to it that there is none.
     pub fn sending(&self) -> Result<Sending, SendError> {
         let (last, paths) = self.operands.split_last().ok_or(SendError::NothingToSend)?;
         let source = match (self.generate, paths) {
@@ -327,14 +328,6 @@ impl RecvArgs {
     pub fn listen(&self) -> Listen {
         let default = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), DEFAULT_PORT);
         Listen { address: self.listen.unwrap_or(default), or_any_port: self.listen.is_none() }
-    }
-}
-
-impl Listen {
-    /// Every address of this host, at the default port and no other: what peers without a ticket expect.
-    #[must_use]
-    pub fn default_port() -> Self {
-        Self { address: SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), DEFAULT_PORT), or_any_port: false }
     }
 }
 

@@ -13,6 +13,7 @@ use wirehaul_core::time::Duration;
 
 use super::args::{CdnArgs, CdnCommand, Cli, OutputArgs};
 use super::exit::Exit;
+use super::stop::stop_flag;
 use crate::cdn::asn::{AsnError, AsnSource};
 use crate::cdn::detector::Probes;
 use crate::cdn::folder::{FolderError, Tables, Texts};
@@ -173,17 +174,6 @@ fn standard_input(stop: &Arc<AtomicBool>) -> Box<dyn Read + Send> {
 #[cfg(not(unix))]
 fn standard_input(_: &Arc<AtomicBool>) -> Box<dyn Read + Send> {
     Box::new(io::stdin())
-}
-
-#[cfg(unix)]
-fn stop_flag() -> Arc<AtomicBool> {
-    super::session::stop_flag()
-}
-
-/// Elsewhere an interrupt ends the process, which has nothing to tidy up.
-#[cfg(not(unix))]
-fn stop_flag() -> Arc<AtomicBool> {
-    Arc::default()
 }
 
 // --- the end ---

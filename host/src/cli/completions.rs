@@ -1,15 +1,15 @@
 //! `wirehaul completions`: a script for a shell, made of the same definitions that command lines are parsed by (OPS-3).
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, Command, CommandFactory};
 use serde_json::json;
 
-use super::args::scan::Way;
 use super::args::{Cli, CompletionsArgs, OutputArgs, Shell};
 use super::exit::Exit;
 use crate::file_io;
+use crate::scan;
 use crate::scan::format::Format;
 use crate::transport;
 
@@ -25,16 +25,7 @@ pub fn run(args: &CompletionsArgs, output: OutputArgs, out: &mut impl Write, rem
     } else {
         out.write_all(&script)
     };
-    match printed.and_then(|()| out.flush()) {
-        Ok(()) => Exit::Done,
-        // Whoever reads our output left; that is theirs to do.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
-        Err(error) => {
-            // There is nowhere left to say it if this fails too.
-            let _ = writeln!(remarks, "wirehaul: cannot write the script: {error}");
-            Exit::Failed
-        }
-    }
+    Exit::Done.once_printed(printed.and_then(|()| out.flush()), "the script", remarks)
 }
 
 /// The script that completes command lines in `shell`.
@@ -63,7 +54,7 @@ fn with_values(command: Command) -> Command {
 
 fn values(command: &str, option: &Arg) -> Option<Vec<&'static str>> {
     Some(match (command, option.get_id().as_str()) {
-        ("scan", "transport") => Way::ALL.iter().map(|(name, _)| *name).collect(),
+        ("scan", "transport") => scan::Choice::ALL.iter().map(|(name, _)| *name).collect(),
         ("scan", "format") => Format::ALL.iter().map(|(name, _)| *name).collect(),
         ("scan", "show") => vec!["open", "all"],
         (_, "transport") => transport::Choice::ALL.iter().map(|(name, _)| *name).collect(),

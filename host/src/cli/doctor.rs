@@ -20,16 +20,8 @@ pub fn run(args: &DoctorArgs, output: OutputArgs, out: &mut impl Write, remarks:
         Ok(cards) => Findings::of(&cards, &read::host()),
         Err(error) => Findings::none(error.to_string(), exit_of(&error)),
     };
-    match findings.print(output, out, remarks) {
-        Ok(()) => findings.exit,
-        // Whoever reads our output left; that is theirs to do.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => findings.exit,
-        Err(error) => {
-            // There is nowhere left to say it if this fails too.
-            let _ = writeln!(remarks, "wirehaul: cannot write what was found: {error}");
-            Exit::Failed
-        }
-    }
+    let printed = findings.print(output, out, remarks);
+    findings.exit.once_printed(printed, "what was found", remarks)
 }
 
 /// What was found.

@@ -1,5 +1,6 @@
 //! Exit codes: what a script learns from a run (OPS-4).
 
+use std::io::{self, Write};
 use std::process::{ExitCode, Termination};
 
 /// How a run ended.
@@ -34,6 +35,21 @@ Exit codes:
   6  done, with loss above the threshold";
 
 impl Exit {
+    /// How a command ends that would end so once all that it had to say is printed; `what` that was, in words.
+    #[must_use]
+    pub fn once_printed(self, printed: io::Result<()>, what: &str, remarks: &mut impl Write) -> Self {
+        match printed {
+            Ok(()) => self,
+            // Whoever reads our output left; that is theirs to do.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self,
+            Err(error) => {
+                // There is nowhere left to say it if this fails too.
+                let _ = writeln!(remarks, "wirehaul: cannot write {what}: {error}");
+                Self::Failed
+            }
+        }
+    }
+
     /// The exit code with this number; anything that is none counts as failed.
     #[must_use]
     pub const fn of_code(code: u8) -> Self {

@@ -36,16 +36,8 @@ pub fn run_on(
         Ok(answer) => answer,
         Err(error) => return fail(&error, remarks),
     };
-    match answer.print(output, out, remarks) {
-        Ok(()) => Exit::Done,
-        // Whoever reads our output left; that is theirs to do.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
-        Err(error) => {
-            // There is nowhere left to say it if this fails too.
-            let _ = writeln!(remarks, "error: cannot write the answer: {error}");
-            Exit::Failed
-        }
-    }
+    let printed = answer.print(output, out, remarks);
+    Exit::Done.once_printed(printed, "the answer", remarks)
 }
 
 /// What a command has to say, for people and for scripts.
@@ -113,7 +105,7 @@ fn key_summary(store: &KeyStore, key: PublicKey, created: bool) -> Value {
 
 fn fail(error: &KeyError, remarks: &mut impl Write) -> Exit {
     // There is nowhere left to say it if this fails.
-    let _ = writeln!(remarks, "error: {error}");
+    let _ = writeln!(remarks, "wirehaul: {error}");
     exit_of(error)
 }
 
@@ -184,7 +176,7 @@ mod tests {
         let (_, first, _) = desk.run(KeyCommand::New { force: false }, PLAIN);
         let (exit, out, remarks) = desk.run(KeyCommand::New { force: false }, PLAIN);
         assert_eq!((exit, out.as_str()), (Exit::Refused, ""));
-        assert!(remarks.starts_with("error: ") && remarks.contains("--force") && remarks.lines().count() == 1);
+        assert!(remarks.starts_with("wirehaul: ") && remarks.contains("--force") && remarks.lines().count() == 1);
         let (exit, second, _) = desk.run(KeyCommand::New { force: true }, PLAIN);
         assert_eq!(exit, Exit::Done);
         assert_ne!(first, second);

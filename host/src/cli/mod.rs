@@ -28,6 +28,7 @@ pub mod send;
 pub mod serve;
 #[cfg(unix)]
 mod session;
+mod stop;
 #[cfg(target_os = "linux")]
 pub mod topo;
 #[cfg(unix)]

@@ -65,16 +65,7 @@ pub fn run(args: &OriginArgs, output: OutputArgs, out: &mut impl Write, remarks:
         Ok(printed) => printed,
         Err(failure) => (Exit::Failed, print_failure(&failure, output, out, remarks)),
     };
-    match printed {
-        Ok(()) => exit,
-        // Whoever reads our output left; that is theirs to do.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit,
-        Err(error) => {
-            // There is nowhere left to say it if this fails too.
-            let _ = writeln!(remarks, "wirehaul: cannot write what was found: {error}");
-            Exit::Failed
-        }
-    }
+    exit.once_printed(printed, "what was found", remarks)
 }
 
 /// A script goes on only where nothing gives the site away.

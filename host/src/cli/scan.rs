@@ -1,12 +1,11 @@
 //! `wirehaul scan`: who of many hosts answers, at a rate that holds (SCAN-1 to SCAN-9).
 
 use std::io::{self, Write};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use self::plan::{Plan, PlanError};
 use super::args::{OutputArgs, ScanArgs};
 use super::exit::Exit;
+use super::stop::stop_flag;
 use crate::events::Level;
 use crate::notes::note;
 use crate::scan::cdn::Edges;
@@ -91,17 +90,6 @@ fn tell(args: &ScanArgs, plan: &Plan, output: OutputArgs) {
         remark(&format!("{name} is the same edge of {provider} as {same_as}, and is not asked by itself"));
     }
     remark(&plan.in_words(args));
-}
-
-#[cfg(unix)]
-fn stop_flag() -> Arc<AtomicBool> {
-    super::session::stop_flag()
-}
-
-/// Elsewhere an interrupt ends the process, which has nothing to tidy up.
-#[cfg(not(unix))]
-fn stop_flag() -> Arc<AtomicBool> {
-    Arc::default()
 }
 
 /// Standard output without the line buffer that would look through every block for the end of its last line.

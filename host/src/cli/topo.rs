@@ -71,16 +71,7 @@ pub fn run(args: &TopoArgs, output: OutputArgs, out: &mut impl Write, remarks: &
         Ok((report, took)) => print(report, *took, output, out),
         Err(error) => print_error(error, output, out, remarks),
     };
-    match printed {
-        Ok(()) => exit,
-        // Whoever reads our output left; that is theirs to do.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit,
-        Err(error) => {
-            // There is nowhere left to say it if this fails too.
-            let _ = writeln!(remarks, "wirehaul: cannot write what was found: {error}");
-            Exit::Failed
-        }
-    }
+    exit.once_printed(printed, "what was found", remarks)
 }
 
 /// What was tried out and is not where it belongs is a failure; what is only shown is none.

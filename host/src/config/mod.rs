@@ -22,7 +22,7 @@ use crate::{file_io, transport};
 pub use mistakes::{ConfigError, Mistake};
 use mistakes::{Mistakes, line_of};
 use section::{Section, number, text, yes_or_no};
-use words::{DEFAULT_PORT, parse_address, parse_file_io, parse_iface, parse_listen, parse_transport};
+use words::{DEFAULT_PORT, parse_address, parse_file_io, parse_iface, parse_listen, parse_name, parse_transport};
 
 /// Transfers at once where the file does not say.
 pub const DEFAULT_MAX_TRANSFERS: u32 = 1024;
@@ -359,12 +359,8 @@ fn parse_quota(text: &str) -> Result<Option<u64>, UnitError> {
     }
 }
 
-fn parse_log(text: &str) -> Result<LogFormat, &'static str> {
-    match text {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        _ => Err("expected text or json"),
-    }
+fn parse_log(text: &str) -> Result<LogFormat, String> {
+    parse_name(&[("text", LogFormat::Text), ("json", LogFormat::Json)], text)
 }
 
 #[cfg(target_os = "linux")]

@@ -41,13 +41,28 @@ pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
+/// One of these, by its name.
+///
+/// # Errors
+/// All names that would do, in words.
+pub fn parse_name<T: Copy>(all: &[(&str, T)], text: &str) -> Result<T, String> {
+    if let Some((_, named)) = all.iter().find(|(name, _)| *name == text) {
+        return Ok(*named);
+    }
+    let names: Vec<_> = all.iter().map(|(name, _)| *name).collect();
+    Err(match names.split_last() {
+        Some((last, [])) => format!("expected {last}"),
+        Some((last, others)) => format!("expected {} or {last}", others.join(", ")),
+        None => "there is nothing to choose from".to_owned(),
+    })
+}
+
 /// How packets travel.
 ///
 /// # Errors
 /// What would do, in words.
 pub fn parse_transport(text: &str) -> Result<transport::Choice, String> {
-    let found = transport::Choice::ALL.iter().find(|(name, _)| *name == text);
-    found.map(|(_, choice)| *choice).ok_or_else(|| "expected auto, xdp, xdp-copy, xdp-skb or udp".to_owned())
+    parse_name(&transport::Choice::ALL, text)
 }
 
 /// How files are read and written.
@@ -55,8 +70,7 @@ pub fn parse_transport(text: &str) -> Result<transport::Choice, String> {
 /// # Errors
 /// What would do, in words.
 pub fn parse_file_io(text: &str) -> Result<file_io::Choice, String> {
-    let found = file_io::Choice::ALL.iter().find(|(name, _)| *name == text);
-    found.map(|(_, choice)| *choice).ok_or_else(|| "expected auto, uring or sync".to_owned())
+    parse_name(&file_io::Choice::ALL, text)
 }
 
 /// The name of a network interface, which need not exist.

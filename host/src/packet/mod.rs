@@ -117,12 +117,6 @@ impl PacketPort {
         self.fault = self.fault.or_else(|| self.listener.fault());
         self.fault
     }
-
-    /// To wait for room with.
-    #[must_use]
-    pub fn sending_fd(&self) -> BorrowedFd<'_> {
-        self.sending.as_fd()
-    }
 }
 
 impl AsFd for PacketPort {

@@ -95,8 +95,9 @@ pub enum CheckpointError {
     },
     /// It is one of another scan.
     #[error(
-        "{} is the checkpoint of another scan: its {what} differ{}; give the command that wrote it", path.display(),
-        if *is_one { "s" } else { "" }
+        "{} is the checkpoint of another scan: its {what} differ{}; give the command that wrote it{}", path.display(),
+        if *is_one { "s" } else { "" },
+        if *is_one { "" } else { ", and the files that it names as they were when it began" }
     )]
     Another {
         /// The file.

@@ -12,6 +12,7 @@ use wirehaul_core::scan::{PortWindow, Wire};
 use wirehaul_core::time::Duration;
 use wirehaul_core::xsk::Kick;
 
+use super::Choice;
 use super::counters::{Drops, LinkFacts};
 use crate::interface::Interface;
 use crate::netlink::RouteSocket;
@@ -25,45 +26,6 @@ const HELD_BACK: Duration = Duration::from_micros(100);
 /// How often a link is looked for that a driver has taken down to attach a program, and how long it is waited for in between.
 const CARRIER_LOOKS: u32 = 100;
 const CARRIER_PAUSE: StdDuration = StdDuration::from_millis(100);
-
-/// Which way is asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Choice {
-    /// The fastest that works here.
-    #[default]
-    Auto,
-    /// AF_XDP, and nothing is copied.
-    Xdp,
-    /// AF_XDP, and the kernel copies.
-    XdpCopy,
-    /// AF_XDP behind any driver.
-    XdpSkb,
-    /// Packet sockets.
-    Packet,
-}
-
-impl Choice {
-    /// All of them by the name that the command line has for them.
-    pub const ALL: [(&'static str, Self); 5] = [
-        ("auto", Self::Auto),
-        ("xdp", Self::Xdp),
-        ("xdp-copy", Self::XdpCopy),
-        ("xdp-skb", Self::XdpSkb),
-        ("packet", Self::Packet),
-    ];
-
-    /// What the command line calls it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Xdp => "xdp",
-            Self::XdpCopy => "xdp-copy",
-            Self::XdpSkb => "xdp-skb",
-            Self::Packet => "packet",
-        }
-    }
-}
 
 /// The name of packet sockets in summaries.
 pub(super) const PACKET: &str = "packet";

@@ -13,10 +13,11 @@ use wirehaul_core::time::Duration;
 use wirehaul_core::wire::net::MacAddress;
 use wirehaul_core::worker::MAX_WORKERS;
 
+use super::Choice;
 use super::addresses::{Addresses, TargetRuns};
 use super::collect::Found;
 use super::counters::{Drops, Progress};
-use super::devices::{self, Choice, Device, NoTransport, Step, Wanted, link_of};
+use super::devices::{self, Device, NoTransport, Step, Wanted, link_of};
 use super::excluded::{Excluded, ExcludedHere};
 use super::results::Results;
 use super::routes::{RouteError, RouteTable, Targets as Span};

@@ -98,7 +98,7 @@ fn names_with_commas_and_quotes_are_quoted() {
     assert_eq!(serde_json::from_slice::<Value>(&json).unwrap()["scan_id"], json!(odd.scan_id));
 }
 
-/// DESIGN.md, "Command line": what `scan --json` gives per reply, in one flat object with every column.
+/// Scripts depend on it: what `scan --json` gives per reply, in one flat object with every column.
 #[test]
 fn json_has_every_column_in_order() {
     let edge = edge();

@@ -68,6 +68,8 @@ pub struct Asked {
     pub targets: Digest,
     /// Addresses that are excluded.
     pub exclusions: Digest,
+    /// Whether there are public addresses among those to ask.
+    pub has_public: bool,
     /// The allow-lists.
     pub allowed: Vec<Allowed>,
     /// The ports as they were written.

@@ -15,6 +15,7 @@ pub mod allow;
 pub mod audit;
 pub mod cdn;
 pub mod checkpoint;
+mod choice;
 pub mod collect;
 #[cfg(target_os = "linux")]
 pub mod counters;
@@ -25,6 +26,7 @@ pub mod digits;
 #[cfg(target_os = "linux")]
 pub mod engine;
 pub mod exclude;
+#[cfg(target_os = "linux")]
 pub mod excluded;
 pub mod expression;
 pub mod files;
@@ -54,8 +56,10 @@ pub mod zgrab;
 
 pub use addresses::{Addresses, Spans, TargetRuns};
 pub use allow::AllowFile;
+pub use choice::Choice;
 pub use collect::Found;
 pub use exclude::ExcludeFiles;
+#[cfg(target_os = "linux")]
 pub use excluded::{Excluded, Exclusions};
 pub use expression::{Expression, ExpressionError};
 pub use files::{FileError, LineError, Name, TargetList};

@@ -6,7 +6,7 @@ use crate::common::host::{Receiver, Scene};
 use crate::common::process::Process;
 use crate::common::{data, shared};
 
-/// DESIGN.md, "Command line": what the summary of a transfer has at least.
+/// Scripts depend on them: what the summary of a transfer has at least.
 const SUMMARY_KEYS: [&str; 12] = [
     "bytes",
     "seconds",

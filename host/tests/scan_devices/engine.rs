@@ -5,8 +5,8 @@ use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
 use wirehaul::clock::Clock;
+use wirehaul::scan::Choice;
 use wirehaul::scan::counters::Progress;
-use wirehaul::scan::devices::Choice;
 use wirehaul::scan::engine::{Running, Setup, StartError, Work, start};
 use wirehaul::scan::{Addresses, Excluded, Found, Spans};
 use wirehaul_core::cdn::prefix::Prefix;

@@ -32,7 +32,7 @@ pub struct Moment {
 }
 
 impl<'a> Flight<'a> {
-    /// A flow of BBR over a path of this rate and round-trip time with a buffer of `buffer_bdp` hundredths of a BDP.
+    /// A flow of BBR over a path of this rate and round-trip time with a buffer of `buffer_percent` hundredths of a BDP.
     pub fn new(arena: &'a Arena, rate: Rate, rtt: Duration, buffer_percent: u64) -> Self {
         Self::with(arena, ControllerKind::Bbr, rate, rtt, |link| {
             link.buffer_bytes = Some((rate.bytes_in(rtt) * buffer_percent / 100).max(9_000));

@@ -23,15 +23,14 @@ pub(super) const RECV: &str = "  wirehaul recv                                 i
   wirehaul recv --discard                       for a speed test, with `wirehaul send --generate`
   wirehaul recv --dir inbox --tui               on a screen of its own: ? shows its keys";
 
-pub(super) const SERVE: &str =
-    "  wirehaul serve --config /etc/wirehaul/serve.toml                   until it is stopped
-  wirehaul serve --config /etc/wirehaul/serve.toml --check-config    is it right, and who may do what?
-  wirehaul serve --config inbox.toml --tui                           on a screen of its own: ? shows its keys
-  systemctl reload wirehaul                                          after a change of it
+pub(super) const SERVE: &str = "  wirehaul serve --config serve.toml                   until it is stopped
+  wirehaul serve --config serve.toml --check-config    is it right, and who may do what?
+  wirehaul serve --config serve.toml --tui             on a screen of its own: ? shows its keys
+  systemctl reload wirehaul                            after a change of /etc/wirehaul/serve.toml
 
 A configuration; all but a directory may be left out:
   dir = \"/srv/inbox\"
-  overwrite = false               # replace files that differ
+  overwrite = false             # replace files that differ
   listen = \"[::]:7420\"
   transport = \"auto\"            # or xdp, xdp-copy, xdp-skb, udp; iface = \"eth0\" names the card
   io = \"auto\"                   # or uring, sync
@@ -43,13 +42,13 @@ A configuration; all but a directory may be left out:
   log = \"text\"                  # or json
   user = \"wirehaul\"             # left out: whoever starts it
 
-  [peers.backup]                  # left out: the values above, for every key that is trusted
+  [peers.backup]                # left out: the values above, for every key that is trusted
   key = \"whk1...\"
   dir = \"/srv/backup\"
   quota = \"100gib\"
   rate = \"500mbit\"
 
-Hosts are let in by their keys: those in the configuration, and those of `wirehaul key trust NAME KEY`
+Hosts are let in by their keys: those in the configuration, and those of `wirehaul key trust`
 on this host. SIGHUP reads both again, SIGTERM drains, SIGTERM again and SIGINT interrupt.";
 
 pub(super) const KEY: &str =
@@ -68,7 +67,7 @@ pub(super) const TOPO: &str =
     "  wirehaul topo                           nodes, cards, and where packets would be worked on
   wirehaul topo --iface eth0 --json       one card; a JSON line for each node, card and place
   wirehaul topo --numa-node 1             what --numa-node 1 would do in a transfer
-  wirehaul topo --check                   try it: threads and memory on every node, and where they are
+  wirehaul topo --check                   try it: threads and memory on every node
   wirehaul topo --synthetic \"pack:2 [numa(memory=32GB)] core:4 pu:2\"
   ssh server lstopo --of xml - | wirehaul topo --xml -
 

@@ -1,6 +1,6 @@
 //! Arguments of `wirehaul scan`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use wirehaul_core::numa;
@@ -8,7 +8,8 @@ use wirehaul_core::scan::{Cap, MAX_CONTACT_BYTES, Probe, Shard, ports};
 use wirehaul_core::time::Duration;
 
 use super::help;
-use crate::config::words::parse_iface;
+use crate::config::words::{parse_iface, parse_name};
+use crate::scan::Choice;
 use crate::scan::collect::Show;
 use crate::scan::format::Format;
 use crate::scan::parquet;
@@ -70,7 +71,7 @@ pub struct ScanArgs {
     /// Call the scan so in rows and metadata: the same for all shards [default: a random name]
     #[arg(long, value_name = "NAME", value_parser = parse_id, help_heading = ORDER)]
     pub scan_id: Option<String>,
-    /// Go on from this checkpoint; the rest of the command line as it was
+    /// Go on from this checkpoint; the rest of the command line, and files of targets and exclusions, as they were
     #[arg(long, value_name = "FILE", help_heading = ORDER)]
     pub resume: Option<PathBuf>,
     /// Keep the checkpoint here [default: the file of results with .checkpoint behind its name]
@@ -100,9 +101,9 @@ pub struct ScanArgs {
     /// The interface to send through [default: the one that packets to the first target leave through]
     #[arg(long, value_name = "IF", value_parser = parse_iface, help_heading = NETWORK)]
     pub iface: Option<String>,
-    /// How packets travel: auto takes the fastest way that works here; xdp (AF_XDP), xdp-copy, xdp-skb or packet (AF_PACKET) only that one
-    #[arg(long, value_name = "WAY", default_value = "auto", value_parser = parse_way, help_heading = NETWORK)]
-    pub transport: Way,
+    /// How packets travel: auto takes the first that works of xdp (AF_XDP), xdp-copy, xdp-skb and packet (AF_PACKET); a name only that one
+    #[arg(long, value_name = "WAY", default_value = "auto", value_parser = parse_transport, help_heading = NETWORK)]
+    pub transport: Choice,
     /// Threads that send and receive [default: one for each queue that there is a CPU for]
     #[arg(long, value_name = "N", help_heading = NETWORK)]
     #[arg(value_parser = clap::value_parser!(u8).range(1..=MOST_WORKERS))]
@@ -157,32 +158,6 @@ pub struct PortList {
     pub text: String,
     /// What that means.
     pub probes: std::sync::Arc<[Probe]>,
-}
-
-/// How packets travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// The fastest that works.
-    Auto,
-    /// AF_XDP without a copy.
-    Xdp,
-    /// AF_XDP with a copy in the driver.
-    XdpCopy,
-    /// AF_XDP in the kernel's stack.
-    XdpSkb,
-    /// AF_PACKET.
-    Packet,
-}
-
-impl Way {
-    /// Their names.
-    pub const ALL: [(&'static str, Self); 5] = [
-        ("auto", Self::Auto),
-        ("xdp", Self::Xdp),
-        ("xdp-copy", Self::XdpCopy),
-        ("xdp-skb", Self::XdpSkb),
-        ("packet", Self::Packet),
-    ];
 }
 
 /// A part of a hundred, in millionths of the whole.
@@ -254,12 +229,6 @@ impl ScanArgs {
             Self { numa_node: None, .. } => numa::Choice::Auto,
         }
     }
-
-    /// Whether targets are read from standard input.
-    #[must_use]
-    pub fn reads_standard_input(&self) -> bool {
-        self.targets_file.iter().any(|path| path == Path::new("-"))
-    }
 }
 
 fn parse_ports(text: &str) -> Result<PortList, String> {
@@ -316,22 +285,16 @@ fn parse_percent(text: &str) -> Result<Percent, String> {
     ppm.map(|ppm| Percent { ppm }).ok_or_else(expected)
 }
 
-fn parse_way(text: &str) -> Result<Way, String> {
-    let found = Way::ALL.iter().find(|(name, _)| *name == text);
-    found.map(|(_, way)| *way).ok_or_else(|| "expected auto, xdp, xdp-copy, xdp-skb or packet".to_owned())
+fn parse_transport(text: &str) -> Result<Choice, String> {
+    parse_name(&Choice::ALL, text)
 }
 
 fn parse_format(text: &str) -> Result<Format, String> {
-    let found = Format::ALL.iter().find(|(name, _)| *name == text);
-    found.map(|(_, format)| *format).ok_or_else(|| "expected text, csv, json, parquet or zgrab".to_owned())
+    parse_name(&Format::ALL, text)
 }
 
 fn parse_show(text: &str) -> Result<Show, String> {
-    match text {
-        "open" => Ok(Show::Open),
-        "all" => Ok(Show::All),
-        _ => Err("expected open or all".to_owned()),
-    }
+    parse_name(&[("open", Show::Open), ("all", Show::All)], text)
 }
 
 fn parse_rotation(text: &str) -> Result<Limit, String> {

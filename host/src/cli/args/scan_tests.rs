@@ -26,7 +26,7 @@ fn defaults_are_safe() {
     assert_eq!((args.retries, args.cooldown), (0, Duration::from_secs(4)));
     assert_eq!((args.format(), args.shown_in(args.format())), (Format::Text, Show::Open));
     assert!(args.detects_edges() && !args.skip_cdn && args.checkpoint_path().is_none());
-    assert_eq!((args.transport, args.numa_choice()), (Way::Auto, numa::Choice::Auto));
+    assert_eq!((args.transport, args.numa_choice()), (Choice::Auto, numa::Choice::Auto));
     assert_eq!(args.window, 1 << 20);
 }
 
@@ -46,7 +46,7 @@ fn somebody_to_ask_is_needed() {
     let message = refusal(&["-p", "80"]);
     assert!(message.contains("whom to ask is missing") && message.contains("wirehaul scan [OPTIONS]"), "{message}");
     assert!(refusal(&["10.0.0.1"]).contains("--ports"));
-    assert!(parse(&["-f", "-", "-p", "80"]).unwrap().reads_standard_input());
+    assert_eq!(parse(&["-f", "-", "-p", "80"]).unwrap().targets_file, [PathBuf::from("-")]);
 }
 
 /// What bad input gets: rate 0, shard 3/2.
@@ -93,7 +93,7 @@ fn what_is_given_is_taken() {
     assert_eq!(of(&["-o", "x.csv", "--rotate", "10krows"]).rotate, Some(Limit::Rows(10_000)));
     assert_eq!(of(&["--max-loss", "0.5%"]).max_loss, Some(Percent { ppm: 5_000 }));
     assert_eq!(of(&["--max-loss", "100"]).max_loss, Some(Percent { ppm: 1_000_000 }));
-    for (name, way) in Way::ALL {
+    for (name, way) in Choice::ALL {
         assert_eq!(of(&["--transport", name]).transport, way);
     }
 }

@@ -14,11 +14,11 @@ use super::keep::{Keeper, Kept, Posted};
 use super::plan::Plan;
 use super::progress::{Teller, View};
 use super::summary::{Figures, Mark, Summary};
-use super::{remark, stop_flag, summary, tell};
-use crate::cli::args::scan::Way;
+use super::{remark, summary, tell};
 use crate::cli::args::{OutputArgs, ScanArgs};
 use crate::cli::exit::Exit;
 use crate::cli::screen::{self, Shown};
+use crate::cli::stop::stop_flag;
 use crate::clock::{Clock, unix_seconds};
 use crate::crypto::NoRandomness;
 use crate::events::{Bus, WorkerPlace};
@@ -27,7 +27,6 @@ use crate::scan::cdn::Edges;
 use crate::scan::checkpoint::{Checkpoint, CheckpointError};
 use crate::scan::collect::Collector;
 use crate::scan::counters::Progress;
-use crate::scan::devices::Choice;
 use crate::scan::engine::{self, About, Place, Running, Setup, StartError, Work};
 use crate::scan::format::{Format, Writer};
 use crate::scan::metadata::{self, Came};
@@ -108,17 +107,22 @@ impl<'a> Survey<'a> {
             None => {
                 path.as_deref().map_or(Ok(()), check_unused)?;
                 let steps = plan.course.steps();
-                Checkpoint::new(plan.asked.scan_id.clone(), plan.identity.clone(), steps, plan.asked.started_unix)
+                Checkpoint::new(
+                    plan.asked.scan_id.clone(),
+                    plan.sending.identity.clone(),
+                    steps,
+                    plan.asked.started_unix,
+                )
             }
         };
         let rows_are_objects = args.output.is_none() && output.json;
         let format = if rows_are_objects { Format::Json } else { args.format() };
         let run = Run {
             scan_id: plan.asked.scan_id.clone(),
-            shard: plan.shard.index(),
+            shard: plan.sending.shard.index(),
             list_version: plan.asked.list_version.clone().unwrap_or_default(),
         };
-        let writer = Writer::new(format, &run, Zgrab { names: plan.names.clone() }, rows_are_objects);
+        let writer = Writer::new(format, &run, Zgrab { names: plan.sending.names.clone() }, rows_are_objects);
         let place = Output { path: args.output.clone(), format, rotate: args.rotate };
         let sink = if plan.resumed.is_some() { Sink::resume(&place, writer) } else { Sink::create(&place, writer) }?;
         Ok(Self {
@@ -140,7 +144,11 @@ impl<'a> Survey<'a> {
             return Err(error);
         }
         let excluded = Excluded::default();
-        exclude(&excluded, self.plan.excluded.addresses(), self.args.skip_cdn.then(|| Arc::clone(&self.edges_skipped)));
+        exclude(
+            &excluded,
+            self.plan.sending.excluded.addresses(),
+            self.args.skip_cdn.then(|| Arc::clone(&self.edges_skipped)),
+        );
         let key = Key::new([random()?, random()?]);
         let running = match engine::start(self.work(key), &self.setup(&excluded)) {
             Ok(running) => running,
@@ -166,7 +174,7 @@ impl<'a> Survey<'a> {
         let logged = log.and_then(|log| log.append(&summary::audit_start(&self.plan)).map(|()| log));
         match logged {
             Ok(log) => self.audit = Some(log),
-            Err(error) if self.plan.has_public => return Err(LiveError::Audit(error)),
+            Err(error) if self.plan.asked.has_public => return Err(LiveError::Audit(error)),
             Err(error) => remark(&error.to_string()),
         }
         Ok(())
@@ -183,7 +191,7 @@ impl<'a> Survey<'a> {
 
     fn work(&self, key: Key) -> Work {
         Work {
-            targets: self.plan.addresses.clone(),
+            targets: self.plan.sending.addresses.clone(),
             probes: self.args.ports.probes.to_vec(),
             course: self.plan.course,
             from: self.plan.from(),
@@ -201,7 +209,7 @@ impl<'a> Survey<'a> {
     fn setup(&self, excluded: &Excluded) -> Setup {
         Setup {
             interface: self.args.iface.clone(),
-            transport: choice_of(self.args.transport),
+            transport: self.args.transport,
             workers: self.args.workers.map(usize::from),
             numa: self.args.numa_choice(),
             clock: self.clock,
@@ -257,7 +265,7 @@ impl<'a> Survey<'a> {
                 view.show();
                 if now.saturating_since(reread) >= REREAD {
                     reread = now;
-                    read_again(&mut plan.excluded, excluded, args.skip_cdn.then(|| Arc::clone(&edges_skipped)));
+                    read_again(&mut plan.sending.excluded, excluded, args.skip_cdn.then(|| Arc::clone(&edges_skipped)));
                 }
             }
             view.end();
@@ -302,16 +310,6 @@ impl Watched {
             shown.place((0..).zip(&about.workers).map(worker).collect(), about.remarks.clone());
         }
         Self { events, stop, shown }
-    }
-}
-
-const fn choice_of(way: Way) -> Choice {
-    match way {
-        Way::Auto => Choice::Auto,
-        Way::Xdp => Choice::Xdp,
-        Way::XdpCopy => Choice::XdpCopy,
-        Way::XdpSkb => Choice::XdpSkb,
-        Way::Packet => Choice::Packet,
     }
 }
 

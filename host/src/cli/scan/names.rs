@@ -23,9 +23,7 @@ const AT_A_TIME: usize = 64;
 /// Addresses of names.
 #[derive(Debug, Default)]
 pub(super) struct Resolved {
-    /// All of them, those of edges that have more than one name once.
-    pub addresses: Vec<IpAddr>,
-    /// The first name that each is from.
+    /// All of them, those of edges that have more than one name once, with the first name that each is from.
     pub names: HashMap<IpAddr, String>,
     /// Names that are not asked by themselves.
     pub collapsed: Vec<Collapsed>,
@@ -108,7 +106,6 @@ fn put_together(
     let mut resolved = Resolved::default();
     let mut add = |name: &Name, detection: &Detection<'_>| {
         for ip in &detection.ips {
-            resolved.addresses.push(*ip);
             resolved.names.entry(*ip).or_insert_with(|| name.name.clone());
         }
     };
@@ -152,15 +149,15 @@ mod tests {
             together.collapsed,
             [Collapsed { name: "c.example".into(), same_as: "a.example".into(), provider: "cloudflare" }]
         );
-        assert_eq!(together.addresses, [edge, origin, origin]);
-        assert_eq!((&together.names[&edge], &together.names[&origin]), (&names[0].name, &names[1].name));
+        let expected = [(edge, names[0].name.clone()), (origin, names[1].name.clone())];
+        assert_eq!(together.names, HashMap::from(expected.clone()));
         let apart = put_together(&names, &detections, &detector, false);
-        assert_eq!((apart.addresses.len(), apart.collapsed.len()), (4, 0));
+        assert_eq!((apart.names, apart.collapsed), (HashMap::from(expected), Vec::new()));
     }
 
     #[test]
     fn names_that_the_system_knows_need_no_name_server() {
         let resolved = resolve(&[name("localhost")], true).unwrap();
-        assert!(resolved.addresses.iter().all(IpAddr::is_loopback) && !resolved.addresses.is_empty());
+        assert!(resolved.names.keys().all(IpAddr::is_loopback) && !resolved.names.is_empty());
     }
 }

@@ -1,13 +1,15 @@
 //! From the command line to what will be done: whom to ask, in which order, and whether that may be.
 
+#[cfg(target_os = "linux")]
 use std::collections::HashMap;
+#[cfg(target_os = "linux")]
 use std::net::IpAddr;
 
 use wirehaul_core::cdn::Date;
 use wirehaul_core::scan::policy::{self, Circumstances};
 use wirehaul_core::scan::{AllowList, Cap, Course, CourseError, Refusal, Refused, Shard, Targets};
 
-use super::names::{self, Collapsed, NameError};
+use super::names::{self, Collapsed, NameError, Resolved};
 use crate::cdn::day::day_of_unix;
 use crate::cli::args::scan::ScanArgs;
 use crate::cli::exit::Exit;
@@ -62,43 +64,43 @@ impl PlanError {
 /// What will be done.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// Whom to ask, what is excluded left out.
-    pub addresses: Addresses,
     runs: TargetRuns,
-    /// What is excluded, and the files that say so, to be read again.
-    pub excluded: ExcludeFiles,
     /// The way through all of it.
     pub course: Course,
+    /// Where it goes on from, if it does.
+    pub resumed: Option<Checkpoint>,
+    /// Names that are not asked, since another one is the same edge.
+    pub collapsed: Vec<Collapsed>,
+    /// For metadata and audit.
+    pub asked: Asked,
+    /// What a dry run does without.
+    #[cfg(target_os = "linux")]
+    pub sending: Sending,
+}
+
+/// What only a survey that is sent has to know: nothing is sent but on Linux.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+pub(super) struct Sending {
+    /// Whom to ask, what is excluded left out.
+    pub addresses: Addresses,
+    /// What is excluded, and the files that say so, to be read again.
+    pub excluded: ExcludeFiles,
     /// What makes it this scan and no other.
     pub identity: Identity,
     /// Which part of it.
     pub shard: Shard,
-    /// Where it goes on from, if it does.
-    pub resumed: Option<Checkpoint>,
     /// Which address is from which name.
     pub names: HashMap<IpAddr, String>,
-    /// Names that are not asked, since another one is the same edge.
-    pub collapsed: Vec<Collapsed>,
-    /// Whether there are public addresses among the targets.
-    pub has_public: bool,
-    /// For metadata and audit.
-    pub asked: Asked,
 }
 
 impl Plan {
     /// Reads all that is named, looks names up, and asks the policy. `is_loopback`: packets will leave through `lo`.
     pub(super) fn make(args: &ScanArgs, is_loopback: bool) -> Result<Self, PlanError> {
-        let mut listed = TargetList::default();
-        for text in &args.targets {
-            listed.add(text).map_err(|reason| PlanError::Target { text: text.clone(), reason })?;
-        }
-        args.targets_file.iter().try_for_each(|path| listed.read(path))?;
         let excluded = ExcludeFiles::read(args.exclude_file.iter().cloned())?;
         let allow_files = args.allow_file.iter().map(|path| AllowFile::read(path)).collect::<Result<Vec<_>, _>>()?;
-        let resolved = names::resolve(&listed.names, args.detects_edges() && !args.ignore_cdn_detection)?;
-        let mut spans = listed.spans;
-        resolved.addresses.iter().for_each(|ip| spans.push_ip(*ip));
-        let left = spans.joined().minus(excluded.addresses());
+        let (named, resolved) = targets_of(args)?;
+        let left = named.minus(excluded.addresses());
         let runs = TargetRuns::of(&left);
         let targets = runs.targets();
         let has_public = decide(&targets, &allow_files, is_loopback)?;
@@ -135,6 +137,7 @@ impl Plan {
             command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             targets: digest,
             exclusions: digest_of(excluded.addresses()),
+            has_public,
             allowed: allow_files.iter().map(allowed).collect(),
             ports: args.ports.text.clone(),
             ports_blake3: identity.ports.clone(),
@@ -150,19 +153,14 @@ impl Plan {
             format: args.format().name(),
             started_unix,
         };
-        let (names, collapsed) = (resolved.names, resolved.collapsed);
         Ok(Self {
-            addresses: left,
             runs,
-            excluded,
             course,
-            identity,
-            shard,
             resumed,
-            names,
-            collapsed,
-            has_public,
+            collapsed: resolved.collapsed,
             asked,
+            #[cfg(target_os = "linux")]
+            sending: Sending { addresses: left, excluded, identity, shard, names: resolved.names },
         })
     }
 
@@ -203,6 +201,19 @@ impl Plan {
     pub(super) fn from(&self) -> u64 {
         self.resumed.as_ref().map_or(0, |checkpoint| checkpoint.done_before)
     }
+}
+
+/// All that is named, on the command line and in files, with the names among it looked up.
+fn targets_of(args: &ScanArgs) -> Result<(Addresses, Resolved), PlanError> {
+    let mut listed = TargetList::default();
+    for text in &args.targets {
+        listed.add(text).map_err(|reason| PlanError::Target { text: text.clone(), reason })?;
+    }
+    args.targets_file.iter().try_for_each(|path| listed.read(path))?;
+    let resolved = names::resolve(&listed.names, args.detects_edges() && !args.ignore_cdn_detection)?;
+    let mut spans = listed.spans;
+    resolved.names.keys().for_each(|ip| spans.push_ip(*ip));
+    Ok((spans.joined(), resolved))
 }
 
 /// Asks the policy. Returns whether public addresses are among the targets.

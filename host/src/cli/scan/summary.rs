@@ -57,7 +57,7 @@ pub(super) fn audit_start(plan: &Plan) -> Value {
     entry["command"] = json!(asked.command);
     entry["targets"] = asked.targets.to_json();
     entry["exclusions"] = asked.exclusions.to_json();
-    entry["is_public"] = json!(plan.has_public);
+    entry["is_public"] = json!(asked.has_public);
     entry["allow_lists"] = json!(allowed);
     entry["ports"] = json!(asked.ports);
     entry["probes"] = big(plan.course.elements());

@@ -126,12 +126,6 @@ impl KnownPeers {
         self.peers.iter().find(|peer| peer.name == name)
     }
 
-    /// The first peer with this key.
-    #[must_use]
-    pub fn by_key(&self, key: &PublicKey) -> Option<&KnownPeer> {
-        self.peers.iter().find(|peer| peer.key == *key)
-    }
-
     /// All peers, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &KnownPeer> {
         self.peers.iter()
@@ -171,8 +165,8 @@ mod tests {
         let text = format!("# peers\n\n  alpha\t{} # the first\r\nbeta.example {}\n", key(1), key(2));
         let peers = KnownPeers::parse(&text).unwrap();
         assert_eq!(peers.by_name("alpha").map(|peer| peer.key), Some(key(1)));
-        assert_eq!(peers.by_key(&key(2)).map(|peer| peer.name.as_str()), Some("beta.example"));
-        assert_eq!((peers.by_name("gamma"), peers.by_key(&key(3))), (None, None));
+        assert_eq!(peers.by_name("beta.example").map(|peer| peer.key), Some(key(2)));
+        assert_eq!(peers.by_name("gamma"), None);
         assert_eq!((peers.keys().len(), peers.iter().count()), (2, 2));
     }
 

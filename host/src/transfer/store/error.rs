@@ -13,7 +13,10 @@ use crate::units::format_size;
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// The target directory cannot be used.
-    #[error("cannot use {} as the target directory: {source}", .dir.display())]
+    #[error(
+        "cannot use {} as the target directory: {source}{}", .dir.display(),
+        if source.kind() == std::io::ErrorKind::NotFound { "; make it first" } else { "" }
+    )]
     Open {
         /// The target directory.
         dir: PathBuf,
