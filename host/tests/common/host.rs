@@ -155,9 +155,10 @@ impl Receiver {
     pub fn of(process: Process) -> Self {
         let Some(line) = process.first_line() else { panic!("no ticket: {}", process.wait().output()) };
         let ticket = match serde_json::from_str::<Value>(&line) {
-            Ok(event) => event["ticket"].as_str().unwrap().to_owned(),
-            Err(_) => line,
+            Ok(event) => event["ticket"].as_str().map(str::to_owned),
+            Err(_) => Some(line),
         };
+        let Some(ticket) = ticket else { panic!("no ticket: {}", process.wait().output()) };
         Self { process, ticket }
     }
 }

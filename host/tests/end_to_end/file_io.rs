@@ -123,7 +123,9 @@ fn a_ring_that_is_refused_to_who_insists_is_the_end() {
     let mut command = scene.sender.wirehaul();
     command.args(["send", "--io", "uring"]).arg(scene.from("file")).arg(&receiver.ticket);
     let refused = Process::spawn(without_locked_memory(&command)).wait().expect(4);
-    assert!(refused.one_line().contains("cannot be registered with io_uring"), "{}", refused.output());
+    // The limit is on all of a user's processes: where others have rings meanwhile, it may be used up before there is a block.
+    let words = ["cannot be registered with io_uring", "no memory for a ring"];
+    assert!(words.iter().any(|words| refused.one_line().contains(words)), "{}", refused.output());
     scene.send(&["file"], &receiver.ticket, &["--io", "uring"]).expect(0);
     receiver.process.wait().expect(0);
 }

@@ -164,3 +164,60 @@ pub enum Conflict {
     #[error("something of that name appeared while the transfer ran: use --overwrite to replace it")]
     Appeared,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_a_transfer_and_what_one_file() {
+        let ends = |operation, errno| StoreError::fatal(operation, errno, || "a/b".to_owned()).map(|e| e.to_string());
+        for (errno, words) in [
+            (Errno::NOSPC, "the disk is full"),
+            (Errno::DQUOT, "the disk quota is used up"),
+            (Errno::ROFS, "mounted read-only"),
+            (Errno::MFILE, "raise the limit (ulimit -n)"),
+            (Errno::NFILE, "raise the limit (ulimit -n)"),
+            (Errno::IO, "cannot write a/b: the disk reports an input/output error"),
+        ] {
+            assert!(ends("write", errno).is_some_and(|said| said.contains(words)), "{errno}");
+        }
+        for errno in [Errno::ACCESS, Errno::NAMETOOLONG, Errno::FBIG, Errno::NOENT] {
+            assert_eq!(ends("write", errno), None);
+        }
+        // Of names it says that this file system cannot hold one; of bytes, that they are damaged.
+        assert_eq!(ends("create", Errno::ILSEQ), None);
+        assert_eq!(ends("read", Errno::ILSEQ).is_some(), cfg!(target_os = "linux"));
+    }
+
+    /// In the staging directory, and where the target is looked at, every failure is the end, with what the system said.
+    #[test]
+    fn nothing_goes_on_without_its_directories() {
+        let staging = |errno| StoreError::staging("rename")(errno);
+        assert!(matches!(staging(Errno::NOSPC), StoreError::DiskFull));
+        let denied = staging(Errno::ACCESS).to_string();
+        assert!(denied.starts_with("cannot rename in the staging directory .wirehaul: Permission denied"), "{denied}");
+        let failing = staging(Errno::IO).to_string();
+        assert!(failing.starts_with("cannot rename in the staging directory .wirehaul: the disk"), "{failing}");
+        let looking = |errno| StoreError::looking(Path::new("/srv/inbox"), errno).to_string();
+        assert!(looking(Errno::NOENT).ends_with("; make it first"), "{}", looking(Errno::NOENT));
+        assert!(looking(Errno::IO).starts_with("cannot look at /srv/inbox: the disk"), "{}", looking(Errno::IO));
+    }
+
+    #[test]
+    fn a_file_that_did_not_arrive_has_its_reason() {
+        for (operation, errno, reason) in [
+            ("create", Errno::ACCESS, EntryError::Denied),
+            ("create", Errno::PERM, EntryError::Denied),
+            ("create", Errno::NAMETOOLONG, EntryError::Name),
+            ("create", Errno::INVAL, EntryError::Name),
+            ("write", Errno::FBIG, EntryError::TooLarge),
+            // A write has no name that could be at fault.
+            ("write", Errno::INVAL, EntryError::Io { operation: "write", errno: Errno::INVAL }),
+        ] {
+            assert_eq!(EntryError::new(operation, errno), reason, "{operation}: {errno}");
+        }
+        let other = EntryError::new("write", Errno::INVAL).to_string();
+        assert!(other.starts_with("cannot write it: Invalid argument"), "{other}");
+    }
+}
