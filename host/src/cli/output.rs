@@ -207,24 +207,22 @@ impl Summary<'_> {
             0 => String::new(),
             bytes => format!(", {} were there already", format_size(bytes)),
         };
-        let percent = |ppm: u64| format!("{}.{:02}%", ppm / 10_000, ppm % 10_000 / 100);
-        let is_sender = self.command == "send";
-        // A receiver sends nothing but acknowledgements: how that went says nothing of the transfer.
-        let (resent, pacing) = if is_sender {
-            let pacing = self.stats.pacing_error_ppm().map_or_else(|| "none (not paced)".to_owned(), percent);
-            (format!(", retransmitted {}", percent(self.stats.resent_ppm())), format!(", pacing error {pacing}"))
-        } else {
-            (String::new(), String::new())
+        let pacing = match self.stats.pacing_error_ppm() {
+            Some(ppm) => format!("{}.{:02}%", ppm / 10_000, ppm % 10_000 / 100),
+            None => "none (not paced)".to_owned(),
         };
+        let resent = self.stats.resent_ppm();
         format!(
             "{} {} in {:.2} s, {:.2} Gbit/s ({what}{resumed})\n\
-             transport {}, io {}{resent}, srtt {} us{pacing}",
-            if is_sender { "sent" } else { "received" },
+             transport {}, io {}, retransmitted {}.{:02}%, srtt {} us, pacing error {pacing}",
+            if self.command == "send" { "sent" } else { "received" },
             format_size(self.bytes),
             self.seconds(),
             self.gbit_per_s(),
             self.transport,
             self.io,
+            resent / 10_000,
+            resent % 10_000 / 100,
             self.stats.srtt.as_micros(),
         )
     }
